@@ -1,0 +1,90 @@
+# `make help` lists the targets.
+# Everything a target needs goes into .venv; nothing outside the checkout is changed but the cache of weights.
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+DEMO := demo
+
+# The first Python of 3.11, 3.10, 3.9 that is on the machine; PYTHON=/path/to/python overrides.
+FITS := -c 'import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))'
+PYTHON ?= $(shell for python in python3.11 python3.10 python3.9 python3 python; do \
+	"$$python" $(FITS) 2>/dev/null && { echo "$$python"; break; }; done)
+
+# With IMAGES=folder TEST_IMAGES=folder the demo runs on your own pictures.
+IMAGES ?=
+TEST_IMAGES ?=
+DEMO_IMAGES = $(or $(IMAGES),$(DEMO)/data/train)
+DEMO_TEST_IMAGES = $(or $(TEST_IMAGES),$(if $(IMAGES),$(IMAGES),$(DEMO)/data/test))
+
+.PHONY: help demo test lint format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo     from pictures to a submission: draws samples, makes shards, trains, predicts'
+	@echo '              IMAGES=folder TEST_IMAGES=folder: on your own pictures'
+	@echo 'make test     runs every test'
+	@echo 'make lint     checks style and types'
+	@echo 'make format   formats the code'
+	@echo 'make clean    removes the environment and what the demo made'
+	@echo 'PYTHON=python3.10 chooses the Python (3.9 to 3.11) that .venv is made with'
+
+demo: $(VENV)/ready
+ifeq ($(IMAGES),)
+	$(RUN) -m tools.make_sample_images --output=$(DEMO)/data
+endif
+	$(RUN) -m tools.fetch_weights
+	$(RUN) -m tools.make_tfrecords --images='$(DEMO_IMAGES)' --output=$(DEMO)/tfrecords --overwrite
+	$(RUN) -m dogcat.train --tfrecords=$(DEMO)/tfrecords --runs=$(DEMO)/runs --unfreeze_from=96 \
+		--optimizer=sgd --learning_rate=0.001 --batch_size=32 --epochs=1
+	$(RUN) -m dogcat.predict --model=$(DEMO)/runs/latest --images='$(DEMO_TEST_IMAGES)' \
+		--output=$(DEMO)/submission.csv
+	@echo
+	@echo 'The demo is done. Everything it made is in $(DEMO)/:'
+	@echo '  $(DEMO)/tfrecords/dataset.json       what the shards hold'
+	@echo '  $(DEMO)/tfrecords/rejected.csv       pictures that could not be used, with reasons'
+	@echo '  $(DEMO)/runs/latest/curves.png       loss and accuracy'
+	@echo '  $(DEMO)/runs/latest/best.keras       the model'
+	@echo '  $(DEMO)/submission.csv               the probability of dog for each test picture'
+
+test: $(VENV)/ready
+	$(RUN) -m pytest
+
+lint: $(VENV)/ready
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(VENV)/ready
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+clean:
+	rm -rf $(VENV) $(DEMO)
+
+# setup.cfg alone lists what is needed. Where a machine has no NVIDIA driver, tensorflow is replaced by
+# tensorflow-cpu of the same version, the same library at half the size; it exists for Linux on x86-64.
+LIST_NEEDS := import configparser; c = configparser.ConfigParser(); c.read("setup.cfg"); \
+	print(c["options"]["install_requires"], c["options.extras_require"]["test"], sep="\n")
+
+$(VENV)/ready: setup.cfg pyproject.toml
+	@if [ -n "$(PYTHON)" ]; then \
+		$(PYTHON) $(FITS) || { echo "PYTHON=$(PYTHON): not a CPython 3.9 to 3.11 with venv"; exit 2; }; \
+		$(PYTHON) -m venv $(VENV); \
+	elif command -v uv >/dev/null; then \
+		uv venv --seed --allow-existing --python 3.11 $(VENV); \
+	else \
+		echo 'No CPython 3.9 to 3.11 with venv was found, and no uv. Install one'; \
+		echo '(Debian: apt-get install python3.11-venv), or name it: make PYTHON=/path/to/python3.11'; \
+		exit 2; \
+	fi
+	@echo 'installing the packages of setup.cfg into $(VENV) (about 700 MB, once)'
+	@if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then \
+		$(RUN) -m pip install --quiet -e '.[gpu,test]'; \
+	elif [ "$$(uname -sm)" = 'Linux x86_64' ]; then \
+		$(RUN) -c '$(LIST_NEEDS)' | sed 's/^tensorflow==/tensorflow-cpu==/' >$(VENV)/needs.txt && \
+		$(RUN) -m pip install --quiet -r $(VENV)/needs.txt && \
+		$(RUN) -m pip install --quiet --no-deps -e .; \
+	else \
+		$(RUN) -m pip install --quiet -e '.[test]'; \
+	fi
+	@touch $@

@@ -1,0 +1,57 @@
+"""Chooses the devices and the arithmetic: what this machine does fast, and why."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from dogcat import runtime
+
+# NVIDIA compute capability from which tensor cores multiply float16 (Volta) and bfloat16 (Ampere).
+_FLOAT16_CAPABILITY = (7, 0)
+_BFLOAT16_CAPABILITY = (8, 0)
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """Makes the strategy `auto`, `one_device` or `mirrored`.
+
+    Mirrored runs on all GPUs or, where there is none, on all logical CPU devices.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        return tf.distribute.MirroredStrategy(devices)
+    return tf.distribute.OneDeviceStrategy(devices[0])
+
+
+def choose_precision(name: str) -> tuple[str, str]:
+    """Resolves `auto` to a Keras policy.
+
+    Returns:
+        The policy's name, and the reason in a few words.
+    """
+    if name != "auto":
+        return name, "as asked for"
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        if runtime.has_fast_bfloat16():
+            return "mixed_bfloat16", "this processor multiplies bfloat16 in hardware"
+        return "float32", "this processor has no bfloat16 in hardware"
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    lowest = min(detail.get("compute_capability", (0, 0)) for detail in details)
+    has = f"compute capability {lowest[0]}.{lowest[1]}"
+    if lowest >= _BFLOAT16_CAPABILITY:
+        return "mixed_bfloat16", has
+    if lowest >= _FLOAT16_CAPABILITY:
+        return "mixed_float16", has
+    return "float32", has
+
+
+def describe(strategy: tf.distribute.Strategy) -> str:
+    """The devices of a strategy in a few words."""
+    count = strategy.num_replicas_in_sync
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    else:
+        name = runtime.processor_name()
+    return f"{count} x {name}" if count > 1 else name

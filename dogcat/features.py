@@ -1,0 +1,31 @@
+"""Features of the frozen backbone, and the head fitted on them: seconds instead of epochs."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+# Inverse of the weight of the L2 penalty, as scikit-learn counts it. On 2,002 pictures 0.3 did better than
+# 0.1 and 0.01 (BUILD_NOTES.md).
+HEAD_C = 0.3
+_MOST_ITERATIONS = 2000
+
+
+def fit_head(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fits a logistic regression to convergence.
+
+    Args:
+        features: float32 [n, channels].
+        labels: 0 or 1, [n].
+
+    Returns:
+        Kernel float32 [channels, 1] and bias float32 [1] of a dense layer that gives the logit of class 1.
+    """
+    regression = LogisticRegression(C=HEAD_C, max_iter=_MOST_ITERATIONS)
+    regression.fit(features.astype(np.float64), labels)
+    return regression.coef_.T.astype(np.float32), regression.intercept_.astype(np.float32)
+
+
+def apply_head(features: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Logits, float32 [n]."""
+    return (features @ kernel + bias)[:, 0]

@@ -1,0 +1,112 @@
+"""The one place that knows absl: options classes become flags, flags become options.
+
+An entry point is `flags.run(main, SomeOptions)`: it parses the command line, hands `main` the options,
+and turns what the user got wrong into one line and exit code 2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import sys
+import textwrap
+import typing
+from typing import Any, Callable, TypeVar
+
+from absl import flags
+
+from dogcat.config import InputError, Options
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+EXIT_BAD_INPUT = 2
+
+
+def define_flags(options_class: type[Options], flag_values: flags.FlagValues) -> None:
+    """Declares a flag for each field of `options_class`, with the field's default and help."""
+    define_by_type: dict[type, Callable[..., Any]] = {
+        bool: flags.DEFINE_boolean,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+    }
+    types = typing.get_type_hints(options_class)
+    for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
+        define_by_type[types[field.name]](
+            field.name, field.default, field.metadata["help"], flag_values=flag_values
+        )
+
+
+def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
+    """Reads the options from a command line.
+
+    Args:
+        options_class: The command's options class.
+        arguments: The command line without the command's name.
+
+    Raises:
+        InputError: A flag is unknown, or its value is of the wrong type or out of range, or a word
+            on the command line belongs to no flag.
+    """
+    flag_values = flags.FlagValues()
+    define_flags(options_class, flag_values)
+    try:
+        rest = flag_values(["command", *arguments])[1:]
+    except flags.Error as error:
+        raise InputError(" ".join(str(error).split())) from error
+    if rest:
+        raise InputError(f"{rest[0]!r} belongs to no flag; write --name=value (see --help)")
+    return options_class(
+        **{
+            field.name: flag_values[field.name].value
+            for field in dataclasses.fields(options_class)  # type: ignore[arg-type]
+        }
+    )
+
+
+def help_text(options_class: type[Options], command: str, about: str) -> str:
+    """The text of --help: what the command does, then each flag with its default."""
+    lines = [f"Usage: {command} [--flag=value ...]", "", inspect.cleandoc(about), "", "Flags:"]
+    for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
+        default = repr(field.default) if isinstance(field.default, str) else field.default
+        choices = field.metadata["choices"]
+        one_of = f" One of {', '.join(choices)}." if choices else ""
+        text = f"{field.metadata['help']}{one_of} Default: {default}."
+        lines.append(f"  --{field.name}")
+        lines.extend(textwrap.wrap(text, 88, initial_indent="      ", subsequent_indent="      "))
+    return "\n".join(lines)
+
+
+def run(main: Callable[[AnyOptions], None], options_class: type[AnyOptions]) -> None:
+    """Runs a command: `main` with the options of the command line; never returns.
+
+    Exit codes: 0 done, 2 for input that cannot be used or a file that cannot be read or written (one
+    line on standard error, no traceback), 130 where the user stopped it.
+    """
+    module = sys.modules[main.__module__]
+    command = f"python -m {module.__spec__.name}" if module.__spec__ else "python"
+    arguments = sys.argv[1:]
+    if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments):
+        print(help_text(options_class, command, module.__doc__ or ""))
+        sys.exit(0)
+    # In a pipe or a log file lines come as they are printed, in order with those on standard error.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        main(parse(options_class, arguments))
+    except InputError as error:
+        sys.exit(fail(str(error)))
+    except OSError as error:
+        if error.filename is None or error.strerror is None:
+            raise
+        sys.exit(fail(f"{os.fsdecode(error.filename)}: {error.strerror}"))
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)
+
+
+def fail(message: str) -> int:
+    """Prints one line for the user on standard error; returns the exit code for it."""
+    print(f"error: {message}", file=sys.stderr)
+    return EXIT_BAD_INPUT

@@ -1,0 +1,162 @@
+"""Batched prediction over picture files."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import csv
+import dataclasses
+import io
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tensorflow import keras
+
+from dogcat import devices, folders, images, pipeline, records
+from dogcat import model as models
+from dogcat.config import InputError, PredictionOptions, available_cores
+
+# The probability for a picture that cannot be read: it says nothing.
+UNKNOWN = 0.5
+MAX_PIXELS = 89_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Unreadable:
+    """A picture that could not be read: its key and why."""
+
+    key: str
+    reason: str
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Predictions for the pictures of a folder, in the order of their ids.
+
+    Attributes:
+        ids: One for each picture.
+        probabilities: Of the second class, float32 [pictures]; `UNKNOWN` for an unreadable picture.
+        unreadable: The pictures that could not be read.
+        second_class: Name of the second class.
+    """
+
+    ids: list[str]
+    probabilities: np.ndarray
+    unreadable: list[Unreadable]
+    second_class: str
+
+
+def predict_folder(options: PredictionOptions) -> Predictions:
+    """Predicts every picture of a folder.
+
+    Raises:
+        InputError: The model or the folder cannot be used.
+    """
+    path = models.find_file(options.model, "model")
+    folder = Path(options.images)
+    listing = folders.list_images(folder)
+    pairs = folders.submission_order(listing.keys)
+    keys = [key for _, key in pairs]
+    keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
+    strategy = devices.make_strategy("auto")
+    with strategy.scope():
+        model, description = models.load(path)
+    print(f"model: {path} ({' or '.join(description.classes)})")
+    print(f"pictures: {len(keys)} in {folder}")
+
+    # Each replica gets the same share of a batch.
+    replicas = strategy.num_replicas_in_sync
+    batch_size = -(-options.batch_size // replicas) * replicas
+    unreadable: list[Unreadable] = []
+
+    def batches() -> Iterator[np.ndarray]:
+        yield from _read_batches(folder, keys, description.image_size, batch_size, unreadable)
+
+    dataset = pipeline.prediction_dataset(batches, description.image_size, batch_size)
+    probabilities = models.forward(model, dataset, len(keys), strategy, "predicting")[:, 0]
+    unknown = {picture.key for picture in unreadable}
+    probabilities[[key in unknown for key in keys]] = UNKNOWN
+    ids = [id_ for id_, _ in pairs]
+    return Predictions(ids, probabilities, unreadable, description.classes[1])
+
+
+def _read_batches(
+    folder: Path, keys: list[str], size: int, batch_size: int, unreadable: list[Unreadable]
+) -> Iterator[np.ndarray]:
+    """Decodes pictures in parallel, two batches ahead; a black picture stands for an unreadable one.
+
+    Yields:
+        uint8 [up to batch_size, size, size, 3], in the order of `keys`. Adds to `unreadable`.
+    """
+
+    def read(key: str) -> np.ndarray | Unreadable:
+        try:
+            return images.read_pixels((folder / key).read_bytes(), size, MAX_PIXELS)
+        except images.RejectedPicture as rejected:
+            return Unreadable(key, rejected.reason, rejected.detail)
+        except OSError as error:
+            return Unreadable(key, "unreadable", str(error.strerror))
+
+    black = np.zeros((size, size, 3), np.uint8)
+    # Threads, since Pillow decodes and resizes without holding the interpreter's lock.
+    with concurrent.futures.ThreadPoolExecutor(available_cores()) as executor:
+        waiting = iter(keys)
+        pending = collections.deque(
+            executor.submit(read, key) for key in itertools.islice(waiting, 2 * batch_size)
+        )
+        batch = []
+        while pending:
+            picture = pending.popleft().result()
+            for key in itertools.islice(waiting, 1):
+                pending.append(executor.submit(read, key))
+            if isinstance(picture, Unreadable):
+                unreadable.append(picture)
+                picture = black
+            batch.append(picture)
+            if len(batch) == batch_size or not pending:
+                yield np.stack(batch)
+                batch = []
+
+
+def write_submission(predictions: Predictions, clip: float, path: Path) -> Path | None:
+    """Writes the CSV `id,label` and, where pictures were unreadable, a list of them beside it.
+
+    Args:
+        predictions: What to write.
+        clip: Distance that probabilities keep from 0 and 1.
+        path: The CSV.
+
+    Returns:
+        The list's path, or None if every picture was read.
+
+    Raises:
+        OSError: A file cannot be written; then the CSV is as it was.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "label"))
+    clipped = np.clip(predictions.probabilities.astype(np.float64), clip, 1 - clip)
+    writer.writerows((id_, f"{p:.6g}") for id_, p in zip(predictions.ids, clipped))
+    beside = path.with_name(path.stem + ".unreadable.csv")
+    if predictions.unreadable:
+        listed = io.StringIO()
+        list_writer = csv.writer(listed, lineterminator="\n")
+        list_writer.writerow(("path", "reason", "detail"))
+        list_writer.writerows(map(dataclasses.astuple, predictions.unreadable))
+        records.write_atomically(beside, listed.getvalue().encode("utf-8", "surrogateescape"))
+    else:
+        # One of an earlier prediction would tell of other pictures.
+        beside.unlink(missing_ok=True)
+    records.write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    return beside if predictions.unreadable else None
+
+
+def check_output(path: Path) -> None:
+    """Raises InputError where the CSV could not be written, before the work is done."""
+    if path.is_dir():
+        raise InputError(f"--output={path}: is a folder; give the name of a CSV file")
+    if not path.parent.is_dir():
+        raise InputError(f"--output={path}: the folder {path.parent} does not exist; make it first")

@@ -1,0 +1,35 @@
+"""Progress of long work, in pictures and pictures a second."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+_SECONDS_BETWEEN_LINES = 30
+
+
+class _LogLines(tqdm):
+    """A bar for a log file: a line of its own every half minute, none for short work."""
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Prints a line where tqdm would draw the bar; wiping it away (an empty `msg`) needs nothing."""
+        elapsed = self.format_dict["elapsed"]
+        if msg is None and elapsed >= _SECONDS_BETWEEN_LINES:
+            rate = self.n / elapsed
+            print(f"{self.desc}: {self.n} of {self.total} pictures, {rate:.1f} pictures/s", file=sys.stderr)
+
+
+def pictures_bar(total: int, what: str) -> tqdm:
+    """A progress bar that counts pictures; on a terminal it goes when the work is done.
+
+    Args:
+        total: Number of pictures.
+        what: What is done with them, in a word or two.
+    """
+    options: dict[str, Any] = {"total": total, "desc": what, "unit": " pictures", "leave": False}
+    if sys.stderr.isatty():
+        return tqdm(**options)
+    seconds = _SECONDS_BETWEEN_LINES
+    return _LogLines(**options, delay=seconds, mininterval=seconds, maxinterval=seconds)

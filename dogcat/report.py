@@ -1,0 +1,50 @@
+"""Plots of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.ticker import MaxNLocator  # noqa: E402
+
+if TYPE_CHECKING:
+    from dogcat.callbacks import EpochRecord
+
+
+def draw_curves(history: Sequence[EpochRecord], path: Path) -> None:
+    """Draws loss and accuracy over the epochs, for training and validation, the best epoch marked.
+
+    Args:
+        history: At least one epoch; epoch 0 is the model before its layers were opened, which has no
+            training figures.
+        path: The PNG to write.
+    """
+    epochs = [record.epoch for record in history]
+    best = min(history, key=lambda record: record.val_loss)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for axes, name, label in ((left, "loss", "log loss"), (right, "accuracy", "accuracy")):
+        for prefix, title, colour in (
+            ("", "training", "tab:blue"),
+            ("val_", "validation", "tab:orange"),
+        ):
+            values = [getattr(record, prefix + name) for record in history]
+            # A curve of a single epoch has no line: its points must be seen.
+            axes.plot(epochs, values, color=colour, marker="o", markersize=4, label=title)
+        axes.axvline(best.epoch, color="grey", linestyle=":", label=f"best epoch: {best.epoch}")
+        axes.set_xlabel("epoch (0: before opening layers)" if epochs[0] == 0 else "epoch")
+        axes.set_ylabel(label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.ticklabel_format(axis="y", useOffset=False)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle(f"validation log loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%}")
+    temporary = path.with_name("." + path.name)
+    figure.savefig(temporary, dpi=120)
+    plt.close(figure)
+    temporary.replace(path)

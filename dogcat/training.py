@@ -1,0 +1,307 @@
+"""A training run: head on frozen features, then open layers, best model kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+import dogcat
+from dogcat import (
+    augment,
+    devices,
+    evaluation,
+    features,
+    manifest,
+    pipeline,
+    records,
+    shards,
+    weights,
+)
+from dogcat import model as models
+from dogcat.callbacks import EpochEnd, EpochRecord, RunRecorder, print_epoch
+from dogcat.config import InputError, TrainingOptions
+
+
+class AugmentingTrainer(keras.Model):
+    """Trains a model's logits on augmented pictures; evaluates on pictures as they are.
+
+    Augmentation runs inside the training step, so on the model's device. Its parameters follow from
+    (seed, step, replica).
+    """
+
+    def __init__(self, model: keras.Model, batch_size: int, seed: int) -> None:
+        """Takes a model of `models.build_model`, the global batch size and the seed."""
+        super().__init__()
+        self._logits = models.logits_model(model)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._loss_metric = keras.metrics.Mean("loss")
+        self._accuracy_metric = keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Log loss and accuracy; Keras resets them at each epoch."""
+        return [self._loss_metric, self._accuracy_metric]
+
+    def call(self, pictures: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Logits, float32 [batch, 1]."""
+        return self._logits(pictures, training=training)
+
+    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One step on this replica's share of (pictures, labels)."""
+        pictures, labels = data
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        draw = tf.cast(self.optimizer.iterations, tf.int64) * replicas
+        seed = tf.stack([tf.constant(self._seed, tf.int64), draw + tf.cast(replica, tf.int64)])
+        parameters = augment.draw(pictures.shape[0], seed)
+        pictures = augment.warp(pictures, parameters)
+        with tf.GradientTape() as tape:
+            losses, logits = self._log_losses(pictures, labels, training=True)
+            # Gradients of the replicas are added up, so each loss is divided by the whole batch.
+            loss = tf.reduce_sum(losses) / self._batch_size
+        # Under float16 the optimizer scales the loss.
+        self.optimizer.minimize(loss, self._logits.trainable_variables, tape=tape)
+        return self._measure(losses, labels, logits, tf.ones_like(losses))
+
+    def test_step(self, data: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Measures (pictures, labels, weights); padding has the weight 0 and counts nowhere."""
+        pictures, labels, sample_weights = data
+        losses, logits = self._log_losses(pictures, labels, training=False)
+        return self._measure(losses, labels, logits, sample_weights)
+
+    def _log_losses(self, pictures: tf.Tensor, labels: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Log loss of each picture, float32 [batch], and the logits, float32 [batch]."""
+        logits = self._logits(pictures, training=training)[:, 0]
+        labels = tf.cast(labels, tf.float32)
+        return tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), logits
+
+    def _measure(
+        self, losses: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor, sample_weights: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        self._loss_metric.update_state(losses, sample_weights)
+        self._accuracy_metric.update_state(labels[:, None], logits[:, None], sample_weights)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+def train(options: TrainingOptions) -> Path:
+    """Trains as the options say.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        InputError: The data set, the model or a layer's name cannot be used, or training diverged.
+    """
+    data = manifest.load(Path(options.tfrecords))
+    steps = _check_data(data, options)
+    policy, reason = devices.choose_precision(options.precision)
+    keras.mixed_precision.set_global_policy(policy)
+    strategy = devices.make_strategy(options.strategy)
+    _check_batch(options, strategy)
+    with strategy.scope():
+        model, source = _initial_model(options, data)
+        first_open = models.find_layer(models.backbone_of(model), options.unfreeze_from)
+        models.open_layers(model, first_open)
+    print(f"data: {options.tfrecords}, {_counts(data)}")
+    print(f"start: {source}")
+    print(f"device: {devices.describe(strategy)}; {policy}, since {reason}")
+
+    folder = _make_run_folder(options)
+    _write_config(folder, options, data, policy, strategy)
+    recorder = RunRecorder(folder, model, models.Description(data.classes, data.image_size))
+    first = _before_epochs(options, data, model, strategy)
+    recorder.add(first)
+    print_epoch(first, is_best=True)
+    _point_latest_to(folder)
+    if options.epochs:
+        print(f"training: {_what_trains(model, first_open)}; {steps} steps an epoch")
+        _fit(options, data, model, strategy, recorder, steps)
+    best = recorder.best
+    print(f"best: epoch {best.epoch}, validation log loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%}")
+    return folder
+
+
+def _check_data(data: manifest.Manifest, options: TrainingOptions) -> int:
+    """Raises InputError for data that this trainer cannot use; returns the steps in an epoch."""
+    if len(data.classes) != 2:
+        raise InputError(
+            f"{options.tfrecords} has {len(data.classes)} classes ({', '.join(data.classes)}); training needs two"
+        )
+    if not data.splits[shards.VALIDATION].pictures:
+        raise InputError(f"{options.tfrecords} has no validation pictures; make it with --validation above 0")
+    training = data.splits[shards.TRAIN]
+    steps = pipeline.steps_in_epoch(training, options.batch_size)
+    if options.epochs and not steps:
+        raise InputError(
+            f"--batch_size={options.batch_size}: the training split has {training.pictures} "
+            "pictures, less than one batch; use a smaller one"
+        )
+    return steps
+
+
+def _check_batch(options: TrainingOptions, strategy: tf.distribute.Strategy) -> None:
+    replicas = strategy.num_replicas_in_sync
+    if options.batch_size % replicas:
+        raise InputError(
+            f"--batch_size={options.batch_size}: does not divide between {replicas} replicas; "
+            f"use a multiple of {replicas}"
+        )
+
+
+def _initial_model(options: TrainingOptions, data: manifest.Manifest) -> tuple[keras.Model, str]:
+    """The model to start from, and where it is from, for a person."""
+    if not options.init_from:
+        model = models.build_model(data.image_size)
+        return model, "ImageNet weights from " + weights.load_imagenet(models.backbone_of(model))
+    path = models.find_file(options.init_from, "init_from")
+    model, description = models.load(path)
+    wanted = models.Description(data.classes, data.image_size)
+    if description != wanted:
+        raise InputError(
+            f"--init_from={options.init_from}: made for {description.classes} at "
+            f"{description.image_size} pixels, the data set has {wanted.classes} at "
+            f"{wanted.image_size}; give a model of the same"
+        )
+    return model, str(path)
+
+
+def _before_epochs(
+    options: TrainingOptions,
+    data: manifest.Manifest,
+    model: keras.Model,
+    strategy: tf.distribute.Strategy,
+) -> EpochRecord:
+    """Fits the head, unless the model comes with one, and validates: epoch 0 of the history.
+
+    A fresh head on layers that train would wreck them with its first gradients.
+    """
+    started = time.perf_counter()
+    with strategy.scope():
+        to_features = models.features_model(model)
+    folder = Path(options.tfrecords)
+    computed = {}
+    wanted = [shards.VALIDATION] if options.init_from else [shards.TRAIN, shards.VALIDATION]
+    for split in wanted:
+        dataset = pipeline.evaluation_dataset(folder, data, split, options.batch_size)
+        pictures = data.splits[split].pictures
+        computed[split] = models.forward(to_features, dataset, pictures, strategy, f"features, {split}")
+    forward_seconds = time.perf_counter() - started
+    labels = {split: pipeline.read_labels(folder, data, split) for split in wanted}
+    head = models.head_of(model)
+    if not options.init_from:
+        head.set_weights(features.fit_head(computed[shards.TRAIN], labels[shards.TRAIN]))
+    logits = features.apply_head(computed[shards.VALIDATION], *head.get_weights())
+    return EpochRecord(
+        epoch=0,
+        loss=math.nan,
+        accuracy=math.nan,
+        val_loss=evaluation.log_loss_of_logits(labels[shards.VALIDATION], logits),
+        val_accuracy=evaluation.accuracy(labels[shards.VALIDATION], logits),
+        learning_rate=math.nan,
+        seconds=time.perf_counter() - started,
+        pictures_per_second=sum(map(len, computed.values())) / forward_seconds,
+    )
+
+
+def _fit(
+    options: TrainingOptions,
+    data: manifest.Manifest,
+    model: keras.Model,
+    strategy: tf.distribute.Strategy,
+    recorder: RunRecorder,
+    steps: int,
+) -> None:
+    folder = Path(options.tfrecords)
+    with strategy.scope():
+        trainer = AugmentingTrainer(model, options.batch_size, options.seed)
+        # The step measures for itself; said to Keras, which would warn that weights reach no metric.
+        trainer.compile(optimizer=_make_optimizer(options), weighted_metrics=[])
+    stopper = keras.callbacks.EarlyStopping("val_loss", patience=options.patience)
+    trainer.fit(
+        pipeline.train_dataset(folder, data, options.batch_size, options.seed),
+        epochs=options.epochs,
+        steps_per_epoch=steps,
+        validation_data=pipeline.evaluation_dataset(folder, data, shards.VALIDATION, options.batch_size),
+        verbose=0,
+        callbacks=[
+            EpochEnd(recorder, options.batch_size, options.epochs, steps),
+            keras.callbacks.TensorBoard(recorder.folder / "tensorboard", write_graph=False),
+            keras.callbacks.TerminateOnNaN(),
+            stopper,
+        ],
+    )
+    if math.isnan(recorder.history[-1].loss) and len(recorder.history) > 1:
+        raise InputError(
+            f"--learning_rate={options.learning_rate}: the loss became nan; use a lower rate "
+            f"(the best model before is in {recorder.folder})"
+        )
+    if stopper.stopped_epoch:
+        print(f"stopped: no lower validation loss for {options.patience} epochs")
+
+
+def _make_optimizer(options: TrainingOptions) -> keras.optimizers.Optimizer:
+    if options.optimizer == "sgd":
+        return keras.optimizers.SGD(options.learning_rate, momentum=options.momentum)
+    return keras.optimizers.Adam(options.learning_rate)
+
+
+def _make_run_folder(options: TrainingOptions) -> Path:
+    """Makes runs/<time>-<what>."""
+    what = f"from-{options.unfreeze_from}" if options.unfreeze_from else "head"
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = Path(options.runs) / f"{now}-xception-{what}-{options.optimizer}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _point_latest_to(folder: Path) -> None:
+    """Makes runs/latest a link to the run, by a rename."""
+    link = folder.parent / "latest"
+    temporary = folder.parent / ".latest"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(folder.name)
+    os.replace(temporary, link)
+
+
+def _write_config(
+    folder: Path,
+    options: TrainingOptions,
+    data: manifest.Manifest,
+    policy: str,
+    strategy: tf.distribute.Strategy,
+) -> None:
+    """Writes what the run was made with, and on what."""
+    config = {
+        "options": dataclasses.asdict(options),
+        "precision": policy,
+        "device": devices.describe(strategy),
+        "replicas": strategy.num_replicas_in_sync,
+        "classes": data.classes,
+        "data_digest": data.digest(),
+        "versions": {"dogcat": dogcat.__version__, "tensorflow": tf.__version__},
+    }
+    text = json.dumps(config, indent=2) + "\n"
+    records.write_atomically(folder / "config.json", text.encode())
+
+
+def _counts(data: manifest.Manifest) -> str:
+    return ", ".join(f"{part.pictures} for {name}" for name, part in data.splits.items())
+
+
+def _what_trains(model: keras.Model, first_open: int) -> str:
+    backbone = models.backbone_of(model)
+    count = sum(int(np.prod(variable.shape)) for variable in model.trainable_weights)
+    if first_open == len(backbone.layers):
+        return f"the head alone ({count:,} weights)"
+    name = backbone.layers[first_open].name
+    return f"the head and {backbone.name} from layer {first_open}, {name} ({count:,} weights)"

@@ -1,0 +1,99 @@
+"""What the tests share: two logical CPU devices, drawn pictures, and the shared folder of real ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dogcat import runtime
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Splits the CPU into two logical devices for MirroredStrategy, before TensorFlow starts."""
+    runtime.prepare()
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(autouse=True)
+def float32_policy():
+    """Each test begins with Keras' default arithmetic."""
+    from tensorflow import keras
+
+    keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real pictures and weights."""
+    folder = Path(os.environ.get("DOGCAT_SHARED") or ROOT.parent / "shared")
+    if not folder.is_dir():
+        pytest.skip("no real pictures: neither DOGCAT_SHARED nor ../shared is a folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory) -> Path:
+    """A folder with train/ and test/ of drawn pictures, odd ones among them."""
+    from tools.make_sample_images import make_sample_images
+
+    folder = tmp_path_factory.mktemp("samples")
+    make_sample_images(folder, train=40, test=11, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tfrecords(samples, tmp_path_factory) -> Path:
+    """A data set of the drawn pictures at 96 pixels, in three training shards."""
+    from dogcat.config import ShardOptions
+    from tools.make_tfrecords import make_data_set
+
+    output = tmp_path_factory.mktemp("data") / "tfrecords"
+    options = ShardOptions(
+        images=str(samples / "train"), output=str(output), image_size=96, shards=3, validation=0.3
+    )
+    make_data_set(options)
+    return output
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imagenet_weights(tmp_path_factory) -> None:
+    """Puts the weights of the shared folder, if there is one, where the trainer looks."""
+    folder = Path(os.environ.get("DOGCAT_SHARED") or ROOT.parent / "shared")
+    file = folder / "weights" / "xception_imagenet_notop.h5"
+    if file.is_file():
+        from dogcat import weights
+
+        cache = tmp_path_factory.mktemp("cache")
+        (cache / weights.FILE_NAME).symlink_to(file.resolve())
+        os.environ["DOGCAT_CACHE"] = str(cache)
+
+
+class Command:
+    """A finished command."""
+
+    def __init__(self, done: subprocess.CompletedProcess) -> None:
+        self.code = done.returncode
+        self.out = done.stdout
+        self.err = done.stderr
+
+
+@pytest.fixture
+def run():
+    """Runs `python -m MODULE FLAGS...` as a process of its own."""
+
+    def run_command(module: str, *arguments: str, cwd: Path = ROOT) -> Command:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", module, *map(str, arguments)]
+        done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=1200)
+        return Command(done)
+
+    return run_command

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from dogcat import flags
+from dogcat.config import InputError, PredictionOptions, ShardOptions, TrainingOptions, WeightsOptions
+
+ALL = (PredictionOptions, ShardOptions, TrainingOptions, WeightsOptions)
+
+
+def test_flags_become_options():
+    options = flags.parse(TrainingOptions, ["--unfreeze_from=96", "--optimizer=sgd", "--epochs", "3"])
+    assert options == TrainingOptions(unfreeze_from="96", optimizer="sgd", epochs=3)
+
+
+def test_a_boolean_flag():
+    assert flags.parse(ShardOptions, ["--overwrite"]).overwrite
+    assert not flags.parse(ShardOptions, ["--nooverwrite"]).overwrite
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--epoch=3"], "epochs"),
+        (["--epochs=three"], "three"),
+        (["--epochs=1.5"], "1.5"),
+        (["data"], "'data'"),
+        (["--optimizer=adagrad"], "adam, sgd"),
+    ],
+)
+def test_what_cannot_be_parsed_is_named(arguments, said):
+    with pytest.raises(InputError) as caught:
+        flags.parse(TrainingOptions, arguments)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options_class", ALL)
+def test_help_names_each_flag_with_its_default(options_class):
+    text = flags.help_text(options_class, "python -m some.command", "What it does.")
+    assert text.startswith("Usage: python -m some.command")
+    assert "What it does." in text
+    for field in dataclasses.fields(options_class):
+        assert f"--{field.name}\n" in text
+    assert text.count("Default: ") == len(dataclasses.fields(options_class))
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["dogcat.train", "dogcat.predict", "tools.make_tfrecords", "tools.fetch_weights"],
+)
+def test_help_of_each_command(run, module):
+    done = run(module, "--help")
+    assert done.code == 0
+    assert done.err == ""
+    assert done.out.startswith(f"Usage: python -m {module} [--flag=value ...]\n\n")

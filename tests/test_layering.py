@@ -1,0 +1,78 @@
+"""The import rules of WORKSPACE.md, read off the code."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# A module may import those of earlier tiers, and none of its own.
+TIERS = [
+    {"config"},
+    {"runtime", "progress", "images", "folders", "shards", "examples", "records", "augment", "evaluation"},
+    {"manifest", "weights", "devices"},
+    {"pipeline", "model", "features"},
+    {"report"},
+    {"callbacks"},
+    {"training", "inference"},
+    {"flags"},
+    {"train", "predict"},
+]
+TIER_OF = {name: tier for tier, names in enumerate(TIERS) for name in names}
+WITHOUT_TENSORFLOW = {
+    *("config", "runtime", "progress", "images", "folders", "shards", "examples", "records", "manifest"),
+    *("evaluation", "features", "report", "flags", "train", "predict"),
+}
+ENTRY_POINTS = {"train", "predict"}
+
+FILES = sorted((ROOT / "dogcat").glob("*.py")) + sorted((ROOT / "tools").glob("*.py"))
+
+
+def imports_of(path: Path, only_at_import: bool = False) -> set[str]:
+    """Dotted names that a file imports; `only_at_import` leaves out those inside functions and for types."""
+    tree = ast.parse(path.read_text())
+    found = set()
+
+    def visit(node: ast.AST) -> None:
+        if only_at_import and isinstance(node, (ast.FunctionDef, ast.If)):
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(tree)
+    return found
+
+
+def own_modules(imports: set[str]) -> set[str]:
+    return {name.split(".")[1] for name in imports if name.startswith("dogcat.")} & set(TIER_OF)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "dogcat"], ids=lambda p: p.stem)
+def test_imports_run_one_way(path):
+    if path.stem == "__init__":
+        assert imports_of(path) == set()
+        return
+    # `report` takes a type from `callbacks` for its annotations, never at run time.
+    for name in own_modules(imports_of(path, only_at_import=True)):
+        assert TIER_OF[name] < TIER_OF[path.stem], f"{path.stem} imports {name}"
+    assert not any(name.split(".")[0] == "tools" for name in imports_of(path))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_who_touches_what(path):
+    imports = {name.split(".")[0] for name in imports_of(path)}
+    if "absl" in imports:
+        assert path.stem == "flags"
+    if "tensorflow_addons" in imports:
+        assert path.stem == "augment"
+    at_import = {name.split(".")[0] for name in imports_of(path, only_at_import=True)}
+    if path.parent.name == "tools" or path.stem in WITHOUT_TENSORFLOW:
+        assert not at_import & {"tensorflow", "tensorflow_addons", "keras"}

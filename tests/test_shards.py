@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dogcat import shards
+from dogcat.config import InputError
+
+KEYS = sorted(f"{name}.{i}.jpg" for name in ("cat", "dog") for i in range(200))
+LABELS = np.array([key.startswith("dog") for key in KEYS], int)
+
+
+def plan(keys=KEYS, labels=LABELS, validation=0.1, seed=0):
+    return shards.split_and_order(keys, labels, validation, seed)
+
+
+def test_the_splits_are_a_permutation_of_all_pictures():
+    both = np.concatenate(list(plan().values()))
+    assert sorted(both) == list(range(len(KEYS)))
+    assert list(both) != sorted(both)
+
+
+def test_the_split_is_stratified_exactly():
+    of = plan()
+    assert np.bincount(LABELS[of[shards.VALIDATION]]).tolist() == [20, 20]
+    assert np.bincount(LABELS[of[shards.TRAIN]]).tolist() == [180, 180]
+
+
+def test_seeds_give_different_orders_and_splits():
+    a, b = plan(seed=0), plan(seed=1)
+    assert list(a[shards.TRAIN]) != list(b[shards.TRAIN])
+    assert set(a[shards.VALIDATION]) != set(b[shards.VALIDATION])
+
+
+def test_one_order_is_pinned():
+    first = [KEYS[i] for i in plan()[shards.TRAIN][:4]]
+    assert first == ["dog.168.jpg", "cat.136.jpg", "dog.22.jpg", "dog.26.jpg"]
+
+
+def test_an_added_picture_moves_at_most_one_other():
+    before = {KEYS[i] for i in plan()[shards.VALIDATION]}
+    for i in range(200, 260):
+        keys = sorted([*KEYS, f"cat.{i}.jpg"])
+        of = plan(keys, np.array([key.startswith("dog") for key in keys], int))
+        after = {keys[i] for i in of[shards.VALIDATION]}
+        assert len((before ^ after) - {f"cat.{i}.jpg"}) <= 1
+
+
+def test_a_small_class_still_has_a_validation_picture():
+    of = plan(["a", "b", "c", "d"], np.array([0, 0, 1, 1]))
+    assert len(of[shards.VALIDATION]) == 2
+
+
+def test_no_validation():
+    assert len(plan(validation=0.0)[shards.VALIDATION]) == 0
+
+
+def test_equal_keys_are_refused():
+    with pytest.raises(InputError, match="two pictures have this name"):
+        plan(["a", "a", "b"], np.zeros(3, int))
+
+
+@pytest.mark.parametrize(("pictures", "count"), [(10, 3), (9, 3), (1, 1), (0, 1), (25_000, 7)])
+def test_bounds_cover_every_place_once_in_even_shards(pictures, count):
+    bounds = shards.shard_bounds(pictures, count)
+    assert [place for first, end in bounds for place in range(first, end)] == list(range(pictures))
+    sizes = [end - first for first, end in bounds]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_the_number_of_shards_follows_the_wanted_size():
+    assert shards.shard_count(25_000, 34_000, 128) == 6
+    assert shards.shard_count(10, 34_000, 128) == 1
+    assert shards.shard_count(10, 2**28, 128) == 10
+
+
+def test_names():
+    assert shards.shard_name("train", 0, 8) == "train-00000-of-00008.tfrecord"

@@ -1,0 +1,1 @@
+"""Commands around the trainer: `python -m tools.<name> --help`."""

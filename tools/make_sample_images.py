@@ -1,0 +1,177 @@
+"""Draws cats and dogs for the demo and the tests.
+
+Training pictures go to <output>/train (cat.N.jpg, dog.N.jpg), test pictures to <output>/test (N.jpg). Among them is
+the mess of real folders: a truncated file, a text named .jpg, pictures of other formats and colour modes. The same
+seed draws the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dogcat import flags, records
+from dogcat.config import InputError, SampleOptions
+from dogcat.progress import pictures_bar
+from tools.drawing import SPECIES, draw_animal
+
+_QUALITY = 90
+# Only a folder with this file in it is ever cleared of pictures: a user's own are not mixed with drawn ones.
+_MARKER = ".dogcat-samples"
+_EXIF_ORIENTATION = 0x0112
+_QUARTER_TURN = 6  # the viewer turns the stored picture clockwise by a quarter
+
+
+def _as_jpeg(image: Image.Image, **options: object) -> bytes:
+    return _as(image, "JPEG", quality=_QUALITY, **options)
+
+
+def _as(image: Image.Image, format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def _truncated(image: Image.Image) -> bytes:
+    whole = _as_jpeg(image)
+    return whole[: len(whole) // 2]
+
+
+def _text(image: Image.Image) -> bytes:
+    return b"<html><body>404: this picture has moved.</body></html>\n"
+
+
+def _exif_rotated(image: Image.Image) -> bytes:
+    exif = Image.Exif()
+    exif[_EXIF_ORIENTATION] = _QUARTER_TURN
+    return _as_jpeg(image.transpose(Image.Transpose.ROTATE_90), exif=exif)
+
+
+def _sixteen_bit(image: Image.Image) -> bytes:
+    grey = np.asarray(image.convert("L")).astype(np.uint16) * 257
+    return _as(Image.fromarray(grey), "PNG")
+
+
+def _transparent(image: Image.Image) -> bytes:
+    rgba = image.convert("RGBA")
+    # The picture fades out towards its left edge.
+    alpha = np.broadcast_to(np.linspace(0, 255, image.width).astype(np.uint8), image.size[::-1])
+    rgba.putalpha(Image.fromarray(np.ascontiguousarray(alpha)))
+    return _as(rgba, "PNG")
+
+
+# What is odd about a file named .jpg, and how such a file is made of a drawing.
+ODDITIES: dict[str, Callable[[Image.Image], bytes]] = {
+    "truncated": _truncated,
+    "text": _text,
+    "png": lambda image: _as(image, "PNG"),
+    "gif": lambda image: _as(image, "GIF"),
+    "cmyk": lambda image: _as_jpeg(image.convert("CMYK")),
+    "exif-rotated": _exif_rotated,
+    "grey": lambda image: _as_jpeg(image.convert("L")),
+    "16-bit": _sixteen_bit,
+    "alpha": _transparent,
+}
+UNREADABLE = ("truncated", "text")
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """What was drawn.
+
+    Attributes:
+        train: Number of training pictures of each species, the odd ones included.
+        test: Number of test pictures, one truncated among them.
+    """
+
+    train: dict[str, int]
+    test: int
+
+
+def make_sample_images(output: Path, train: int, test: int, seed: int) -> Samples:
+    """Draws the two folders.
+
+    Args:
+        output: Folder in which `train` and `test` are made.
+        train: Number of flawless training pictures, of both species in turn; one picture of each oddity comes on
+            top, numbered after them.
+        test: Number of flawless test pictures; a truncated one comes on top.
+        seed: Seed of the drawing; each picture follows from it and its own name.
+
+    Raises:
+        InputError: A folder holds pictures that this function did not draw.
+        OSError: A folder cannot be written.
+    """
+    train_folder, test_folder = output / "train", output / "test"
+    for folder in (train_folder, test_folder):
+        _refuse_foreign_files(folder)
+    for folder in (train_folder, test_folder):
+        _clear(folder)
+    counts = dict.fromkeys(SPECIES, 0)
+    with pictures_bar(train + len(ODDITIES) + test + 1, "drawing") as progress:
+        for index, encode in enumerate([_as_jpeg] * train + list(ODDITIES.values())):
+            species = SPECIES[index % len(SPECIES)]
+            name = f"{species}.{counts[species]}.jpg"
+            counts[species] += 1
+            image = draw_animal(species, _rng(seed, f"train/{name}"))
+            records.write_atomically(train_folder / name, encode(image))
+            progress.update()
+        for number, encode in enumerate([_as_jpeg] * test + [_truncated], start=1):
+            name = f"{number}.jpg"
+            rng = _rng(seed, f"test/{name}")
+            records.write_atomically(test_folder / name, encode(draw_animal(rng.choice(SPECIES), rng)))
+            progress.update()
+    return Samples(counts, test + 1)
+
+
+def _rng(seed: int, name: str) -> random.Random:
+    """A generator for one picture, so that no picture depends on how many are drawn."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return random.Random(int.from_bytes(digest, "little"))
+
+
+def _refuse_foreign_files(folder: Path) -> None:
+    """Raises InputError where `folder` holds anything that is not drawn."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; give another folder with --output")
+    if not folder.exists():
+        return
+    drawn = (folder / _MARKER).exists()
+    for path in sorted(folder.iterdir()):
+        ours = path.name == _MARKER or (drawn and re.fullmatch(r"((cat|dog)\.)?\d+\.jpg", path.name))
+        if not ours:
+            raise InputError(f"{path} was not drawn by this tool; give another folder with --output")
+
+
+def _clear(folder: Path) -> None:
+    """Makes the folder, or takes the drawn pictures of an earlier call away."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARKER).touch()
+    for path in folder.glob("*.jpg"):
+        path.unlink()
+
+
+def main(options: SampleOptions) -> None:
+    """Draws, and says what to do next."""
+    output = Path(options.output)
+    samples = make_sample_images(output, options.train, options.test, options.seed)
+    of_each = ", ".join(f"{count} {species}s" for species, count in samples.train.items())
+    print(
+        f"drew {sum(samples.train.values())} training pictures ({of_each}; {len(ODDITIES)} of them odd on "
+        f"purpose, {len(UNREADABLE)} unreadable) in {output / 'train'}"
+    )
+    print(f"drew {samples.test} test pictures (1 unreadable) in {output / 'test'}")
+    print("next: python -m tools.fetch_weights, then")
+    print(f"      python -m tools.make_tfrecords --images={output / 'train'} --output={output / 'tfrecords'}")
+
+
+if __name__ == "__main__":
+    flags.run(main, SampleOptions)
