@@ -22,14 +22,14 @@ class WarpParameters(NamedTuple):
 
     Attributes:
         shear: Angle in degrees, counter-clockwise.
-        zoom_y: Step between rows in the source, in pixels: above 1 shows more of it, smaller.
-        zoom_x: The same for columns.
+        zoom_x: Step between columns in the source, in pixels: above 1 shows more of it, smaller.
+        zoom_y: The same for rows.
         flip: 1 for a picture that is mirrored left to right, else 0.
     """
 
     shear: tf.Tensor
-    zoom_y: tf.Tensor
     zoom_x: tf.Tensor
+    zoom_y: tf.Tensor
     flip: tf.Tensor
 
 
@@ -43,8 +43,8 @@ def draw(batch_size: int, seed: tf.Tensor) -> WarpParameters:
     unit = tf.random.stateless_uniform((4, batch_size), seed)
     return WarpParameters(
         shear=SHEAR_DEGREES * (2 * unit[0] - 1),
-        zoom_y=1 + ZOOM * (2 * unit[1] - 1),
-        zoom_x=1 + ZOOM * (2 * unit[2] - 1),
+        zoom_x=1 + ZOOM * (2 * unit[1] - 1),
+        zoom_y=1 + ZOOM * (2 * unit[2] - 1),
         flip=tf.cast(unit[3] < 0.5, tf.float32),
     )
 
@@ -75,13 +75,12 @@ def _transforms(parameters: WarpParameters, height: int, width: int) -> tf.Tenso
     """
     angle = parameters.shear * (math.pi / 180)
     # A flip of the output mirrors x about the centre before the rest is applied.
-    step_x = parameters.zoom_x * (1 - 2 * parameters.flip)
-    x_from_x = tf.cos(angle) * step_x
-    y_from_x = -tf.sin(angle) * step_x
-    y_from_y = parameters.zoom_y
+    x_from_x = parameters.zoom_x * (1 - 2 * parameters.flip)
+    x_from_y = -tf.sin(angle) * parameters.zoom_y
+    y_from_y = tf.cos(angle) * parameters.zoom_y
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
     zero = tf.zeros_like(angle)
-    offset_x = centre_x - x_from_x * centre_x
-    offset_y = centre_y - y_from_x * centre_x - y_from_y * centre_y
-    columns = (x_from_x, zero, offset_x, y_from_x, y_from_y, offset_y, zero, zero)
+    offset_x = centre_x - x_from_x * centre_x - x_from_y * centre_y
+    offset_y = centre_y - y_from_y * centre_y
+    columns = (x_from_x, x_from_y, offset_x, zero, y_from_y, offset_y, zero, zero)
     return tf.stack(columns, axis=1)

@@ -26,10 +26,12 @@ class Listing:
     """The pictures of a folder.
 
     Attributes:
+        folder: The folder.
         keys: Paths relative to the folder, with `/`, sorted by their bytes.
         other: Number of files that are no pictures by their extension.
     """
 
+    folder: Path
     keys: list[str]
     other: int
 
@@ -89,7 +91,7 @@ def list_images(folder: Path) -> Listing:
         found = f"{other} other files" if other else "nothing"
         raise InputError(f"{folder} holds no picture ({found}); pictures end in {', '.join(sorted(EXTENSIONS))}")
     keys.sort(key=os.fsencode)
-    return Listing(keys, other)
+    return Listing(folder, keys, other)
 
 
 def class_in_name(key: str) -> str | None:
@@ -98,32 +100,31 @@ def class_in_name(key: str) -> str | None:
     return match["name"] if match else None
 
 
-def label_keys(keys: list[str]) -> LabelledKeys:
+def label_keys(listing: Listing) -> LabelledKeys:
     """Gives each key its class: its first folder's name or, in no folder, what its own name begins with.
-
-    Args:
-        keys: As `Listing.keys`.
 
     Raises:
         InputError: Folder and name say different classes, or no key has a class.
     """
-    folders = {key.split("/", 1)[0] for key in keys if "/" in key}
-    _refuse_folders_that_are_no_classes(keys, folders)
+    folders = {key.split("/", 1)[0] for key in listing.keys if "/" in key}
+    _refuse_folders_that_are_no_classes(listing, folders)
     kept, names, unlabelled = [], [], []
-    for key in keys:
+    for key in listing.keys:
         in_name = class_in_name(key)
         name = key.split("/", 1)[0] if "/" in key else in_name
         if name is None:
             unlabelled.append(key)
             continue
         if in_name in folders and in_name != name:
-            raise InputError(f"{key}: the folder says {name}, the name says {in_name}; move or rename the file")
+            raise InputError(
+                f"{listing.folder / key}: the folder says {name}, the name says {in_name}; move or rename the file"
+            )
         kept.append(key)
         names.append(name)
     if not kept:
         raise InputError(
-            f"{keys[0]} and the {len(keys) - 1} other pictures have no class; put them into a folder "
-            "for each class, or name them like cat.0.jpg and dog.0.jpg"
+            f"{listing.folder}: {listing.keys[0]} and the {len(listing.keys) - 1} other pictures have no class; "
+            "put them into a folder for each class, or name them like cat.0.jpg and dog.0.jpg"
         )
     classes = sorted(set(names))
     index = {name: i for i, name in enumerate(classes)}
@@ -131,15 +132,15 @@ def label_keys(keys: list[str]) -> LabelledKeys:
     return LabelledKeys(kept, labels, classes, unlabelled)
 
 
-def _refuse_folders_that_are_no_classes(keys: list[str], folders: set[str]) -> None:
+def _refuse_folders_that_are_no_classes(listing: Listing, folders: set[str]) -> None:
     """Catches `--images=data` where data/train holds cat.0.jpg: `train` is no class."""
-    nested = [key for key in keys if "/" in key]
+    nested = [key for key in listing.keys if "/" in key]
     in_names = {class_in_name(key) for key in nested}
     if len(in_names) > 1 and None not in in_names and not in_names & folders:
         folder, name = nested[0].split("/", 1)
         raise InputError(
-            f"{nested[0]}: the folder says {folder}, the name says {class_in_name(name)}; "
-            f"give the folder that holds the pictures, like --images=.../{folder}"
+            f"{listing.folder / nested[0]}: the folder says {folder}, the name says {class_in_name(name)}; "
+            f"give the folder that holds the pictures, like --images={listing.folder / folder}"
         )
 
 

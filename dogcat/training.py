@@ -9,6 +9,7 @@ import math
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -91,6 +92,17 @@ class AugmentingTrainer(keras.Model):
         self._loss_metric.update_state(losses, sample_weights)
         self._accuracy_metric.update_state(labels[:, None], logits[:, None], sample_weights)
         return {metric.name: metric.result() for metric in self.metrics}
+
+
+class _ShareStatistics(keras.callbacks.Callback):
+    """Gives every replica the mean of all replicas' BatchNorm statistics before validation.
+
+    Each replica collects its own while it trains, and the mean is what a saved model gets: so the model that is
+    measured is the one that is saved.
+    """
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.model.set_weights(self.model.get_weights())
 
 
 def train(options: TrainingOptions) -> Path:
@@ -237,6 +249,7 @@ def _fit(
             EpochEnd(recorder, options.batch_size, options.epochs, steps),
             keras.callbacks.TensorBoard(recorder.folder / "tensorboard", write_graph=False),
             keras.callbacks.TerminateOnNaN(),
+            _ShareStatistics(),
             stopper,
         ],
     )

@@ -23,8 +23,8 @@ def pictures(count):
 def keras_warp(picture, parameters, index):
     transform = {
         "shear": float(parameters.shear[index]),
-        "zx": float(parameters.zoom_y[index]),
-        "zy": float(parameters.zoom_x[index]),
+        "zx": float(parameters.zoom_x[index]),
+        "zy": float(parameters.zoom_y[index]),
         "flip_horizontal": bool(parameters.flip[index]),
     }
     generator = keras.preprocessing.image.ImageDataGenerator(fill_mode="nearest", interpolation_order=1)

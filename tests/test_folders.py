@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dogcat import folders
@@ -13,8 +15,12 @@ def touch(root, *keys):
         path.write_bytes(b"")
 
 
+def listing(keys):
+    return folders.Listing(Path("in"), keys, other=0)
+
+
 def labels(keys):
-    labelled = folders.label_keys(keys)
+    labelled = folders.label_keys(listing(keys))
     return {key: labelled.classes[label] for key, label in zip(labelled.keys, labelled.labels)}
 
 
@@ -77,19 +83,19 @@ def test_nothing_above_the_folder_changes_a_label(tmp_path):
 
 def test_folder_and_name_that_disagree_are_refused():
     with pytest.raises(InputError, match=r"cat/dog\.2\.jpg: the folder says cat, the name says dog"):
-        folders.label_keys(["cat/dog.2.jpg", "dog/dog.1.jpg"])
+        folders.label_keys(listing(["cat/dog.2.jpg", "dog/dog.1.jpg"]))
 
 
 def test_the_folder_above_the_pictures_is_refused():
     with pytest.raises(InputError, match="--images=.*/train"):
-        folders.label_keys(["train/cat.0.jpg", "train/dog.0.jpg"])
+        folders.label_keys(listing(["train/cat.0.jpg", "train/dog.0.jpg"]))
 
 
 def test_pictures_without_a_class_are_named():
-    labelled = folders.label_keys(["cat.0.jpg", "dog.0.jpg", "holiday.jpg"])
+    labelled = folders.label_keys(listing(["cat.0.jpg", "dog.0.jpg", "holiday.jpg"]))
     assert labelled.unlabelled == ["holiday.jpg"]
     with pytest.raises(InputError, match="have no class"):
-        folders.label_keys(["1.jpg", "2.jpg"])
+        folders.label_keys(listing(["1.jpg", "2.jpg"]))
 
 
 def test_ids_sort_as_integers():

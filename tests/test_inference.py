@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from tensorflow import keras
 
-from dogcat import inference
+from dogcat import devices, inference
 from dogcat import model as models
 from dogcat.config import PredictionOptions
 
@@ -17,7 +18,7 @@ def model_file(tmp_path_factory):
     """A model with random weights, whose probabilities are spread."""
     model = models.build_model(96)
     head = models.head_of(model)
-    head.set_weights([head.get_weights()[0] * 50, np.zeros(1, np.float32)])
+    head.set_weights([head.get_weights()[0] * 5000, np.zeros(1, np.float32)])
     path = tmp_path_factory.mktemp("model") / "m.keras"
     models.save(model, path, models.Description(["cat", "dog"], 96))
     return path
@@ -62,6 +63,7 @@ def test_equals_keras_on_the_same_pixels(model_file, samples, tmp_path):
         np.asarray(Image.open(tmp_path / name).convert("RGB").resize((96, 96), Image.Resampling.BILINEAR))
         for name in names
     ]
+    keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
     expected = models.load(model_file)[0].predict(np.stack(pixels), verbose=0)[:, 0]
     predictions = predict(model_file, tmp_path)
     assert predictions.ids == [name.rsplit(".", 1)[0] for name in names]

@@ -216,7 +216,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(run, tmp_path, keys, said):
         draw(images, *keys)
     done = run("tools.make_tfrecords", f"--images={images}", f"--output={tmp_path}/out")
     assert done.code == 2
-    assert said in done.err and str(images) in done.err + str(keys)
+    assert said in done.err and str(images) in done.err
     assert len(done.err.splitlines()) == 1
     assert not list(tmp_path.glob("out*"))
 

@@ -64,7 +64,7 @@ def draw_animal(species: str, rng: random.Random) -> Image.Image:
 
 def _choose_size(rng: random.Random) -> tuple[int, int]:
     """Returns width and height in pixels."""
-    longer = rng.choices((rng.uniform(200, 500), rng.uniform(60, 200), rng.uniform(500, 1000)), (88, 7, 5))[0]
+    longer = rng.choices((rng.uniform(200, 500), rng.uniform(60, 200), rng.uniform(500, MAX_SIDE)), (88, 7, 5))[0]
     aspect = rng.choice(_ASPECTS) * rng.uniform(0.95, 1.05)
     width, height = longer * min(1, aspect), longer / max(1, aspect)
     return max(MIN_SIDE, round(width)), max(MIN_SIDE, round(height))
@@ -357,10 +357,8 @@ def _draw_cat_head(head: Pen, face: Pen, look: _Look, rng: random.Random) -> Non
 def _draw_dog_head(head: Pen, face: Pen, look: _Look, rng: random.Random) -> None:
     outline = _both_sides("0,-0.9 0.45,-0.84 0.76,-0.5 0.82,0 0.67,0.5 0.53,0.86 0,1.06")
     _draw_skull(head, face, outline * (rng.uniform(0.94, 1.1), 1), look, rng)
-    if look.pattern in ("patches", "mask"):
-        ears = look.second
-    else:
-        ears = _mix(look.fur, _BLACK, rng.uniform(0.0, 0.3))
+    darker = _mix(look.fur, _BLACK, rng.uniform(0.0, 0.3))
+    ears = look.second if look.pattern in ("patches", "mask") else darker
     if rng.random() < 0.7:  # long ears hang beside the cheeks, short ones fold at the top
         ear = _parse("0.42,-0.82 0.8,-0.86 1.15,-0.3 1.2,0.3 1.02,0.5 0.82,0.3 0.72,-0.2")
         ear = (ear + (0, 0.86)) * (rng.uniform(0.95, 1.08), rng.uniform(0.9, 1.35)) - (0, 0.86)

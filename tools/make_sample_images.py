@@ -1,8 +1,8 @@
 """Draws cats and dogs for the demo and the tests.
 
-Training pictures go to <output>/train (cat.N.jpg, dog.N.jpg), test pictures to <output>/test (N.jpg). Among them is
-the mess of real folders: a truncated file, a text named .jpg, pictures of other formats and colour modes. The same
-seed draws the same bytes.
+Training pictures go to <output>/train (cat.N.jpg, dog.N.jpg), test pictures to <output>/test (N.jpg). Among them
+is the mess of real folders: a truncated file, a text named .jpg, pictures of other formats and colour modes. The
+same seed draws the same bytes.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def make_data_set(options: ShardOptions) -> manifest.Manifest:
     output = Path(options.output)
     refuse_output_in_the_way(output, options.overwrite)
     listing = folders.list_images(Path(options.images))
-    labelled = folders.label_keys(listing.keys)
+    labelled = folders.label_keys(listing)
     if len(labelled.classes) < 2:
         raise InputError(f"{options.images} holds one class only ({labelled.classes[0]}); training needs two")
     source = Source(Path(options.images), labelled.keys, labelled.labels, labelled.classes)
