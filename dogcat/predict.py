@@ -27,7 +27,7 @@ def main(options: PredictionOptions) -> None:
     likely = int((predictions.probabilities > 0.5).sum())
     print(f"wrote {path}: {len(predictions.ids)} rows, {likely} of them more likely {predictions.second_class}")
     if listed:
-        print(f"wrote {listed}: {len(predictions.unreadable)} unreadable pictures, at 0.5 in the CSV")
+        print(f"wrote {listed}: what could not be read ({len(predictions.unreadable)}), at 0.5 in the CSV")
     print("next: submit the CSV, or look at the run's curves.png")
 
 

@@ -11,7 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.ticker import MaxNLocator  # noqa: E402
+from matplotlib.ticker import MaxNLocator, PercentFormatter  # noqa: E402
 
 if TYPE_CHECKING:
     from dogcat.callbacks import EpochRecord
@@ -40,8 +40,10 @@ def draw_curves(history: Sequence[EpochRecord], path: Path) -> None:
         axes.set_xlabel("epoch (0: before opening layers)" if epochs[0] == 0 else "epoch")
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.ticklabel_format(axis="y", useOffset=False)
         axes.grid(alpha=0.3)
+        if name == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+            axes.set_ylim(top=1 + 0.05 * (1 - axes.get_ylim()[0]))
         axes.legend()
     figure.suptitle(f"validation log loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%}")
     temporary = path.with_name("." + path.name)

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PIL import Image
+
+from dogcat import report
+from dogcat.callbacks import EpochRecord
+
+
+def test_curves_are_drawn_for_one_epoch_and_for_many(tmp_path):
+    history = [EpochRecord(0, math.nan, math.nan, 0.05, 1.0, math.nan, 9.0, 10.0)]
+    report.draw_curves(history, tmp_path / "curves.png")
+    one = np.asarray(Image.open(tmp_path / "curves.png").convert("RGB"))
+    history += [EpochRecord(i, 0.3 / i, 1 - 0.1 / i, 0.04, 0.99, 1e-4, 9.0, 10.0) for i in range(1, 30)]
+    report.draw_curves(history, tmp_path / "curves.png")
+    many = np.asarray(Image.open(tmp_path / "curves.png").convert("RGB"))
+    assert one.shape == many.shape
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+
+    # Matplotlib's blue of the training curve: no point of it at epoch 0.
+    def blue(pixels):
+        return int((np.abs(pixels.astype(int) - (31, 119, 180)).max(-1) < 10).sum())
+
+    assert blue(many) > blue(one) + 500
