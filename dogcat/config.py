@@ -10,6 +10,9 @@ import dataclasses
 import os
 from typing import Any
 
+# Pillow's default limit, above which it suspects a decompression bomb.
+MAX_PIXELS = 89_478_485
+
 
 class InputError(ValueError):
     """What the user gave cannot be used.
@@ -69,15 +72,26 @@ class WeightsOptions(Options):
 class ShardOptions(Options):
     """Options of `tools.make_tfrecords`."""
 
-    images: str = option("data/train", "Folder of labelled pictures, flat or a folder per class.")
+    images: str = option("data/train", "Folder of pictures: a folder per class, or names like cat.0.jpg.")
     output: str = option("data/tfrecords", "Folder of the data set to make.")
+    unlabeled: bool = option(False, "The pictures have no labels; all go to the split `test` with label -1.")
+    labels: str = option("", "CSV with the columns path,label; it wins over folder and file name. Empty: none.")
+    exclude: str = option("", "Text file with a path a line; these pictures are left out. Empty: none.")
+    classes: str = option("", "Names of the classes in the order of their labels, like cat,dog. Empty: sorted by name.")
     image_size: int = option(299, "Side of the square pictures in the shards, in pixels.")
+    resize: str = option(
+        "stretch",
+        "How a picture becomes square: stretch changes its proportions, crop takes the middle, pad adds black.",
+        choices=("stretch", "crop", "pad"),
+    )
+    encoding: str = option("jpeg", "Encoding of the pictures in the shards; png is lossless.", choices=("jpeg", "png"))
     quality: int = option(95, "JPEG quality of the pictures in the shards, 1 to 100.")
-    max_pixels: int = option(89_000_000, "Pictures with more pixels than this are rejected as too large.")
+    chroma: str = option("420", "JPEG chroma subsampling; 444 keeps all colour.", choices=("420", "444"))
+    max_pixels: int = option(MAX_PIXELS, "Pictures of more pixels than this are rejected as too large.")
     validation: float = option(0.1, "Share of each class that goes to the validation split, 0 to less than 1.")
     seed: int = option(0, "Seed of the split and of the order.")
     shard_mib: int = option(128, "Wanted size of a shard, in MiB; used where --shards is 0.")
-    shards: int = option(0, "Number of shards of the training split; 0: by --shard_mib.")
+    shards: int = option(0, "Number of shards of the training (or test) split; 0: by --shard_mib.")
     workers: int = option(0, "Number of processes; 0: one for each processor core.")
     overwrite: bool = option(False, "Replace a data set that is already at --output.")
 

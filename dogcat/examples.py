@@ -15,35 +15,17 @@ WIDTH = "image/width"
 FILENAME = "image/filename"
 LABEL = "image/class/label"
 TEXT = "image/class/text"
+# Size of the picture before it was resized, upright.
+ORIGINAL_HEIGHT = "image/original/height"
+ORIGINAL_WIDTH = "image/original/width"
 
 # Field numbers in feature.proto.
 _BYTES_LIST = 1
 _INT64_LIST = 3
 
 
-def encode_example(
-    encoded: bytes, format: str, height: int, width: int, filename: bytes, label: int, text: bytes
-) -> bytes:
-    """Serialises one picture; equal to `SerializeToString(deterministic=True)` of tf.train.Example.
-
-    Args:
-        encoded: The picture's bytes, as they go into the shard.
-        format: Their format, `jpeg`.
-        height: Height of the encoded picture, in pixels.
-        width: Width of the encoded picture, in pixels.
-        filename: The picture's key, in the file system's bytes.
-        label: Index of its class, or -1.
-        text: Name of its class, in the file system's bytes.
-    """
-    features: dict[str, bytes | int] = {
-        TEXT: text,
-        LABEL: label,
-        ENCODED: encoded,
-        FILENAME: filename,
-        FORMAT: format.encode(),
-        HEIGHT: height,
-        WIDTH: width,
-    }
+def encode_example(features: dict[str, bytes | int]) -> bytes:
+    """Serialises features by key; equal to `SerializeToString(deterministic=True)` of tf.train.Example."""
     entries = (_field(1, _field(1, key.encode()) + _field(2, _feature(features[key]))) for key in sorted(features))
     return _field(1, b"".join(entries))
 
@@ -51,8 +33,7 @@ def encode_example(
 def _feature(value: bytes | int) -> bytes:
     if isinstance(value, bytes):
         return _field(_BYTES_LIST, _field(1, value))
-    # A list of integers is packed: one field that holds the varints. Negative ones are 64-bit two's
-    # complement.
+    # A list of integers is packed: one field that holds the varints. Negative ones are 64-bit two's complement.
     return _field(_INT64_LIST, _field(1, _varint(value & (2**64 - 1))))
 
 

@@ -33,9 +33,7 @@ def define_flags(options_class: type[Options], flag_values: flags.FlagValues) ->
     }
     types = typing.get_type_hints(options_class)
     for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
-        define_by_type[types[field.name]](
-            field.name, field.default, field.metadata["help"], flag_values=flag_values
-        )
+        define_by_type[types[field.name]](field.name, field.default, field.metadata["help"], flag_values=flag_values)
 
 
 def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
@@ -100,8 +98,8 @@ def run(main: Callable[[AnyOptions], None], options_class: type[AnyOptions]) -> 
         if error.filename is None or error.strerror is None:
             raise
         sys.exit(fail(f"{os.fsdecode(error.filename)}: {error.strerror}"))
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"\nstopped; {interrupt}" if str(interrupt) else "\nstopped", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
 

@@ -1,4 +1,4 @@
-"""Which pictures a folder holds, and which class each one is.
+"""Which pictures a folder holds, and their ids in a submission.
 
 A picture's key is its path relative to the folder, with `/`; nothing above the folder ever counts, so a
 parent folder called `dogcat` changes no label.
@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from pathlib import Path
-
-import numpy as np
 
 from dogcat.config import InputError
 
 EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"))
-
-# `cat.0.jpg`: the class, a number, the extension.
-_CLASS_IN_NAME = re.compile(r"(?P<name>.+)\.\d+\.[^.]+", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,23 +28,6 @@ class Listing:
     folder: Path
     keys: list[str]
     other: int
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelledKeys:
-    """Keys with their classes.
-
-    Attributes:
-        keys: As `Listing.keys`, without those that have no class.
-        labels: int32 [len(keys)], index into `classes`.
-        classes: Names of the classes, sorted.
-        unlabelled: Keys whose class neither folder nor name tells.
-    """
-
-    keys: list[str]
-    labels: np.ndarray
-    classes: list[str]
-    unlabelled: list[str]
 
 
 def list_images(folder: Path) -> Listing:
@@ -92,56 +69,6 @@ def list_images(folder: Path) -> Listing:
         raise InputError(f"{folder} holds no picture ({found}); pictures end in {', '.join(sorted(EXTENSIONS))}")
     keys.sort(key=os.fsencode)
     return Listing(folder, keys, other)
-
-
-def class_in_name(key: str) -> str | None:
-    """The class in a file's own name, `cat` for `any/where/cat.12.jpg`, or None."""
-    match = _CLASS_IN_NAME.fullmatch(key.rsplit("/", 1)[-1])
-    return match["name"] if match else None
-
-
-def label_keys(listing: Listing) -> LabelledKeys:
-    """Gives each key its class: its first folder's name or, in no folder, what its own name begins with.
-
-    Raises:
-        InputError: Folder and name say different classes, or no key has a class.
-    """
-    folders = {key.split("/", 1)[0] for key in listing.keys if "/" in key}
-    _refuse_folders_that_are_no_classes(listing, folders)
-    kept, names, unlabelled = [], [], []
-    for key in listing.keys:
-        in_name = class_in_name(key)
-        name = key.split("/", 1)[0] if "/" in key else in_name
-        if name is None:
-            unlabelled.append(key)
-            continue
-        if in_name in folders and in_name != name:
-            raise InputError(
-                f"{listing.folder / key}: the folder says {name}, the name says {in_name}; move or rename the file"
-            )
-        kept.append(key)
-        names.append(name)
-    if not kept:
-        raise InputError(
-            f"{listing.folder}: {listing.keys[0]} and the {len(listing.keys) - 1} other pictures have no class; "
-            "put them into a folder for each class, or name them like cat.0.jpg and dog.0.jpg"
-        )
-    classes = sorted(set(names))
-    index = {name: i for i, name in enumerate(classes)}
-    labels = np.fromiter((index[name] for name in names), np.int32, len(names))
-    return LabelledKeys(kept, labels, classes, unlabelled)
-
-
-def _refuse_folders_that_are_no_classes(listing: Listing, folders: set[str]) -> None:
-    """Catches `--images=data` where data/train holds cat.0.jpg: `train` is no class."""
-    nested = [key for key in listing.keys if "/" in key]
-    in_names = {class_in_name(key) for key in nested}
-    if len(in_names) > 1 and None not in in_names and not in_names & folders:
-        folder, name = nested[0].split("/", 1)
-        raise InputError(
-            f"{listing.folder / nested[0]}: the folder says {folder}, the name says {class_in_name(name)}; "
-            f"give the folder that holds the pictures, like --images={listing.folder / folder}"
-        )
 
 
 def submission_order(keys: list[str]) -> list[tuple[str, str]]:

@@ -1,19 +1,34 @@
-"""Bytes of a picture file -> an upright RGB picture of the wanted size, or a named rejection.
+"""Bytes of a picture file -> an upright RGB picture of the wanted size, or a named rejection; and back to bytes.
 
-Works on bytes alone: no paths, no TensorFlow. The shard tool and prediction from files both come through
+Works on bytes and arrays alone: no paths, no TensorFlow. The shard tool and prediction from files both come through
 here, so that a picture is seen the same way in training and in use.
+
+A plain JPEG is decoded by libjpeg-turbo directly, everything else by Pillow, which is built on the same library: the
+pixels are equal. Resizing is by one implementation for all, and follows Pillow's filter.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import threading
 import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
+import simplejpeg
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
-# The formats that are read, by content; whatever else Pillow knows (PostScript, fonts, ...) is left out,
-# since decoders that nobody needs only widen what a hostile file can reach.
+try:
+    import cykooz_resizer as resizer
+except ImportError:
+    # The name of the package in its last release for Python 3.9.
+    from cykooz import resizer
+
+# The formats that are read, by content; whatever else Pillow knows (PostScript, fonts, ...) is left out, since decoders
+# that nobody needs only widen what a hostile file can reach.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 
 # Why a picture can be rejected.
@@ -24,13 +39,24 @@ TOO_LARGE = "too_large"
 DECODER_ERROR = "decoder_error"
 UNSUPPORTED_MODE = "unsupported_mode"
 
-# Pillow's own limit would warn first and raise at twice its value: ours is one limit, checked before
-# any pixel is decoded.
+# A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves at least this many pixels for each wanted one, along each side:
+# enough that the resize after it, and not the decoder, decides how the picture looks.
+_PIXELS_LEFT_FOR_EACH = 2
+
+_ORIENTATION = 0x0112  # EXIF
+# How an array is turned upright for each EXIF orientation: quarter turns counter-clockwise after a mirroring.
+_MIRRORED = (2, 4, 5, 7)
+_QUARTER_TURNS = {1: 0, 2: 0, 3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}
+
+# Pillow's own limit would warn first and raise at twice its value: ours is one limit, checked before any pixel is
+# decoded.
 Image.MAX_IMAGE_PIXELS = None
 # A file that ends early is rejected, not filled up with grey.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 # Pillow warns of odd metadata, which says nothing about the pixels.
 warnings.filterwarnings("ignore", module=r"PIL\..*")
+
+_ONE_AT_A_TIME = threading.Lock()
 
 _SRGB = ImageCms.createProfile("sRGB")
 
@@ -50,16 +76,32 @@ class RejectedPicture(Exception):
         self.detail = detail
 
 
-def decode(data: bytes, max_pixels: int | None = None) -> Image.Image:
+class Picture(NamedTuple):
+    """A decoded picture.
+
+    Attributes:
+        pixels: uint8 [height, width, 3], RGB in sRGB, upright; perhaps at a reduced scale.
+        width: Width of the original, upright, in pixels.
+        height: Height of the original, upright, in pixels.
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
+
+
+def decode(data: bytes, max_pixels: int, size: int | None = None) -> Picture:
     """Decodes a picture file completely.
 
     Args:
         data: The whole file.
-        max_pixels: Width times height above which the picture is rejected; None: no limit.
+        max_pixels: Width times height above which the picture is rejected.
+        size: The side in pixels to which it will be resized: a JPEG that is much larger is decoded at a reduced scale.
+            None: full scale.
 
     Returns:
-        The picture in RGB with sRGB colours, turned upright by its EXIF orientation, transparency
-        laid over white; of an animation the first frame.
+        The picture: turned upright by its EXIF orientation, transparency laid over white; of an animation the first
+        frame.
 
     Raises:
         RejectedPicture: The file is empty, no picture, cut short, too large or damaged.
@@ -72,48 +114,136 @@ def decode(data: bytes, max_pixels: int | None = None) -> Image.Image:
         raise RejectedPicture(NOT_A_PICTURE, f"the file begins with {data[:8]!r}") from None
     except Exception as error:
         raise RejectedPicture(DECODER_ERROR, _one_line(error)) from error
-    if max_pixels is not None and image.width * image.height > max_pixels:
-        size = f"{image.width}x{image.height}"
-        raise RejectedPicture(TOO_LARGE, f"{size} is more than {max_pixels} pixels")
+    width, height = image.size
+    if width * height > max_pixels:
+        raise RejectedPicture(TOO_LARGE, f"{width}x{height} is more than {max_pixels} pixels")
+    scale = _reduction(width, height, size) if image.format == "JPEG" else 1
+    pixels = _decode_plain_jpeg(data, image, scale)
+    if pixels is None:
+        pixels = _decode_with_pillow(image, scale)
+    if _orientation(image) >= 5:
+        width, height = height, width
+    return Picture(pixels, width, height)
+
+
+def resize(pixels: np.ndarray, size: int, how: str) -> np.ndarray:
+    """Resizes to a square, bilinear with antialiasing: the filter widens with the scale, so every pixel counts.
+
+    Args:
+        pixels: uint8 [height, width, 3].
+        size: Side of the result, in pixels.
+        how: `stretch` changes the proportions; `crop` takes the square in the middle; `pad` adds black.
+
+    Returns:
+        uint8 [size, size, 3].
+    """
+    height, width = pixels.shape[:2]
+    if how == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        return _resize(pixels[top : top + side, left : left + side], size, size)
+    if how == "pad":
+        longer = max(height, width)
+        inner_height, inner_width = max(1, round(height * size / longer)), max(1, round(width * size / longer))
+        top, left = (size - inner_height) // 2, (size - inner_width) // 2
+        canvas = np.zeros((size, size, 3), np.uint8)
+        canvas[top : top + inner_height, left : left + inner_width] = _resize(pixels, inner_width, inner_height)
+        return canvas
+    return _resize(pixels, size, size)
+
+
+def encode(pixels: np.ndarray, encoding: str, quality: int, chroma: str) -> bytes:
+    """Encodes a picture without metadata.
+
+    Args:
+        pixels: uint8 [height, width, 3], RGB.
+        encoding: `jpeg`, or `png`, which is lossless.
+        quality: JPEG quality, 1 to 100.
+        chroma: JPEG chroma subsampling, `420` or `444`.
+    """
+    if encoding == "png":
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return buffer.getvalue()
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality, colorsubsampling=chroma, fastdct=False)
+
+
+def read_pixels(data: bytes, size: int, how: str, max_pixels: int) -> np.ndarray:
+    """Decodes and resizes a picture file: uint8 [size, size, 3], RGB.
+
+    Raises:
+        RejectedPicture: As `decode`.
+    """
+    return resize(decode(data, max_pixels, size).pixels, size, how)
+
+
+def _reduction(width: int, height: int, size: int | None) -> int:
+    """The largest of 8, 4, 2 by which a JPEG may be reduced while it is decoded, or 1."""
+    if size is None:
+        return 1
+    enough = size * _PIXELS_LEFT_FOR_EACH
+    return next((by for by in (8, 4, 2) if width // by >= enough and height // by >= enough), 1)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; what is unreadable or out of range counts as 1, upright."""
     try:
-        image.load()
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    # Pillow's EXIF parser raises nearly anything on damaged metadata.
+    except Exception:
+        return 1
+    return orientation if orientation in _QUARTER_TURNS else 1
+
+
+def _decode_plain_jpeg(data: bytes, image: Image.Image, scale: int) -> np.ndarray | None:
+    """Decodes a JPEG in RGB or grey that needs no colour conversion; None where the general way is needed."""
+    if image.format != "JPEG" or image.mode not in ("RGB", "L") or image.info.get("icc_profile"):
+        return None
+    try:
+        pixels = simplejpeg.decode_jpeg(
+            data, "RGB", min_width=-(-image.width // scale), min_height=-(-image.height // scale)
+        )
+    except ValueError:
+        # Damaged, or harmlessly odd, which Pillow tells apart.
+        return None
+    orientation = _orientation(image)
+    if orientation in _MIRRORED:
+        pixels = pixels[:, ::-1]
+    return np.rot90(pixels, _QUARTER_TURNS[orientation])
+
+
+def _decode_with_pillow(image: Image.Image, scale: int) -> np.ndarray:
+    """Decodes any picture that Pillow has opened: uint8 [height, width, 3], upright."""
+    try:
+        if scale > 1:
+            image.draft(None, (image.width // scale, image.height // scale))
+        with _libtiff_silenced() if image.format == "TIFF" else contextlib.nullcontext():
+            image.load()
         # Turned before the mode changes, since converting may drop the EXIF data.
-        image = ImageOps.exif_transpose(image)
-        return _to_srgb(image)
+        return np.asarray(_to_srgb(ImageOps.exif_transpose(image)))
     except RejectedPicture:
         raise
-    # Pillow's decoders raise nearly anything on damaged bytes: OSError, SyntaxError, ValueError,
-    # struct.error, zlib.error, IndexError. Each becomes a rejection with its message.
+    # Pillow's decoders raise nearly anything on damaged bytes: OSError, SyntaxError, ValueError, struct.error,
+    # zlib.error, IndexError. Each becomes a rejection with its message.
     except Exception as error:
         text = _one_line(error)
         cut_short = "truncated" in text.lower() or "end of file" in text.lower()
         raise RejectedPicture(TRUNCATED if cut_short else DECODER_ERROR, text) from error
 
 
-def resize(image: Image.Image, size: int) -> Image.Image:
-    """Stretches an RGB picture to `size` x `size` pixels, bilinear with antialiasing.
-
-    Pillow widens the triangle filter by the scale when it shrinks, so that every source pixel counts.
-    """
-    if image.size == (size, size):
-        return image
-    return image.resize((size, size), Image.Resampling.BILINEAR)
-
-
-def encode_jpeg(image: Image.Image, quality: int) -> bytes:
-    """Encodes an RGB picture as a JPEG with 4:2:0 chroma and no metadata."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
-    return buffer.getvalue()
-
-
-def read_pixels(data: bytes, size: int, max_pixels: int | None = None) -> np.ndarray:
-    """Decodes and resizes a picture file: uint8 [size, size, 3], RGB, 0 to 255.
-
-    Raises:
-        RejectedPicture: As `decode`.
-    """
-    return np.asarray(resize(decode(data, max_pixels), size))
+@contextlib.contextmanager
+def _libtiff_silenced() -> Iterator[None]:
+    """Sends standard error nowhere: libtiff prints what is wrong with a file besides failing, whatever Pillow says."""
+    with _ONE_AT_A_TIME:
+        kept = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -145,6 +275,18 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
         # Viewers do the same: a broken profile, or one for another colour space, is as good as none.
         return image
     return image if converted is None else converted
+
+
+def _resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Stretches to `width` x `height` by a triangle filter: uint8 [height, width, 3]."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    kind = resizer.PixelType.U8x3
+    source = resizer.ImageData(pixels.shape[1], pixels.shape[0], kind, pixels.tobytes())
+    target = resizer.ImageData(width, height, kind)
+    bilinear = resizer.ResizeAlg.convolution(resizer.FilterType.bilinear)
+    resizer.Resizer().resize(source, target, resizer.ResizeOptions(bilinear))
+    return np.frombuffer(target.get_buffer(), np.uint8).reshape(height, width, 3)
 
 
 def _one_line(error: Exception) -> str:

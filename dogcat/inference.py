@@ -16,11 +16,10 @@ from tensorflow import keras
 
 from dogcat import devices, folders, images, pipeline, records
 from dogcat import model as models
-from dogcat.config import InputError, PredictionOptions, available_cores
+from dogcat.config import MAX_PIXELS, InputError, PredictionOptions, available_cores
 
 # The probability for a picture that cannot be read: it says nothing.
 UNKNOWN = 0.5
-MAX_PIXELS = 89_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +72,7 @@ def predict_folder(options: PredictionOptions) -> Predictions:
     unreadable: list[Unreadable] = []
 
     def batches() -> Iterator[np.ndarray]:
-        yield from _read_batches(folder, keys, description.image_size, batch_size, unreadable)
+        yield from _read_batches(folder, keys, description, batch_size, unreadable)
 
     dataset = pipeline.prediction_dataset(batches, description.image_size, batch_size)
     probabilities = models.forward(model, dataset, len(keys), strategy, "predicting")[:, 0]
@@ -84,17 +83,18 @@ def predict_folder(options: PredictionOptions) -> Predictions:
 
 
 def _read_batches(
-    folder: Path, keys: list[str], size: int, batch_size: int, unreadable: list[Unreadable]
+    folder: Path, keys: list[str], description: models.Description, batch_size: int, unreadable: list[Unreadable]
 ) -> Iterator[np.ndarray]:
     """Decodes pictures in parallel, two batches ahead; a black picture stands for an unreadable one.
 
     Yields:
         uint8 [up to batch_size, size, size, 3], in the order of `keys`. Adds to `unreadable`.
     """
+    size = description.image_size
 
     def read(key: str) -> np.ndarray | Unreadable:
         try:
-            return images.read_pixels((folder / key).read_bytes(), size, MAX_PIXELS)
+            return images.read_pixels((folder / key).read_bytes(), size, description.resize, MAX_PIXELS)
         except images.RejectedPicture as rejected:
             return Unreadable(key, rejected.reason, rejected.detail)
         except OSError as error:
@@ -104,9 +104,7 @@ def _read_batches(
     # Threads, since Pillow decodes and resizes without holding the interpreter's lock.
     with concurrent.futures.ThreadPoolExecutor(available_cores()) as executor:
         waiting = iter(keys)
-        pending = collections.deque(
-            executor.submit(read, key) for key in itertools.islice(waiting, 2 * batch_size)
-        )
+        pending = collections.deque(executor.submit(read, key) for key in itertools.islice(waiting, 2 * batch_size))
         batch = []
         while pending:
             picture = pending.popleft().result()

@@ -36,7 +36,7 @@ class Split:
     """One part of a data set.
 
     Attributes:
-        counts: Number of pictures of each class, in the order of the classes.
+        counts: Number of pictures of each class, in the order of the classes; empty without labels.
         shards: Its files, in order.
     """
 
@@ -46,7 +46,7 @@ class Split:
     @property
     def pictures(self) -> int:
         """Number of pictures."""
-        return sum(self.counts)
+        return sum(shard.records for shard in self.shards)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +56,9 @@ class Manifest:
     Attributes:
         classes: Names of the classes; a label is an index into them.
         image_size: Height and width of every picture, in pixels.
+        resize: How pictures became square: stretch, crop or pad.
+        mean: Mean of R, G and B over the first split, 0 to 255, from every 8th row and column.
+        deviation: Their standard deviation, likewise.
         options: Options that shaped the bytes, by name.
         splits: The parts by name.
         rejected: Number of pictures left out, by reason.
@@ -65,6 +68,9 @@ class Manifest:
 
     classes: list[str]
     image_size: int
+    resize: str
+    mean: list[float]
+    deviation: list[float]
     options: dict[str, Any]
     splits: dict[str, Split]
     rejected: dict[str, int]

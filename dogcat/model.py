@@ -35,10 +35,12 @@ class Description:
     Attributes:
         classes: Names of the classes; the model gives the probability of the second.
         image_size: Height and width of its pictures, in pixels.
+        resize: How its pictures were made square: stretch, crop or pad.
     """
 
     classes: list[str]
     image_size: int
+    resize: str
 
 
 def make_backbone(image_size: int | None = None) -> keras.Model:

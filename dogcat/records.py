@@ -6,9 +6,11 @@ CRC-32C of the data (uint32): tensorflow/core/lib/io/record_writer.h.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import google_crc32c
@@ -36,7 +38,7 @@ def frame(data: bytes) -> bytes:
 
 
 class ShardFile:
-    """A shard that is being written, under a temporary name beside its own.
+    """A shard that is being written, under a temporary name beside its own; a context manager.
 
     Attributes:
         path: The shard's own name, at which it appears with `finish`.
@@ -55,30 +57,47 @@ class ShardFile:
 
     def append(self, framed: bytes, records: int) -> None:
         """Appends records that `frame` made."""
-        self._file.write(framed)
+        with _naming(self.path):
+            self._file.write(framed)
         self._hash.update(framed)
         self.records += records
         self.bytes += len(framed)
 
     def finish(self) -> str:
         """Makes the shard durable and gives it its name; returns its sha256 in hex."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with _naming(self.path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
         os.replace(self._temporary, self.path)
         return self._hash.hexdigest()
 
-    def discard(self) -> None:
-        """Closes and removes the temporary file."""
+    def __enter__(self) -> ShardFile:
+        """Begins the block after which no temporary file is left."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Removes the temporary file, unless `finish` gave it its name."""
         self._file.close()
         self._temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Adds the file's name to what the system says of a write, like a full disk, which comes without one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a small file so that it is there whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with open(temporary, "wb") as file:
+        with _naming(path), open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -7,6 +7,7 @@ Everything follows from a hash of (seed, key), never from the order of the input
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 
 import numpy as np
@@ -15,6 +16,7 @@ from dogcat.config import InputError
 
 TRAIN = "train"
 VALIDATION = "validation"
+TEST = "test"
 
 
 def hash_keys(keys: list[str], seed: int) -> np.ndarray:
@@ -22,6 +24,19 @@ def hash_keys(keys: list[str], seed: int) -> np.ndarray:
     salt = f"{seed}/".encode()
     digests = (hashlib.blake2b(salt + os.fsencode(key), digest_size=8).digest() for key in keys)
     return np.fromiter((int.from_bytes(d, "little") for d in digests), np.uint64, len(keys))
+
+
+def order(keys: list[str], seed: int) -> np.ndarray:
+    """The order of distinct, sorted keys by their hashes: int64 [len(keys)], indices into `keys`.
+
+    Raises:
+        InputError: Two keys are equal.
+    """
+    for before, after in zip(keys, itertools.islice(keys, 1, None)):
+        if before == after:
+            raise InputError(f"{after}: two pictures have this name; rename one of them")
+    # Stable, and keys come sorted: should two hashes be equal, the keys decide.
+    return np.argsort(hash_keys(keys, seed), kind="stable")
 
 
 def split_and_order(keys: list[str], labels: np.ndarray, validation: float, seed: int) -> dict[str, np.ndarray]:
@@ -44,20 +59,16 @@ def split_and_order(keys: list[str], labels: np.ndarray, validation: float, seed
     Raises:
         InputError: Two keys are equal.
     """
-    for before, after in zip(keys, keys[1:]):
-        if before == after:
-            raise InputError(f"{after}: two pictures have this name; rename one of them")
-    hashes = hash_keys(keys, seed)
-    # Stable, and keys come sorted: should two hashes be equal, the keys decide.
-    order = np.argsort(hashes, kind="stable")
+    all_keys = order(keys, seed)
     in_validation = np.zeros(len(keys), bool)
     for label in np.unique(labels):
-        of_class = order[labels[order] == label]
+        of_class = all_keys[labels[all_keys] == label]
         count = round(len(of_class) * validation)
         if validation > 0 and len(of_class) > 1:
             count = max(count, 1)
         in_validation[of_class[:count]] = True
-    return {TRAIN: order[~in_validation[order]], VALIDATION: order[in_validation[order]]}
+    in_validation = in_validation[all_keys]
+    return {TRAIN: all_keys[~in_validation], VALIDATION: all_keys[in_validation]}
 
 
 def shard_name(split: str, index: int, shards: int) -> str:

@@ -130,7 +130,7 @@ def train(options: TrainingOptions) -> Path:
 
     folder = _make_run_folder(options)
     _write_config(folder, options, data, policy, strategy)
-    recorder = RunRecorder(folder, model, models.Description(data.classes, data.image_size))
+    recorder = RunRecorder(folder, model, models.Description(data.classes, data.image_size, data.resize))
     first = _before_epochs(options, data, model, strategy)
     recorder.add(first)
     print_epoch(first, is_best=True)
@@ -177,7 +177,7 @@ def _initial_model(options: TrainingOptions, data: manifest.Manifest) -> tuple[k
         return model, "ImageNet weights from " + weights.load_imagenet(models.backbone_of(model))
     path = models.find_file(options.init_from, "init_from")
     model, description = models.load(path)
-    wanted = models.Description(data.classes, data.image_size)
+    wanted = models.Description(data.classes, data.image_size, data.resize)
     if description != wanted:
         raise InputError(
             f"--init_from={options.init_from}: made for {description.classes} at "

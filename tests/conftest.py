@@ -57,9 +57,7 @@ def tfrecords(samples, tmp_path_factory) -> Path:
     from tools.make_tfrecords import make_data_set
 
     output = tmp_path_factory.mktemp("data") / "tfrecords"
-    options = ShardOptions(
-        images=str(samples / "train"), output=str(output), image_size=96, shards=3, validation=0.3
-    )
+    options = ShardOptions(images=str(samples / "train"), output=str(output), image_size=96, shards=3, validation=0.3)
     make_data_set(options)
     return output
 

@@ -11,7 +11,15 @@ from dogcat import examples
 def test_bytes_equal_those_of_tensorflow(size, label):
     encoded = bytes(range(256)) * (size // 256) + bytes(size % 256)
     ours = examples.encode_example(
-        encoded, "jpeg", height=299, width=71, filename=b"caf\xe9/1.jpg", label=label, text=b"dog"
+        {
+            examples.ENCODED: encoded,
+            examples.FORMAT: b"jpeg",
+            examples.HEIGHT: 299,
+            examples.WIDTH: 71,
+            examples.FILENAME: b"caf\xe9/1.jpg",
+            examples.LABEL: label,
+            examples.TEXT: b"dog",
+        }
     )
 
     def of_bytes(value):

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from dogcat import images
+from dogcat.config import MAX_PIXELS
+
+ROOT = Path(__file__).parents[1]
 
 
 def encoded(image, format="PNG", **options):
@@ -21,20 +27,20 @@ def ramp(width=60, height=40):
     return Image.fromarray(np.stack([x * 4, y * 6, x + y], -1).astype(np.uint8))
 
 
-def pixels(data, **options):
-    return np.asarray(images.decode(data, **options))
+def pixels(data):
+    return images.decode(data, MAX_PIXELS).pixels
 
 
-def reason(data, **options):
+def reason(data, max_pixels=MAX_PIXELS):
     with pytest.raises(images.RejectedPicture) as caught:
-        images.decode(data, **options)
+        images.decode(data, max_pixels)
     assert caught.value.detail
     return caught.value.reason
 
 
 def test_pure_red_stays_red():
     data = encoded(Image.new("RGB", (50, 30), (255, 0, 0)), "JPEG", quality=100, subsampling=0)
-    red = images.read_pixels(data, 32)
+    red = images.read_pixels(data, 32, "stretch", MAX_PIXELS)
     assert red.shape == (32, 32, 3) and red.dtype == np.uint8
     assert np.abs(red.astype(int) - (254, 0, 0)).max() <= 1
 
@@ -140,13 +146,110 @@ def test_shrinking_counts_every_pixel():
     # Fine stripes average to grey; bilinear without antialiasing would pick black or white.
     stripes = np.zeros((400, 400, 3), np.uint8)
     stripes[:, ::2] = 255
-    shrunk = np.asarray(images.resize(Image.fromarray(stripes), 40))
+    shrunk = images.resize(stripes, 40, "stretch")
     assert np.abs(shrunk.astype(int) - 127).max() <= 4
 
 
-def test_jpeg_has_420_chroma_and_no_metadata():
-    ramp_with_exif = ramp()
-    ramp_with_exif.info["exif"] = b"Exif\0\0"
-    reopened = Image.open(io.BytesIO(images.encode_jpeg(ramp_with_exif, 95)))
-    assert reopened.layer[0][1:3] == (2, 2)
-    assert "exif" not in reopened.info
+@pytest.mark.parametrize(("chroma", "factors"), [("420", (2, 2)), ("444", (1, 1))])
+def test_jpeg_has_the_chroma_asked_for_and_no_metadata(chroma, factors):
+    reopened = Image.open(io.BytesIO(images.encode(np.asarray(ramp()), "jpeg", 95, chroma)))
+    assert reopened.layer[0][1:3] == factors
+    assert set(reopened.info) == {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+    np.testing.assert_allclose(np.asarray(reopened).astype(int), np.asarray(ramp()), atol=30)
+
+
+def test_png_is_lossless():
+    encoded_ramp = images.encode(np.asarray(ramp()), "png", 95, "420")
+    np.testing.assert_array_equal(pixels(encoded_ramp), ramp())
+
+
+def photo(width, height):
+    """Smooth noise with detail, as a photograph has."""
+    noise = Image.effect_noise((max(width, height) // 4 + 1,) * 2, 90)
+    channels = [noise.rotate(90 * i).resize((width, height), Image.Resampling.BICUBIC) for i in range(3)]
+    return Image.merge("RGB", channels)
+
+
+@pytest.mark.parametrize("size", [(61, 47), (299, 299), (500, 374), (640, 480), (90, 1000)])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])
+def test_the_direct_way_for_jpeg_equals_pillows(size, orientation, subsampling, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(photo(*size), "JPEG", quality=90, subsampling=subsampling, exif=exif)
+    direct = images.decode(data, MAX_PIXELS)
+    monkeypatch.setattr(images, "_decode_plain_jpeg", lambda *args: None)
+    general = images.decode(data, MAX_PIXELS)
+    np.testing.assert_array_equal(direct.pixels, general.pixels)
+    assert (direct.width, direct.height) == (general.width, general.height) == direct.pixels.shape[1::-1]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_direct_way_turns_every_orientation_as_pillow_does(orientation, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(ramp(), "JPEG", quality=95, exif=exif)
+    direct = pixels(data)
+    monkeypatch.setattr(images, "_decode_plain_jpeg", lambda *args: None)
+    np.testing.assert_array_equal(direct, pixels(data))
+
+
+@pytest.mark.parametrize("size", [(500, 374), (40, 50), (1000, 333), (2000, 1500)])
+def test_resizing_equals_pillows_to_within_rounding(size):
+    picture = photo(*size)
+    expected = np.asarray(picture.resize((299, 299), Image.Resampling.BILINEAR)).astype(int)
+    difference = np.abs(images.resize(np.asarray(picture), 299, "stretch") - expected)
+    assert difference.max() <= 2 and difference.mean() < 0.3
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_a_large_jpeg_is_decoded_at_reduced_scale_and_looks_the_same(mode):
+    picture = photo(4000, 3000).convert(mode)
+    data = encoded(picture, "JPEG", quality=95)
+    reduced = images.decode(data, MAX_PIXELS, 299)
+    assert reduced.pixels.shape == (750, 1000, 3)
+    assert (reduced.width, reduced.height) == (4000, 3000)
+    whole = images.decode(data, MAX_PIXELS)
+    assert whole.pixels.shape == (3000, 4000, 3)
+    ours = images.resize(reduced.pixels, 299, "stretch").astype(int)
+    assert np.abs(ours - images.resize(whole.pixels, 299, "stretch")).mean() < 2
+
+
+def test_a_jpeg_that_is_not_much_larger_is_decoded_whole():
+    data = encoded(photo(1000, 800), "JPEG")
+    assert images.decode(data, MAX_PIXELS, 299).pixels.shape == (800, 1000, 3)
+
+
+def test_crop_takes_the_middle_and_pad_adds_black():
+    wide = np.zeros((40, 100, 3), np.uint8)
+    wide[:, 30:70] = 200
+    np.testing.assert_array_equal(images.resize(wide, 20, "crop"), np.full((20, 20, 3), 200))
+    padded = images.resize(np.full((40, 100, 3), 200, np.uint8), 20, "pad")
+    assert padded[:6].max() == padded[14:].max() == 0
+    np.testing.assert_array_equal(padded[6:14], np.full((8, 20, 3), 200))
+    for how in ("crop", "pad", "stretch"):
+        assert images.resize(np.zeros((1, 5000, 3), np.uint8), 20, how).shape == (20, 20, 3)
+
+
+def test_libraries_print_nothing_about_damaged_files():
+    """In a process of its own, where what C code prints is seen too."""
+    script = """
+import io, sys
+from PIL import Image
+from dogcat import images
+for format in ("TIFF", "JPEG", "PNG", "WEBP", "GIF", "BMP"):
+    for options in ({}, {"compression": "tiff_lzw"}) if format == "TIFF" else ({},):
+        buffer = io.BytesIO()
+        Image.effect_noise((200, 150), 80).convert("RGB").save(buffer, format, **options)
+        whole = bytearray(buffer.getvalue())
+        for place in range(0, len(whole), max(1, len(whole) // 60)):
+            damaged = bytearray(whole)
+            damaged[place] ^= 0x55
+            for data in (bytes(damaged), bytes(whole[:place])):
+                try:
+                    images.read_pixels(data, 32, "stretch", 10**7)
+                except images.RejectedPicture as rejected:
+                    assert rejected.reason and rejected.detail
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

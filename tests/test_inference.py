@@ -20,7 +20,7 @@ def model_file(tmp_path_factory):
     head = models.head_of(model)
     head.set_weights([head.get_weights()[0] * 5000, np.zeros(1, np.float32)])
     path = tmp_path_factory.mktemp("model") / "m.keras"
-    models.save(model, path, models.Description(["cat", "dog"], 96))
+    models.save(model, path, models.Description(["cat", "dog"], 96, "stretch"))
     return path
 
 

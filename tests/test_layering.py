@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 TIERS = [
     {"config"},
     {"runtime", "progress", "images", "folders", "shards", "examples", "records", "augment", "evaluation"},
-    {"manifest", "weights", "devices"},
-    {"pipeline", "model", "features"},
+    {"manifest", "labels", "encoding", "weights", "devices"},
+    {"pipeline", "model", "features", "writer"},
     {"report"},
     {"callbacks"},
     {"training", "inference"},
@@ -24,6 +24,7 @@ TIERS = [
 TIER_OF = {name: tier for tier, names in enumerate(TIERS) for name in names}
 WITHOUT_TENSORFLOW = {
     *("config", "runtime", "progress", "images", "folders", "shards", "examples", "records", "manifest"),
+    *("labels", "encoding", "writer"),
     *("evaluation", "features", "report", "flags", "train", "predict"),
 }
 ENTRY_POINTS = {"train", "predict"}

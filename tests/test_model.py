@@ -11,7 +11,7 @@ from tensorflow import keras
 from dogcat import model as models
 from dogcat.config import InputError
 
-DESCRIPTION = models.Description(["cat", "dog"], 96)
+DESCRIPTION = models.Description(["cat", "dog"], 96, "stretch")
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,7 @@ def test_the_head_is_float32_under_mixed_precision(policy):
     assert mixed.predict(pictures(1), verbose=0)[0, 0] == pytest.approx(1 / (1 + np.exp(-12.0)), abs=1e-7)
 
 
-@pytest.mark.parametrize(
-    ("index", "name"), [(96, "block11_sepconv1_act"), (116, "block13_sepconv1_act"), (0, "input")]
-)
+@pytest.mark.parametrize(("index", "name"), [(96, "block11_sepconv1_act"), (116, "block13_sepconv1_act"), (0, "input")])
 def test_layers_are_found_by_index_and_by_name(model, index, name):
     backbone = models.backbone_of(model)
     assert len(backbone.layers) == 132
@@ -103,7 +101,7 @@ def test_what_is_no_model_is_refused(model, tmp_path):
     with pytest.raises(InputError, match="is no model that dogcat.train wrote"):
         models.load(path)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("dogcat.json", json.dumps({"classes": ["cat", "dog"], "image_size": 96}))
+        archive.writestr("dogcat.json", json.dumps({"classes": ["cat", "dog"], "image_size": 96, "resize": "stretch"}))
     with pytest.raises(InputError, match="is damaged"):
         models.load(path)
     models.save(model, path, DESCRIPTION)

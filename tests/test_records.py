@@ -20,11 +20,11 @@ def test_bytes_equal_those_of_tensorflow(tmp_path):
 
 def test_a_shard_appears_when_it_is_finished(tmp_path):
     path = tmp_path / "train-00000-of-00001.tfrecord"
-    shard = records.ShardFile(path)
-    for record in RECORDS:
-        shard.append(records.frame(record), 1)
-    assert not path.exists()
-    sha256 = shard.finish()
+    with records.ShardFile(path) as shard:
+        for record in RECORDS:
+            shard.append(records.frame(record), 1)
+        assert not path.exists()
+        sha256 = shard.finish()
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     assert shard.records == 3
     assert shard.bytes == path.stat().st_size

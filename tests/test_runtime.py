@@ -44,9 +44,7 @@ def test_a_start_is_silent_and_real_errors_are_not():
         "from dogcat import augment; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
     done = subprocess.run(
         [sys.executable, "-c", script],

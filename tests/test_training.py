@@ -163,7 +163,7 @@ def first_weights(tfrecords):
     """The same random model for every call, kept beside the data."""
     path = tfrecords.parent / "random.keras"
     if not path.exists():
-        models.save(models.build_model(96), path, models.Description(["cat", "dog"], 96))
+        models.save(models.build_model(96), path, models.Description(["cat", "dog"], 96, "stretch"))
     return path
 
 
@@ -203,9 +203,7 @@ def test_patience_ends_a_run(tfrecords, tmp_path, capsys):
 
 def test_a_run_that_diverges_says_so(tfrecords, tmp_path, monkeypatch):
     losses = tf.nn.sigmoid_cross_entropy_with_logits
-    monkeypatch.setattr(
-        training.tf.nn, "sigmoid_cross_entropy_with_logits", lambda *args: losses(*args) * math.nan
-    )
+    monkeypatch.setattr(training.tf.nn, "sigmoid_cross_entropy_with_logits", lambda *args: losses(*args) * math.nan)
     with pytest.raises(InputError, match=r"--learning_rate=0.0001: the loss became nan"):
         training.train(options(tfrecords, tmp_path, unfreeze_from="126"))
     assert (next(tmp_path.glob("*-sgd")) / "best.keras").is_file()
@@ -232,7 +230,7 @@ def broken(tfrecords, tmp_path, first_run):
             return {**good, "init_from": str(tmp_path / "text.keras")}, "text.keras is no model"
         if kind == "other size":
             path = tmp_path / "small.keras"
-            models.save(models.build_model(71), path, models.Description(["cat", "dog"], 71))
+            models.save(models.build_model(71), path, models.Description(["cat", "dog"], 71, "stretch"))
             return {**good, "init_from": str(path)}, "at 71 pixels"
         if kind == "rate":
             return {**good, "learning_rate": "0"}, "--learning_rate=0"

@@ -1,0 +1,105 @@
+"""What a worker of the shard tool does: picture files in, framed records and rejections out. No TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dogcat import examples, images, records
+from dogcat.config import ShardOptions
+
+UNREADABLE = "unreadable"
+
+# Mean and deviation are taken from every 8th row and column: 1,444 pixels of a picture of 299x299, and 2% of the time
+# of encoding it instead of 60%.
+_STATISTICS_STEP = 8
+
+
+class Task(NamedTuple):
+    """A picture to encode: its key, its label, the name of its class."""
+
+    key: str
+    label: int
+    text: str
+
+
+class Rejection(NamedTuple):
+    """A picture that is left out, and why."""
+
+    key: str
+    reason: str
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """What became of some pictures.
+
+    Attributes:
+        framed: Their records end to end, as they stand in a shard.
+        labels: Label of each record.
+        rejections: The pictures that have no record.
+        channel_sums: int64 [3, 3]: number, sum and sum of squares of the pixels looked at, for R, G and B.
+    """
+
+    framed: bytes
+    labels: list[int]
+    rejections: list[Rejection]
+    channel_sums: np.ndarray
+
+
+def encode_chunk(folder: Path, tasks: Sequence[Task], options: ShardOptions) -> Chunk:
+    """Reads, decodes, resizes and encodes pictures.
+
+    Args:
+        folder: The folder that keys are relative to.
+        tasks: The pictures.
+        options: Size, encoding and limits.
+    """
+    framed, labels, rejections = [], [], []
+    channel_sums = np.zeros((3, 3), np.int64)
+    for task in tasks:
+        try:
+            data = (folder / task.key).read_bytes()
+            picture = images.decode(data, options.max_pixels, options.image_size)
+        except images.RejectedPicture as rejected:
+            rejections.append(Rejection(task.key, rejected.reason, rejected.detail))
+            continue
+        except OSError as error:
+            rejections.append(Rejection(task.key, UNREADABLE, str(error.strerror)))
+            continue
+        pixels = images.resize(picture.pixels, options.image_size, options.resize)
+        features: dict[str, bytes | int] = {
+            examples.ENCODED: images.encode(pixels, options.encoding, options.quality, options.chroma),
+            examples.FORMAT: options.encoding.encode(),
+            examples.HEIGHT: options.image_size,
+            examples.WIDTH: options.image_size,
+            examples.ORIGINAL_HEIGHT: picture.height,
+            examples.ORIGINAL_WIDTH: picture.width,
+            examples.FILENAME: os.fsencode(task.key),
+            examples.LABEL: task.label,
+            examples.TEXT: os.fsencode(task.text),
+        }
+        framed.append(records.frame(examples.encode_example(features)))
+        labels.append(task.label)
+        channel_sums += _sums(pixels)
+    return Chunk(b"".join(framed), labels, rejections, channel_sums)
+
+
+def mean_and_deviation(channel_sums: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of R, G and B, 0 to 255, from `Chunk.channel_sums` added up."""
+    number, total, squares = channel_sums.astype(np.float64)
+    mean = total / np.maximum(number, 1)
+    variance = squares / np.maximum(number, 1) - mean**2
+    return mean.round(3).tolist(), np.sqrt(np.maximum(variance, 0)).round(3).tolist()
+
+
+def _sums(pixels: np.ndarray) -> np.ndarray:
+    sampled = pixels[::_STATISTICS_STEP, ::_STATISTICS_STEP].reshape(-1, 3).astype(np.int64)
+    number = np.full(3, len(sampled))
+    return np.stack([number, sampled.sum(0), (sampled**2).sum(0)])

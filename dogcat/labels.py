@@ -1,0 +1,170 @@
+"""Which class each picture is: by its folder, its own name, or a file of labels."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from dogcat.config import InputError
+from dogcat.folders import Listing
+
+# `cat.0.jpg`: the class, a number, the extension.
+_CLASS_IN_NAME = re.compile(r"(?P<name>.+)\.\d+\.[^.]+", re.DOTALL)
+
+UNLABELED = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledKeys:
+    """Keys with their classes.
+
+    Attributes:
+        keys: As `Listing.keys`, without those that have no class.
+        labels: int32 [len(keys)], index into `classes`; `UNLABELED` where there are none.
+        classes: Names of the classes.
+        unlabelled: Keys whose class nothing tells.
+    """
+
+    keys: list[str]
+    labels: np.ndarray
+    classes: list[str]
+    unlabelled: list[str]
+
+
+def without_labels(listing: Listing) -> LabelledKeys:
+    """The pictures of a test set."""
+    return LabelledKeys(listing.keys, np.full(len(listing.keys), UNLABELED, np.int32), [], [])
+
+
+def label_keys(listing: Listing, given: dict[str, str], order: list[str]) -> LabelledKeys:
+    """Gives each key its class: the given one, else its first folder's name or what its own name begins with.
+
+    Args:
+        listing: The pictures.
+        given: Class by key, from a file of labels; it wins.
+        order: All classes in the order of their labels; empty: sorted by name.
+
+    Raises:
+        InputError: Folder and name say different classes, no key has a class, or the classes are others than `order`.
+    """
+    folders = {key.split("/", 1)[0] for key in listing.keys if "/" in key}
+    _refuse_folders_that_are_no_classes(listing, folders, given)
+    # One string for each class, however many pictures have it.
+    names: dict[str, str] = {}
+    kept, of_kept, unlabelled = [], [], []
+    for key in listing.keys:
+        name = given[key] if key in given else _class_by_place(listing, key, folders)
+        if name is None:
+            unlabelled.append(key)
+        else:
+            kept.append(key)
+            of_kept.append(names.setdefault(name, name))
+    if not kept:
+        raise InputError(
+            f"{listing.folder}: {listing.keys[0]} and the {len(listing.keys) - 1} other pictures have no class; "
+            "put them into a folder for each class, name them like cat.0.jpg and dog.0.jpg, or give --labels "
+            "(or --unlabeled for test pictures)"
+        )
+    classes = _ordered(set(names), order)
+    index = {name: i for i, name in enumerate(classes)}
+    labels = np.fromiter((index[name] for name in of_kept), np.int32, len(of_kept))
+    return LabelledKeys(kept, labels, classes, unlabelled)
+
+
+def class_in_name(key: str) -> str | None:
+    """The class in a file's own name, `cat` for `any/where/cat.12.jpg`, or None."""
+    match = _CLASS_IN_NAME.fullmatch(key.rsplit("/", 1)[-1])
+    return match["name"] if match else None
+
+
+def read_labels(path: Path, listing: Listing) -> dict[str, str]:
+    """Reads a CSV with the columns path,label: class by key.
+
+    Raises:
+        InputError: The file is missing or no such CSV, or names a picture that is not there, or one twice.
+    """
+    # Names keep their bytes, whatever their encoding.
+    rows = csv.reader(io.StringIO(_read_text(path, "--labels"), newline=""))
+    if next(rows, None) != ["path", "label"]:
+        raise InputError(f"--labels={path}: the first line must be path,label")
+    given: dict[str, str] = {}
+    for row in rows:
+        if len(row) != 2 or not row[1]:
+            raise InputError(f"--labels={path}: line {rows.line_num} is {','.join(row)!r}; write path,label")
+        if row[0] in given:
+            raise InputError(f"--labels={path}: line {rows.line_num} names {row[0]!r} again; name it once")
+        given[row[0]] = row[1]
+    _require_known(given, listing, f"--labels={path}")
+    return given
+
+
+def exclude(path: Path, listing: Listing) -> Listing:
+    """Takes the pictures out that a text file names, a path a line.
+
+    Raises:
+        InputError: The file is missing, names a picture that is not there, or leaves none.
+    """
+    names = [line for line in _read_text(path, "--exclude").split("\n") if line]
+    _require_known(names, listing, f"--exclude={path}")
+    out = set(names)
+    keys = [key for key in listing.keys if key not in out]
+    if not keys:
+        raise InputError(f"--exclude={path}: leaves no picture of {listing.folder}; name fewer")
+    return dataclasses.replace(listing, keys=keys)
+
+
+def _read_text(path: Path, flag: str) -> str:
+    if not path.is_file():
+        raise InputError(f"{flag}={path}: no such file")
+    return path.read_bytes().decode("utf-8", "surrogateescape")
+
+
+def _require_known(names: Iterable[str], listing: Listing, flag: str) -> None:
+    unknown = sorted(set(names).difference(listing.keys))
+    if unknown:
+        more = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
+        raise InputError(
+            f"{flag}: {unknown[0]!r}{more} not among the pictures of {listing.folder}; write paths relative to it"
+        )
+
+
+def _class_by_place(listing: Listing, key: str, folders: set[str]) -> str | None:
+    in_name = class_in_name(key)
+    if "/" not in key:
+        return in_name
+    folder = key.split("/", 1)[0]
+    if in_name in folders and in_name != folder:
+        raise InputError(
+            f"{listing.folder / key}: the folder says {folder}, the name says {in_name}; move or rename the file, or "
+            "say which with --labels"
+        )
+    return folder
+
+
+def _refuse_folders_that_are_no_classes(listing: Listing, folders: set[str], given: dict[str, str]) -> None:
+    """Catches `--images=data` where data/train holds cat.0.jpg: `train` is no class."""
+    nested = [key for key in listing.keys if "/" in key and key not in given]
+    in_names = {class_in_name(key) for key in nested}
+    if len(in_names) > 1 and None not in in_names and not in_names & folders:
+        folder, name = nested[0].split("/", 1)
+        raise InputError(
+            f"{listing.folder / nested[0]}: the folder says {folder}, the name says {class_in_name(name)}; "
+            f"give the folder that holds the pictures, like --images={listing.folder / folder}"
+        )
+
+
+def _ordered(found: set[str], order: list[str]) -> list[str]:
+    if not order:
+        return sorted(found)
+    if len(set(order)) < len(order) or set(order) != found:
+        raise InputError(
+            f"--classes={','.join(order)}: the pictures have the classes {', '.join(sorted(found))}; "
+            "name each of them once"
+        )
+    return order

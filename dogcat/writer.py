@@ -1,0 +1,380 @@
+"""Writes a data set: the plan's pictures through worker processes into shards; goes on after being killed.
+
+Everything is written into a folder beside the output, which appears by one rename when it is complete. Finished shards
+are noted there, so that the same call goes on after them.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import concurrent.futures.process
+import csv
+import dataclasses
+import fcntl
+import hashlib
+import io
+import itertools
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import dogcat
+from dogcat import encoding, manifest, records, shards
+from dogcat.config import InputError, ShardOptions, available_cores
+from dogcat.encoding import Chunk, Rejection, Task
+from dogcat.labels import LabelledKeys
+from dogcat.progress import pictures_bar
+
+NO_CLASS = "no_class"
+REJECTED_FILE = "rejected.csv"
+
+# Pictures for each call of a worker: enough to hide the cost of the call, few enough that the chunks in flight stay
+# small.
+_CHUNK = 8
+# Chunks in flight for each worker: no worker waits, and memory does not grow with the folder.
+_CHUNKS_IN_FLIGHT = 4
+# Pictures encoded beforehand to learn how many bytes one takes, for the number of shards.
+_SIZE_SAMPLE = 32
+# Options that leave the bytes as they are.
+_OPTIONS_THAT_SHAPE_NOTHING = {"images", "output", "workers", "overwrite", "labels", "exclude", "classes"}
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedShard:
+    """A shard on disk, and what its pictures add to the manifest."""
+
+    shard: manifest.Shard
+    counts: list[int]
+    channel_sums: list[list[int]]
+    rejections: list[Rejection]
+
+
+def write_data_set(folder: Path, pictures: LabelledKeys, options: ShardOptions) -> manifest.Manifest:
+    """Writes the data set, or goes on with one that an earlier call with the same input began.
+
+    Args:
+        folder: The folder that keys are relative to.
+        pictures: Keys and labels.
+        options: How.
+
+    Raises:
+        InputError: The output is in the way or being written by another process, or no picture of a class is usable.
+        OSError: A folder cannot be read or written.
+    """
+    output = Path(options.output)
+    refuse_output_in_the_way(output, options.overwrite)
+    plan = _plan(pictures, options)
+    with _Staging(output, _digest(folder, pictures, options)) as staging:
+        parts = _write_shards(folder, pictures, plan, options, staging)
+        rejections = [
+            Rejection(key, NO_CLASS, "neither folder nor name tells the class") for key in pictures.unlabelled
+        ]
+        rejections += [rejection for finished in parts.values() for part in finished for rejection in part.rejections]
+        made = _manifest(pictures, options, parts, rejections)
+        _require_pictures(made, options.images)
+        records.write_atomically(staging.folder / REJECTED_FILE, _rejected_csv(rejections))
+        records.write_atomically(staging.folder / manifest.FILE_NAME, made.to_json().encode())
+        staging.put_in_place()
+    return made
+
+
+def refuse_output_in_the_way(output: Path, overwrite: bool) -> None:
+    """Raises InputError where `output` holds what must not be lost."""
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output} is a file; give a folder with --output")
+    if not output.is_dir() or not any(output.iterdir()):
+        return
+    if not (output / manifest.FILE_NAME).is_file():
+        raise InputError(f"{output} holds other files; give a new or empty folder with --output")
+    if not overwrite:
+        raise InputError(f"{output} already holds a data set; --overwrite replaces it")
+
+
+class _Staging:
+    """The folder in which a data set grows, and the note of its finished shards.
+
+    Attributes:
+        folder: `<output>.partial`.
+        finished: Shards on disk that belong to this plan, by name.
+    """
+
+    _NOTE = "finished.json"
+
+    def __init__(self, output: Path, digest: str) -> None:
+        self.folder = output.with_name(output.name + ".partial")
+        self.finished: dict[str, FinishedShard] = {}
+        self._output = output
+        self._digest = digest
+
+    def __enter__(self) -> _Staging:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR)
+        try:
+            # Ends with the process, however it ends.
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise InputError(
+                f"{self.folder} is being written by another process; wait for it or give another --output"
+            ) from error
+        self._continue_or_start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        os.close(self._lock)
+        if kind is None:
+            return
+        if issubclass(kind, InputError) or not self.finished:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        kept = f"{len(self.finished)} finished shards are kept in {self.folder}; the same command goes on after them"
+        if isinstance(error, OSError) and error.strerror:
+            error.strerror = f"{error.strerror} ({kept})"
+        elif issubclass(kind, KeyboardInterrupt):
+            raise KeyboardInterrupt(kept)
+
+    def add(self, part: FinishedShard) -> None:
+        """Notes a finished shard."""
+        self.finished[part.shard.name] = part
+        note = {"plan": self._digest, "shards": [dataclasses.asdict(part) for part in self.finished.values()]}
+        records.write_atomically(self.folder / self._NOTE, json.dumps(note).encode())
+
+    def put_in_place(self) -> None:
+        """Gives the finished data set its name; the one that was there before goes afterwards."""
+        (self.folder / self._NOTE).unlink(missing_ok=True)
+        (self.folder / ".lock").unlink()
+        _sync_folder(self.folder)
+        before = self._output.with_name(self._output.name + ".before")
+        if self._output.exists():
+            os.replace(self._output, before)
+        os.replace(self.folder, self._output)
+        _sync_folder(self._output.parent)
+        if before.exists():
+            shutil.rmtree(before)
+
+    def _continue_or_start(self) -> None:
+        note = self._read_note()
+        if note.get("plan") == self._digest:
+            for part in note["shards"]:
+                shard = manifest.Shard(**part["shard"])
+                if _sha256(self.folder / shard.name) == shard.sha256:
+                    rejections = [Rejection(*rejection) for rejection in part["rejections"]]
+                    self.finished[shard.name] = FinishedShard(shard, part["counts"], part["channel_sums"], rejections)
+            print(f"going on after {len(self.finished)} finished shards in {self.folder}")
+        elif note:
+            print(f"discarding unfinished work of other options or pictures in {self.folder}")
+        for path in self.folder.iterdir():
+            if path.name not in self.finished and path.name not in (".lock", self._NOTE):
+                path.unlink()
+
+    def _read_note(self) -> dict[str, Any]:
+        path = self.folder / self._NOTE
+        return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _plan(pictures: LabelledKeys, options: ShardOptions) -> dict[str, np.ndarray]:
+    """Indices into the keys in order, for each split."""
+    if options.unlabeled:
+        return {shards.TEST: shards.order(pictures.keys, options.seed)}
+    return shards.split_and_order(pictures.keys, pictures.labels, options.validation, options.seed)
+
+
+def _digest(folder: Path, pictures: LabelledKeys, options: ShardOptions) -> str:
+    """A hash of all that shapes the bytes; of the pictures themselves their size and time of change."""
+    shaping = {k: v for k, v in dataclasses.asdict(options).items() if k not in _OPTIONS_THAT_SHAPE_NOTHING}
+    hash_ = hashlib.sha256(json.dumps([dogcat.__version__, shaping, pictures.classes]).encode())
+    for key, label in zip(pictures.keys, pictures.labels):
+        try:
+            status = os.stat(folder / key)
+        except OSError:
+            # A broken link: it will be rejected as unreadable.
+            continue
+        hash_.update(os.fsencode(f"{key}\0{label}\0{status.st_size}\0{status.st_mtime_ns}\0"))
+    return hash_.hexdigest()
+
+
+def _write_shards(
+    folder: Path,
+    pictures: LabelledKeys,
+    plan: dict[str, np.ndarray],
+    options: ShardOptions,
+    staging: _Staging,
+) -> dict[str, list[FinishedShard]]:
+    """Writes the shards that are not finished; all of them, by split, in order."""
+    first_split = next(iter(plan.values()))
+    sample = encoding.encode_chunk(folder, list(_tasks(pictures, first_split[:_SIZE_SAMPLE])), options)
+    bytes_a_picture = len(sample.framed) / max(1, len(sample.labels))
+    workers = options.workers or available_cores()
+    parts: dict[str, list[FinishedShard]] = {}
+    # Spawned, not forked: the same on every system, and nothing of the parent is copied along.
+    executor = concurrent.futures.ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker
+    )
+    with pictures_bar(len(pictures.keys), "writing") as progress:
+        try:
+            for split, order in plan.items():
+                count = shards.shard_count(len(order), bytes_a_picture, options.shard_mib)
+                if options.shards and split != shards.VALIDATION:
+                    count = max(1, min(options.shards, len(order)))
+                parts[split] = []
+                for index, (first, end) in enumerate(shards.shard_bounds(len(order), count)):
+                    name = shards.shard_name(split, index, count)
+                    if name in staging.finished:
+                        progress.update(end - first)
+                    else:
+                        chunks = _encode_in_order(
+                            executor, folder, _tasks(pictures, order[first:end]), options, workers
+                        )
+                        staging.add(_write_shard(staging.folder / name, chunks, len(pictures.classes), progress))
+                    parts[split].append(staging.finished[name])
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise InputError(
+                f"--workers={workers}: a worker was killed, most likely for want of memory; use fewer"
+            ) from error
+        except BaseException:
+            # Else a worker would finish its chunk of large pictures first.
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+        finally:
+            executor.shutdown(cancel_futures=True)
+    return parts
+
+
+def _write_shard(path: Path, chunks: Iterator[Chunk], classes: int, progress: Any) -> FinishedShard:
+    counts = np.zeros(classes, int)
+    channel_sums = np.zeros((3, 3), np.int64)
+    rejections: list[Rejection] = []
+    with records.ShardFile(path) as file:
+        for chunk in chunks:
+            file.append(chunk.framed, len(chunk.labels))
+            if classes:
+                counts += np.bincount(chunk.labels, minlength=classes).astype(int)
+            channel_sums += chunk.channel_sums
+            rejections += chunk.rejections
+            progress.update(len(chunk.labels) + len(chunk.rejections))
+        sha256 = file.finish()
+    shard = manifest.Shard(path.name, file.records, file.bytes, sha256)
+    return FinishedShard(shard, counts.tolist(), channel_sums.tolist(), rejections)
+
+
+def _encode_in_order(
+    executor: concurrent.futures.Executor,
+    folder: Path,
+    tasks: Iterator[Task],
+    options: ShardOptions,
+    workers: int,
+) -> Iterator[Chunk]:
+    """Encodes pictures in parallel, gives the chunks in order, with a bounded number in flight."""
+    chunks = iter(lambda: list(itertools.islice(tasks, _CHUNK)), [])
+    pending = collections.deque(
+        executor.submit(encoding.encode_chunk, folder, chunk, options)
+        for chunk in itertools.islice(chunks, workers * _CHUNKS_IN_FLIGHT)
+    )
+    while pending:
+        yield pending.popleft().result()
+        for chunk in itertools.islice(chunks, 1):
+            pending.append(executor.submit(encoding.encode_chunk, folder, chunk, options))
+
+
+def _tasks(pictures: LabelledKeys, order: np.ndarray) -> Iterator[Task]:
+    for index in order:
+        label = int(pictures.labels[index])
+        yield Task(pictures.keys[index], label, pictures.classes[label] if pictures.classes else "")
+
+
+def _prepare_worker() -> None:
+    """Lets Ctrl-C end the worker at once, and ends it when the parent dies."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _manifest(
+    pictures: LabelledKeys,
+    options: ShardOptions,
+    parts: dict[str, list[FinishedShard]],
+    rejections: list[Rejection],
+) -> manifest.Manifest:
+    splits = {}
+    for split, finished in parts.items():
+        counts = np.sum([part.counts for part in finished], axis=0, dtype=int).tolist()
+        splits[split] = manifest.Split(counts, [part.shard for part in finished])
+    first = next(iter(parts.values()))
+    mean, deviation = encoding.mean_and_deviation(np.sum([part.channel_sums for part in first], axis=0))
+    return manifest.Manifest(
+        classes=pictures.classes,
+        image_size=options.image_size,
+        resize=options.resize,
+        options={
+            "encoding": options.encoding,
+            "quality": options.quality,
+            "chroma": options.chroma,
+            "validation": options.validation,
+            "seed": options.seed,
+            "max_pixels": options.max_pixels,
+        },
+        mean=mean,
+        deviation=deviation,
+        splits=splits,
+        rejected=dict(sorted(collections.Counter(rejection.reason for rejection in rejections).items())),
+        made_by=f"dogcat {dogcat.__version__}",
+    )
+
+
+def _require_pictures(made: manifest.Manifest, folder: str) -> None:
+    """Raises InputError where so many pictures were rejected that the set, or a class, is empty."""
+    reasons = ", ".join(f"{reason} {count}" for reason, count in made.rejected.items()) or "none"
+    for index, name in enumerate(made.classes):
+        if made.splits[shards.TRAIN].counts[index] == 0:
+            raise InputError(
+                f"{folder}: no picture of class {name} is left for training (rejected: {reasons}); give more pictures"
+            )
+    if not any(split.pictures for split in made.splits.values()):
+        raise InputError(f"{folder}: no picture is usable (rejected: {reasons}); give others")
+
+
+def _rejected_csv(rejections: list[Rejection]) -> bytes:
+    """The rejected pictures as CSV, sorted by key; names keep their bytes."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "reason", "detail"))
+    rejections = sorted(rejections, key=lambda rejection: os.fsencode(rejection.key))
+    writer.writerows(rejections)
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _sha256(path: Path) -> str | None:
+    """Hash of a file, hex; None where it is not there."""
+    if not path.exists():
+        return None
+    hash_ = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(2**22), b""):
+            hash_.update(block)
+    return hash_.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes renames in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dogcat import labels
+from dogcat.config import InputError
+from dogcat.folders import Listing, list_images
+from dogcat.labels import label_keys
+
+
+def touch(root, *keys):
+    for key in keys:
+        path = root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def listing(keys):
+    return Listing(Path("in"), keys, other=0)
+
+
+def classes_of(keys, given=None, order=None):
+    labelled = label_keys(listing(keys), given or {}, order or [])
+    return {key: labelled.classes[label] for key, label in zip(labelled.keys, labelled.labels)}
+
+
+def test_the_label_is_in_the_file_name():
+    assert classes_of(["cat.0.jpg", "dog.0.jpg", "dog.12.jpeg"]) == {
+        "cat.0.jpg": "cat",
+        "dog.0.jpg": "dog",
+        "dog.12.jpeg": "dog",
+    }
+
+
+def test_the_label_is_the_class_folder():
+    assert classes_of(["Cat/0.jpg", "Cat/IMG.7.jpg", "Dog/deep/er/1.jpg"]) == {
+        "Cat/0.jpg": "Cat",
+        "Cat/IMG.7.jpg": "Cat",
+        "Dog/deep/er/1.jpg": "Dog",
+    }
+
+
+def test_names_under_class_folders():
+    assert classes_of(["cat/cat.1.jpg", "dog/dog.1.jpg"]) == {"cat/cat.1.jpg": "cat", "dog/dog.1.jpg": "dog"}
+
+
+def test_nothing_above_the_folder_changes_a_label(tmp_path):
+    root = tmp_path / "dogcat" / "cat.1.jpg" / "train"
+    touch(root, "cat.0.jpg", "dog.0.jpg")
+    assert classes_of(list_images(root).keys) == {"cat.0.jpg": "cat", "dog.0.jpg": "dog"}
+
+
+def test_folder_and_name_that_disagree_are_refused():
+    with pytest.raises(InputError, match=r"cat/dog\.2\.jpg: the folder says cat, the name says dog"):
+        label_keys(listing(["cat/dog.2.jpg", "dog/dog.1.jpg"]), {}, [])
+
+
+def test_the_folder_above_the_pictures_is_refused():
+    with pytest.raises(InputError, match="--images=.*/train"):
+        label_keys(listing(["train/cat.0.jpg", "train/dog.0.jpg"]), {}, [])
+
+
+def test_pictures_without_a_class_are_named():
+    labelled = label_keys(listing(["cat.0.jpg", "dog.0.jpg", "holiday.jpg"]), {}, [])
+    assert labelled.unlabelled == ["holiday.jpg"]
+    with pytest.raises(InputError, match="have no class"):
+        label_keys(listing(["1.jpg", "2.jpg"]), {}, [])
+
+
+def test_given_labels_win_and_may_name_new_classes():
+    keys = ["cat/1.jpg", "cat/dog.2.jpg", "dog/dog.1.jpg", "x.jpg"]
+    given = {"cat/dog.2.jpg": "dog", "x.jpg": "fox"}
+    assert classes_of(keys, given) == {
+        "cat/1.jpg": "cat",
+        "cat/dog.2.jpg": "dog",
+        "dog/dog.1.jpg": "dog",
+        "x.jpg": "fox",
+    }
+
+
+def test_the_order_of_the_classes_is_given():
+    labelled = label_keys(listing(["cat.0.jpg", "dog.0.jpg"]), {}, ["dog", "cat"])
+    assert labelled.classes == ["dog", "cat"]
+    assert labelled.labels.tolist() == [1, 0]
+    for order in (["dog"], ["cat", "dog", "fox"], ["cat", "cat"]):
+        with pytest.raises(InputError, match=r"--classes=.*have the classes cat, dog"):
+            label_keys(listing(["cat.0.jpg", "dog.0.jpg"]), {}, order)
+
+
+def test_without_labels():
+    labelled = labels.without_labels(listing(["1.jpg", "2.jpg"]))
+    assert (labelled.classes, labelled.labels.tolist()) == ([], [-1, -1])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "the first line must be path,label"),
+        ("cat.0.jpg,dog\n", "the first line must be path,label"),
+        ("path,label\ncat.0.jpg\n", "line 2 is 'cat.0.jpg'"),
+        ("path,label\ncat.0.jpg,\n", "line 2"),
+        ("path,label\nno.jpg,cat\n", "'no.jpg' not among the pictures of in"),
+        ("path,label\ncat.0.jpg,cat\ncat.0.jpg,dog\n", "line 3 names 'cat.0.jpg' again"),
+    ],
+)
+def test_a_wrong_file_of_labels_is_refused(tmp_path, text, said):
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        labels.read_labels(path, listing(["cat.0.jpg"]))
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_files_of_labels_and_of_exclusions_take_names_of_any_bytes(tmp_path):
+    keys = ["a b.jpg", "caf\udce9.jpg", "new\nline.jpg", "x,y.jpg"]
+    path = tmp_path / "labels.csv"
+    path.write_bytes(b'path,label\ncaf\xe9.jpg,cat\n"x,y.jpg",dog\n"new\nline.jpg",dog\n')
+    assert labels.read_labels(path, listing(keys)) == {
+        "caf\udce9.jpg": "cat",
+        "x,y.jpg": "dog",
+        "new\nline.jpg": "dog",
+    }
+    path.write_bytes(b"caf\xe9.jpg\na b.jpg\n\n")
+    assert labels.exclude(path, listing(keys)).keys == ["new\nline.jpg", "x,y.jpg"]
+
+
+def test_exclusions_that_match_nothing_or_leave_nothing_are_refused(tmp_path):
+    path = tmp_path / "exclude.txt"
+    with pytest.raises(InputError, match=r"--exclude=.*no such file"):
+        labels.exclude(path, listing(["a.jpg"]))
+    path.write_text("a.jpg\nb.jpg\nc.jpg\n")
+    with pytest.raises(InputError, match=r"'b\.jpg' and 1 others not among"):
+        labels.exclude(path, listing(["a.jpg"]))
+    path.write_text("a.jpg\n")
+    with pytest.raises(InputError, match="leaves no picture"):
+        labels.exclude(path, listing(["a.jpg"]))
