@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -144,37 +146,234 @@ def test_a_failed_overwrite_keeps_the_old_data_set(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
-def test_killed_in_the_middle_nothing_is_taken_for_a_data_set(tmp_path):
-    images = draw(tmp_path / "in", *(f"{name}.{i}.jpg" for name in ("cat", "dog") for i in range(300)))
+def test_options_shape_the_pictures(tmp_path):
+    images = tmp_path / "in"
+    draw(images, "cat.0.jpg", "dog.0.jpg", size=(40, 20))
+    # The left half of the wide pictures is blue.
     for path in images.iterdir():
-        Image.effect_noise((900, 900), 60).save(path, "JPEG")
-        break
-    # Large pictures, so that there is time to kill.
-    large = next(images.iterdir()).read_bytes()
-    for path in images.iterdir():
-        path.write_bytes(large)
-    output = tmp_path / "out"
-    command = [sys.executable, "-m", "tools.make_tfrecords", f"--images={images}", f"--output={output}"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        picture = Image.open(path)
+        picture.paste((0, 0, 255), (0, 0, 20, 20))
+        picture.save(path, "PNG")
+    for how, encoding in (("stretch", "png"), ("crop", "png"), ("pad", "png"), ("stretch", "jpeg")):
+        output = tmp_path / f"{how}-{encoding}"
+        made = make(images, output, resize=how, encoding=encoding, validation=0.0)
+        assert (made.resize, made.options["encoding"]) == (how, encoding)
+        for feature in features_of(output, made):
+            assert feature["image/format"].bytes_list.value[0].decode() == encoding
+            assert feature["image/original/width"].int64_list.value[0] == 40
+            assert feature["image/original/height"].int64_list.value[0] == 20
+            data = feature["image/encoded"].bytes_list.value[0]
+            assert Image.open(io.BytesIO(data)).format == encoding.upper()
+            pixels = tf.io.decode_image(data).numpy()
+            assert pixels.shape == (32, 32, 3)
+            top, left_part = pixels[0, 0].tolist(), (pixels[16] == (0, 0, 255)).all(-1).mean()
+            if how == "pad":
+                assert top == [0, 0, 0]
+            elif encoding == "png":
+                assert top == [0, 0, 255] and 0.4 < left_part < 0.6
+
+
+def test_mean_and_deviation_are_those_of_the_pictures(tfrecords):
+    made = manifest.load(tfrecords)
+    pixels = np.concatenate(
+        [
+            tf.io.decode_jpeg(feature["image/encoded"].bytes_list.value[0]).numpy().reshape(-1, 3)
+            for feature in features_of(tfrecords, made)
+        ]
     )
-    partial = tmp_path / "out.partial"
+    # Taken from every 8th row and column of pictures of 96, before the JPEG.
+    np.testing.assert_allclose(made.mean, pixels.mean(0), atol=4)
+    np.testing.assert_allclose(made.deviation, pixels.std(0), atol=4)
+
+
+def test_unlabeled_pictures_make_a_test_split(run, samples, tmp_path):
+    output = tmp_path / "out"
+    done = run("tools.make_tfrecords", f"--images={samples}/test", f"--output={output}", "--unlabeled")
+    assert (done.code, done.err) == (0, "")
+    made = manifest.load(output)
+    assert (made.classes, list(made.splits), made.splits["test"].pictures) == ([], ["test"], 11)
+    for feature in features_of(output, made, "test"):
+        assert feature["image/class/label"].int64_list.value[0] == -1
+        assert feature["image/class/text"].bytes_list.value[0] == b""
+
+
+def test_labels_exclusions_and_classes_come_from_files_and_flags(run, tmp_path):
+    images = draw(tmp_path / "in", *(f"{name}.{i}.jpg" for name in ("cat", "dog") for i in range(4)), "x.jpg")
+    (tmp_path / "labels.csv").write_text("path,label\ncat.1.jpg,dog\nx.jpg,fox\n")
+    (tmp_path / "exclude.txt").write_text("dog.0.jpg\n")
+    done = run(
+        *("tools.make_tfrecords", f"--images={images}", f"--output={tmp_path}/out", "--validation=0"),
+        *(f"--labels={tmp_path}/labels.csv", f"--exclude={tmp_path}/exclude.txt", "--classes=fox,dog,cat"),
+    )
+    assert (done.code, done.err) == (0, "")
+    made = manifest.load(tmp_path / "out")
+    assert made.classes == ["fox", "dog", "cat"]
+    assert made.splits["train"].counts == [1, 4, 3]
+    (tmp_path / "exclude.txt").write_text("dog.99.jpg\n")
+    done = run(
+        *("tools.make_tfrecords", f"--images={images}", f"--output={tmp_path}/other"),
+        f"--exclude={tmp_path}/exclude.txt",
+    )
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert "'dog.99.jpg' not among the pictures" in done.err
+
+
+@pytest.mark.shared
+def test_every_real_picture_is_accounted_for(shared, tmp_path):
+    images = shared / "data" / "dogs-vs-cats-2k" / "train"
+    made = make(images, tmp_path / "out", workers=2, image_size=64)
+    written = sum(split.pictures for split in made.splits.values())
+    assert written + sum(made.rejected.values()) == len(list(images.iterdir())) == 2002
+    assert {name: split.counts for name, split in made.splits.items()} == {
+        "train": [901, 901],
+        "validation": [100, 100],
+    }
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory):
+    """80 pictures that take a while, two of them unusable."""
+    images = tmp_path_factory.mktemp("noisy")
+    for i in range(40):
+        for name in ("cat", "dog"):
+            noise = Image.effect_noise((150, 150), 20 + i).resize((1200, 900))
+            noise.save(images / f"{name}.{i}.jpg", "JPEG")
+    (images / "cat.3.jpg").write_text("no picture")
+    (images / "dog.7.jpg").write_bytes((images / "dog.8.jpg").read_bytes()[:5000])
+    return images
+
+
+@pytest.fixture(scope="module")
+def unbroken(noisy, tmp_path_factory):
+    output = tmp_path_factory.mktemp("unbroken") / "out"
+    make(noisy, output, shards=6, workers=2)
+    return contents(output)
+
+
+def start(noisy, output, *flags, **options):
+    command = [sys.executable, "-m", "tools.make_tfrecords", f"--images={noisy}", f"--output={output}"]
+    command += ["--image_size=32", "--shards=6", "--workers=2", *flags]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
+    )
+
+
+def wait_for_shards(partial, count):
     deadline = time.monotonic() + 60
-    while not list(partial.glob("*.tmp")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not output.exists()
-    with pytest.raises(InputError, match="no finished data set"):
-        manifest.load(partial)
-    # The workers end with their parent.
+    while len(list(partial.glob("*.tfrecord"))) < count and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def test_killed_again_and_again_it_goes_on_to_the_same_bytes(noisy, unbroken, tmp_path):
+    output, partial = tmp_path / "out", tmp_path / "out.partial"
+    random = np.random.default_rng(0)
+    kills = gone_on = 0
+    for _ in range(40):
+        process = start(noisy, output)
+        time.sleep(random.uniform(0.2, 1.6))
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        out, err = process.communicate()
+        gone_on += "going on after" in out and "after 0" not in out
+        if process.returncode == 0:
+            assert err == ""
+            # A complete data set: begin anew, so that every state is met.
+            assert contents(output) == unbroken
+            shutil.rmtree(output)
+            if kills >= 12 and gone_on:
+                break
+        else:
+            assert not output.exists()
+            with pytest.raises(InputError, match="no finished data set"):
+                manifest.load(partial)
+        wait_for_no_process_of(process.pid)
+    assert kills >= 10 and gone_on
+    make(noisy, output, shards=6, workers=2)
+    assert contents(output) == unbroken
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def wait_for_no_process_of(session):
+    """The workers end with their parent."""
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and processes_of_session(process.pid):
-        time.sleep(0.1)
-    assert processes_of_session(process.pid) == []
-    made = make(images, output)
-    assert sum(split.pictures for split in made.splits.values()) == 600
-    assert not partial.exists()
+    while time.monotonic() < deadline and processes_of_session(session):
+        time.sleep(0.01)
+    assert processes_of_session(session) == []
+
+
+@pytest.fixture
+def interrupted(noisy, tmp_path):
+    """An output whose making was killed after some shards."""
+    process = start(noisy, tmp_path / "out")
+    wait_for_shards(tmp_path / "out.partial", 2)
+    process.kill()
+    process.communicate()
+    wait_for_no_process_of(process.pid)
+    return tmp_path / "out"
+
+
+def test_a_finished_shard_that_was_damaged_is_written_again(noisy, unbroken, interrupted):
+    shard = sorted(interrupted.with_name("out.partial").glob("*.tfrecord"))[0]
+    content = bytearray(shard.read_bytes())
+    content[100] ^= 1
+    shard.write_bytes(content)
+    make(noisy, interrupted, shards=6)
+    assert contents(interrupted) == unbroken
+
+
+@pytest.mark.parametrize("change", ["option", "picture"])
+def test_unfinished_work_of_another_call_is_not_mixed_in(noisy, unbroken, interrupted, tmp_path, capsys, change):
+    if change == "option":
+        made = make(noisy, interrupted, shards=6, quality=80)
+        assert made.options["quality"] == 80
+    else:
+        copy = shutil.copytree(noisy, tmp_path / "copy")
+        Image.new("RGB", (50, 50)).save(copy / "cat.0.jpg", "JPEG")
+        make(copy, interrupted, shards=6)
+    assert "discarding unfinished work" in capsys.readouterr().out
+    expected = tmp_path / "expected"
+    make(noisy if change == "option" else copy, expected, shards=6, **({"quality": 80} if change == "option" else {}))
+    assert contents(interrupted) == contents(expected) != unbroken
+
+
+def test_ctrl_c_stops_at_once_and_says_how_to_go_on(noisy, unbroken, tmp_path):
+    process = start(noisy, tmp_path / "out")
+    wait_for_shards(tmp_path / "out.partial", 2)
+    started = time.monotonic()
+    # As a terminal does: to the parent and its workers.
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - started < 2
+    assert process.returncode == 130
+    assert "the same command goes on after them" in err and "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+    make(noisy, tmp_path / "out", shards=6)
+    assert contents(tmp_path / "out") == unbroken
+
+
+def test_a_full_disk_is_one_line_and_no_data_set(noisy, unbroken, tmp_path):
+    def little_space():
+        # A file may not grow beyond a shard's part: writing fails as on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))
+
+    process = start(noisy, tmp_path / "out", preexec_fn=little_space)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2, err
+    assert len(err.splitlines()) == 1 and ".tfrecord: File too large" in err
+    assert not (tmp_path / "out").exists()
+    make(noisy, tmp_path / "out", shards=6)
+    assert contents(tmp_path / "out") == unbroken
+
+
+def test_two_at_once_do_not_write_into_each_other(noisy, unbroken, tmp_path):
+    first = start(noisy, tmp_path / "out")
+    wait_for_shards(tmp_path / "out.partial", 1)
+    second = start(noisy, tmp_path / "out")
+    _, err = second.communicate()
+    assert second.returncode == 2 and "is being written by another process" in err
+    assert first.wait() == 0
+    assert contents(tmp_path / "out") == unbroken
 
 
 def processes_of_session(session):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dogcat import shards
 from dogcat.config import InputError
@@ -76,3 +78,57 @@ def test_the_number_of_shards_follows_the_wanted_size():
 
 def test_names():
     assert shards.shard_name("train", 0, 8) == "train-00000-of-00008.tfrecord"
+
+
+# Names as file systems have them, any class for each, any share and seed.
+SOME_KEYS = st.lists(
+    st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8), unique=True, max_size=60
+)
+SHARES = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9])
+
+
+def labelled(keys, classes):
+    """Sorted keys, and a label that follows from each key alone."""
+    keys = sorted(keys, key=lambda key: key.encode())
+    return keys, np.array([sum(key.encode()) % classes for key in keys], int)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SOME_KEYS, st.integers(1, 4), SHARES, st.integers(0, 2**40))
+def test_any_plan_is_a_stratified_permutation(keys, classes, validation, seed):
+    keys, labels = labelled(keys, classes)
+    of = shards.split_and_order(keys, labels, validation, seed)
+    assert sorted(np.concatenate([of[shards.TRAIN], of[shards.VALIDATION]])) == list(range(len(keys)))
+    for label in range(classes):
+        size = int((labels == label).sum())
+        share = int((labels[of[shards.VALIDATION]] == label).sum())
+        expected = round(size * validation)
+        assert share == (max(expected, 1) if validation and size > 1 else expected)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SOME_KEYS.filter(len), st.integers(1, 4), SHARES, st.integers(0, 2**40), st.data())
+def test_an_added_picture_moves_at_most_one_other_of_its_class(keys, classes, validation, seed, data):
+    added = data.draw(st.sampled_from(keys))
+
+    def parts(chosen):
+        sorted_keys, labels = labelled(chosen, classes)
+        of = shards.split_and_order(sorted_keys, labels, validation, seed)
+        return {split: [sorted_keys[i] for i in indices] for split, indices in of.items()}
+
+    before, after = parts([key for key in keys if key != added]), parts(keys)
+    moved = (set(before[shards.VALIDATION]) ^ set(after[shards.VALIDATION])) - {added}
+    assert len(moved) <= 1
+    assert all(sum(key.encode()) % classes == sum(added.encode()) % classes for key in moved)
+    # The others keep their order.
+    for split in before:
+        stayed = [key for key in before[split] if key not in moved]
+        assert [key for key in after[split] if key in set(stayed)] == stayed
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 5000), st.integers(1, 300))
+def test_any_bounds_cover_every_place_once(pictures, count):
+    bounds = shards.shard_bounds(pictures, count)
+    assert bounds[0][0] == 0 and bounds[-1][1] == pictures and len(bounds) == count
+    assert all(end == first for (_, end), (first, _) in zip(bounds, bounds[1:]))
