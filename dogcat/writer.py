@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import concurrent.futures.process
+import contextlib
 import csv
 import dataclasses
 import fcntl
@@ -218,7 +219,7 @@ def _write_shards(
     parts: dict[str, list[FinishedShard]] = {}
     # Spawned, not forked: the same on every system, and nothing of the parent is copied along.
     executor = concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker
+        workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent
     )
     with pictures_bar(len(pictures.keys), "writing") as progress:
         try:
@@ -277,14 +278,27 @@ def _encode_in_order(
 ) -> Iterator[Chunk]:
     """Encodes pictures in parallel, gives the chunks in order, with a bounded number in flight."""
     chunks = iter(lambda: list(itertools.islice(tasks, _CHUNK)), [])
-    pending = collections.deque(
-        executor.submit(encoding.encode_chunk, folder, chunk, options)
-        for chunk in itertools.islice(chunks, workers * _CHUNKS_IN_FLIGHT)
-    )
+    pending: collections.deque[concurrent.futures.Future[Chunk]] = collections.deque()
+
+    def submit(count: int) -> None:
+        with _interrupts_held():
+            for chunk in itertools.islice(chunks, count):
+                pending.append(executor.submit(encoding.encode_chunk, folder, chunk, options))
+
+    submit(workers * _CHUNKS_IN_FLIGHT)
     while pending:
         yield pending.popleft().result()
-        for chunk in itertools.islice(chunks, 1):
-            pending.append(executor.submit(encoding.encode_chunk, folder, chunk, options))
+        submit(1)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Holds Ctrl-C back for a moment: workers that start meanwhile never see it, and leave it to the parent."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _tasks(pictures: LabelledKeys, order: np.ndarray) -> Iterator[Task]:
@@ -293,17 +307,16 @@ def _tasks(pictures: LabelledKeys, order: np.ndarray) -> Iterator[Task]:
         yield Task(pictures.keys[index], label, pictures.classes[label] if pictures.classes else "")
 
 
-def _prepare_worker() -> None:
-    """Lets Ctrl-C end the worker at once, and ends it when the parent dies."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _end_with_parent() -> None:
+    """Ends the worker when the parent dies."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
-    def end_with_parent() -> None:
+    def wait_and_end() -> None:
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
 
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=wait_and_end, daemon=True).start()
 
 
 def _manifest(

@@ -92,6 +92,24 @@ def test_a_users_pictures_are_left_alone(tmp_path):
     assert not (tmp_path / "test").exists()
 
 
+def test_a_users_picture_among_drawn_ones_is_left_alone(tmp_path):
+    samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0)
+    (tmp_path / "train" / "cat.5000.jpg").write_bytes(b"mine")
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"cat\.5000\.jpg was not drawn by this tool"):
+        samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=1)
+    assert contents(tmp_path) == before
+
+
+def test_what_a_killed_run_left_does_not_matter(tmp_path):
+    samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0)
+    before = contents(tmp_path)
+    (tmp_path / "train" / "cat.0.jpg").rename(tmp_path / "train" / "cat.0.jpg.tmp")
+    samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0)
+    assert contents(tmp_path) == before
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
 def test_the_command_leads_to_the_next(run, tmp_path):
     done = run("tools.make_sample_images", f"--output={tmp_path}", "--train=2", "--test=1")
     assert (done.code, done.err) == (0, "")

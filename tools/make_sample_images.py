@@ -7,11 +7,13 @@ same seed draws the same bytes.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import io
+import itertools
 import random
-import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from dogcat.progress import pictures_bar
 from tools.drawing import SPECIES, draw_animal
 
 _QUALITY = 90
-# Only a folder with this file in it is ever cleared of pictures: a user's own are not mixed with drawn ones.
+# The names that were drawn. Only these are ever taken away: a user's own pictures are left alone.
 _MARKER = ".dogcat-samples"
 _EXIF_ORIENTATION = 0x0112
 _QUARTER_TURN = 6  # the viewer turns the stored picture clockwise by a quarter
@@ -110,26 +112,22 @@ def make_sample_images(output: Path, train: int, test: int, seed: int) -> Sample
         InputError: A folder holds pictures that this function did not draw.
         OSError: A folder cannot be written.
     """
-    train_folder, test_folder = output / "train", output / "test"
-    for folder in (train_folder, test_folder):
-        _refuse_foreign_files(folder)
-    for folder in (train_folder, test_folder):
-        _clear(folder)
-    counts = dict.fromkeys(SPECIES, 0)
-    with pictures_bar(train + len(ODDITIES) + test + 1, "drawing") as progress:
-        for index, encode in enumerate([_as_jpeg] * train + list(ODDITIES.values())):
-            species = SPECIES[index % len(SPECIES)]
-            name = f"{species}.{counts[species]}.jpg"
-            counts[species] += 1
-            image = draw_animal(species, _rng(seed, f"train/{name}"))
-            records.write_atomically(train_folder / name, encode(image))
+    names = _names(train, test)
+    for folder in names:
+        _refuse_foreign_files(output / folder)
+    for folder in names:
+        _clear(output / folder, names[folder])
+    with pictures_bar(sum(map(len, names.values())), "drawing") as progress:
+        for name, encode in zip(names["train"], [_as_jpeg] * train + list(ODDITIES.values())):
+            image = draw_animal(name.split(".")[0], _rng(seed, f"train/{name}"))
+            records.write_atomically(output / "train" / name, encode(image))
             progress.update()
-        for number, encode in enumerate([_as_jpeg] * test + [_truncated], start=1):
-            name = f"{number}.jpg"
+        for name, encode in zip(names["test"], [_as_jpeg] * test + [_truncated]):
             rng = _rng(seed, f"test/{name}")
-            records.write_atomically(test_folder / name, encode(draw_animal(rng.choice(SPECIES), rng)))
+            records.write_atomically(output / "test" / name, encode(draw_animal(rng.choice(SPECIES), rng)))
             progress.update()
-    return Samples(counts, test + 1)
+    counts = collections.Counter(name.split(".")[0] for name in names["train"])
+    return Samples(dict(counts), len(names["test"]))
 
 
 def _rng(seed: int, name: str) -> random.Random:
@@ -138,25 +136,39 @@ def _rng(seed: int, name: str) -> random.Random:
     return random.Random(int.from_bytes(digest, "little"))
 
 
+def _names(train: int, test: int) -> dict[str, list[str]]:
+    """Names of the pictures in each folder, in the order of drawing."""
+    species = itertools.cycle(SPECIES)
+    counts = {name: itertools.count() for name in SPECIES}
+    of_train = [f"{name}.{next(counts[name])}.jpg" for name in itertools.islice(species, train + len(ODDITIES))]
+    return {"train": of_train, "test": [f"{number}.jpg" for number in range(1, test + 2)]}
+
+
 def _refuse_foreign_files(folder: Path) -> None:
-    """Raises InputError where `folder` holds anything that is not drawn."""
+    """Raises InputError where `folder` holds anything that an earlier call did not draw."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give another folder with --output")
     if not folder.exists():
         return
-    drawn = (folder / _MARKER).exists()
+    ours = _drawn_before(folder)
     for path in sorted(folder.iterdir()):
-        ours = path.name == _MARKER or (drawn and re.fullmatch(r"((cat|dog)\.)?\d+\.jpg", path.name))
-        if not ours:
+        if path.name not in ours or not path.is_file():
             raise InputError(f"{path} was not drawn by this tool; give another folder with --output")
 
 
-def _clear(folder: Path) -> None:
-    """Makes the folder, or takes the drawn pictures of an earlier call away."""
+def _drawn_before(folder: Path) -> set[str]:
+    """Names that earlier calls may have left, unfinished ones included."""
+    marker = folder / _MARKER
+    names = [_MARKER, *(marker.read_text().split() if marker.exists() else [])]
+    return {name + end for name in names for end in ("", ".tmp")}
+
+
+def _clear(folder: Path, names: list[str]) -> None:
+    """Makes the folder, takes the pictures of an earlier call away, and notes which ones will be drawn."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _MARKER).touch()
-    for path in folder.glob("*.jpg"):
-        path.unlink()
+    for name in _drawn_before(folder) - {_MARKER}:
+        (folder / name).unlink(missing_ok=True)
+    records.write_atomically(folder / _MARKER, "\n".join(names).encode())
 
 
 def main(options: SampleOptions) -> None:
@@ -169,8 +181,9 @@ def main(options: SampleOptions) -> None:
         f"purpose, {len(UNREADABLE)} unreadable) in {output / 'train'}"
     )
     print(f"drew {samples.test} test pictures (1 unreadable) in {output / 'test'}")
+    images, tfrecords = shlex.quote(str(output / "train")), shlex.quote(str(output / "tfrecords"))
     print("next: python -m tools.fetch_weights, then")
-    print(f"      python -m tools.make_tfrecords --images={output / 'train'} --output={output / 'tfrecords'}")
+    print(f"      python -m tools.make_tfrecords --images={images} --output={tfrecords}")
 
 
 if __name__ == "__main__":
