@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -9,7 +10,8 @@ from typing import Callable
 import numpy as np
 import tensorflow as tf
 
-from dogcat import examples, shards
+from dogcat import examples, records, shards
+from dogcat.config import InputError
 from dogcat.manifest import Manifest, Split
 
 # Memory for the shuffle buffer, which holds encoded records (about 34 KB a picture, not 268 KB).
@@ -91,6 +93,24 @@ def prediction_dataset(
     shape = tf.TensorSpec((None, image_size, image_size, 3), tf.uint8)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=shape)
     return _finish(dataset.map(lambda pictures: _pad(pictures, batch_size)))
+
+
+@contextlib.contextmanager
+def naming_damaged_shards(folder: Path, manifest: Manifest) -> Iterator[None]:
+    """Turns TensorFlow's DataLossError, which names no file, into a line that does.
+
+    Raises:
+        InputError: A shard that was read in the block is damaged.
+    """
+    try:
+        yield
+    except tf.errors.DataLossError as error:
+        every = [shard for split in manifest.splits.values() for shard in split.shards]
+        damaged = [shard.name for shard in every if records.sha256_of(folder / shard.name) != shard.sha256]
+        raise InputError(
+            f"{folder / damaged[0] if damaged else folder} is damaged; "
+            f"python -m tools.inspect_tfrecords {folder} --verify says where"
+        ) from error
 
 
 def steps_in_epoch(split: Split, batch_size: int) -> int:

@@ -7,6 +7,7 @@ import datetime
 import json
 import math
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -131,13 +132,19 @@ def train(options: TrainingOptions) -> Path:
     folder = _make_run_folder(options)
     _write_config(folder, options, data, policy, strategy)
     recorder = RunRecorder(folder, model, models.Description(data.classes, data.image_size, data.resize))
-    first = _before_epochs(options, data, model, strategy)
-    recorder.add(first)
-    print_epoch(first, is_best=True)
-    _point_latest_to(folder)
-    if options.epochs:
-        print(f"training: {_what_trains(model, first_open)}; {steps} steps an epoch")
-        _fit(options, data, model, strategy, recorder, steps)
+    try:
+        with pipeline.naming_damaged_shards(Path(options.tfrecords), data):
+            first = _before_epochs(options, data, model, strategy)
+            recorder.add(first)
+            print_epoch(first, is_best=True)
+            _point_latest_to(folder)
+            if options.epochs:
+                print(f"training: {_what_trains(model, first_open)}; {steps} steps an epoch")
+                _fit(options, data, model, strategy, recorder, steps)
+    except BaseException:
+        if not recorder.history:
+            shutil.rmtree(folder)
+        raise
     best = recorder.best
     print(f"best: epoch {best.epoch}, validation log loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%}")
     return folder

@@ -168,7 +168,8 @@ class _Staging:
         if note.get("plan") == self._digest:
             for part in note["shards"]:
                 shard = manifest.Shard(**part["shard"])
-                if _sha256(self.folder / shard.name) == shard.sha256:
+                path = self.folder / shard.name
+                if path.exists() and records.sha256_of(path) == shard.sha256:
                     rejections = [Rejection(*rejection) for rejection in part["rejections"]]
                     self.finished[shard.name] = FinishedShard(shard, part["counts"], part["channel_sums"], rejections)
             print(f"going on after {len(self.finished)} finished shards in {self.folder}")
@@ -371,17 +372,6 @@ def _rejected_csv(rejections: list[Rejection]) -> bytes:
     rejections = sorted(rejections, key=lambda rejection: os.fsencode(rejection.key))
     writer.writerows(rejections)
     return text.getvalue().encode("utf-8", "surrogateescape")
-
-
-def _sha256(path: Path) -> str | None:
-    """Hash of a file, hex; None where it is not there."""
-    if not path.exists():
-        return None
-    hash_ = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(2**22), b""):
-            hash_.update(block)
-    return hash_.hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -209,6 +209,19 @@ def test_a_run_that_diverges_says_so(tfrecords, tmp_path, monkeypatch):
     assert (next(tmp_path.glob("*-sgd")) / "best.keras").is_file()
 
 
+def test_a_damaged_shard_is_named(tfrecords, tmp_path, run):
+    copy = shutil.copytree(tfrecords, tmp_path / "copy")
+    shard = sorted(copy.glob("train-*"))[1]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    done = run("dogcat.train", f"--tfrecords={copy}", f"--runs={tmp_path}/runs", "--batch_size=8", "--epochs=0")
+    assert done.code == 2
+    assert len(done.err.splitlines()) == 1 and "Traceback" not in done.err
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert f"{shard} is damaged; python -m tools.inspect_tfrecords {copy} --verify says where" in done.err
+
+
 @pytest.fixture
 def broken(tfrecords, tmp_path, first_run):
     """Flags for a kind of bad input, and what the line must name."""
