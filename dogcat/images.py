@@ -39,8 +39,8 @@ TOO_LARGE = "too_large"
 DECODER_ERROR = "decoder_error"
 UNSUPPORTED_MODE = "unsupported_mode"
 
-# A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves at least this many pixels for each wanted one, along each side:
-# enough that the resize after it, and not the decoder, decides how the picture looks.
+# A picture is reduced to 1/2, 1/4 or 1/8 (a JPEG while it is decoded) where that leaves at least this many pixels for
+# each wanted one, along each side: enough that the resize after it decides how the picture looks.
 _PIXELS_LEFT_FOR_EACH = 2
 
 _ORIENTATION = 0x0112  # EXIF
@@ -96,8 +96,8 @@ def decode(data: bytes, max_pixels: int, size: int | None = None) -> Picture:
     Args:
         data: The whole file.
         max_pixels: Width times height above which the picture is rejected.
-        size: The side in pixels to which it will be resized: a JPEG that is much larger is decoded at a reduced scale.
-            None: full scale.
+        size: The side in pixels to which it will be resized: a picture that is much larger comes at a reduced scale,
+            which saves memory, and for a JPEG time. None: full scale.
 
     Returns:
         The picture: turned upright by its EXIF orientation, transparency laid over white; of an animation the first
@@ -117,7 +117,7 @@ def decode(data: bytes, max_pixels: int, size: int | None = None) -> Picture:
     width, height = image.size
     if width * height > max_pixels:
         raise RejectedPicture(TOO_LARGE, f"{width}x{height} is more than {max_pixels} pixels")
-    scale = _reduction(width, height, size) if image.format == "JPEG" else 1
+    scale = _reduction(width, height, size)
     pixels = _decode_plain_jpeg(data, image, scale)
     if pixels is None:
         pixels = _decode_with_pillow(image, scale)
@@ -178,7 +178,7 @@ def read_pixels(data: bytes, size: int, how: str, max_pixels: int) -> np.ndarray
 
 
 def _reduction(width: int, height: int, size: int | None) -> int:
-    """The largest of 8, 4, 2 by which a JPEG may be reduced while it is decoded, or 1."""
+    """The largest of 8, 4, 2 by which a picture may be reduced beforehand, or 1."""
     if size is None:
         return 1
     enough = size * _PIXELS_LEFT_FOR_EACH
@@ -215,12 +215,15 @@ def _decode_plain_jpeg(data: bytes, image: Image.Image, scale: int) -> np.ndarra
 def _decode_with_pillow(image: Image.Image, scale: int) -> np.ndarray:
     """Decodes any picture that Pillow has opened: uint8 [height, width, 3], upright."""
     try:
-        if scale > 1:
+        is_jpeg = image.format == "JPEG"
+        if is_jpeg and scale > 1:
             image.draft(None, (image.width // scale, image.height // scale))
         with _libtiff_silenced() if image.format == "TIFF" else contextlib.nullcontext():
             image.load()
         # Turned before the mode changes, since converting may drop the EXIF data.
-        return np.asarray(_to_srgb(ImageOps.exif_transpose(image)))
+        ImageOps.exif_transpose(image, in_place=True)
+        image = _to_srgb(image)
+        return np.asarray(image if is_jpeg else image.reduce(scale))
     except RejectedPicture:
         raise
     # Pillow's decoders raise nearly anything on damaged bytes: OSError, SyntaxError, ValueError, struct.error,

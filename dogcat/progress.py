@@ -13,6 +13,9 @@ _SECONDS_BETWEEN_LINES = 30
 class _LogLines(tqdm):
     """A bar for a log file: a line of its own every half minute, none for short work."""
 
+    # Tqdm's watching thread would print each line twice.
+    monitor_interval = 0
+
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Prints a line where tqdm would draw the bar; wiping it away (an empty `msg`) needs nothing."""
         elapsed = self.format_dict["elapsed"]

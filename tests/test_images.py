@@ -202,10 +202,9 @@ def test_resizing_equals_pillows_to_within_rounding(size):
     assert difference.max() <= 2 and difference.mean() < 0.3
 
 
-@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
-def test_a_large_jpeg_is_decoded_at_reduced_scale_and_looks_the_same(mode):
-    picture = photo(4000, 3000).convert(mode)
-    data = encoded(picture, "JPEG", quality=95)
+@pytest.mark.parametrize(("mode", "format"), [("RGB", "JPEG"), ("CMYK", "JPEG"), ("RGB", "BMP"), ("RGBA", "TIFF")])
+def test_a_large_picture_comes_at_reduced_scale_and_looks_the_same(mode, format):
+    data = encoded(photo(4000, 3000).convert(mode), format)
     reduced = images.decode(data, MAX_PIXELS, 299)
     assert reduced.pixels.shape == (750, 1000, 3)
     assert (reduced.width, reduced.height) == (4000, 3000)
