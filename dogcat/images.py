@@ -221,8 +221,8 @@ def _decode_with_pillow(image: Image.Image, scale: int) -> np.ndarray:
         with _libtiff_silenced() if image.format == "TIFF" else contextlib.nullcontext():
             image.load()
         # Turned before the mode changes, since converting may drop the EXIF data.
-        ImageOps.exif_transpose(image, in_place=True)
-        image = _to_srgb(image)
+        # Pillow would copy an upright picture.
+        image = _to_srgb(image if _orientation(image) == 1 else ImageOps.exif_transpose(image))
         return np.asarray(image if is_jpeg else image.reduce(scale))
     except RejectedPicture:
         raise
