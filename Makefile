@@ -4,6 +4,7 @@
 VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := demo
+PEERS := .venv-peers
 
 # The first Python of 3.11, 3.10, 3.9 that is on the machine; PYTHON=/path/to/python overrides.
 FITS := -c 'import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))'
@@ -16,7 +17,7 @@ TEST_IMAGES ?=
 DEMO_IMAGES = $(or $(IMAGES),$(DEMO)/data/train)
 DEMO_TEST_IMAGES = $(or $(TEST_IMAGES),$(if $(IMAGES),$(IMAGES),$(DEMO)/data/test))
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format peers clean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,7 +26,8 @@ help:
 	@echo 'make test     runs every test'
 	@echo 'make lint     checks style and types'
 	@echo 'make format   formats the code'
-	@echo 'make clean    removes the environment and what the demo made'
+	@echo 'make peers    installs what tools.benchmark --peers compares with, into $(PEERS)'
+	@echo 'make clean    removes the environments and what the demo made'
 	@echo 'PYTHON=python3.10 chooses the Python (3.9 to 3.11) that .venv is made with'
 
 demo: $(VENV)/ready
@@ -59,7 +61,22 @@ format: $(VENV)/ready
 	$(RUN) -m ruff format .
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) $(PEERS)
+
+# Not an extra of setup.cfg: the peers' NumPy is newer than TensorFlow 2.15 can use, so they live in an environment
+# of their own. PyTorch, which FFCV imports, comes in its build without CUDA; 2.13 needs Python 3.10, PEERS_TORCH
+# chooses another. FFCV is compiled against OpenCV and TurboJPEG (Debian: libopencv-dev libturbojpeg0-dev pkg-config
+# g++); its own needs are named one by one, since it asks for opencv-python, which overwrites the headless build.
+PEERS_TORCH ?= torch==2.13.0
+PEERS_PIP := $(PEERS)/bin/python -m pip install --quiet
+peers: $(VENV)/ready
+	$(RUN) -m venv $(PEERS)
+	$(PEERS_PIP) --extra-index-url https://download.pytorch.org/whl/cpu $(PEERS_TORCH)
+	$(PEERS_PIP) pillow webdataset opencv-python-headless
+	$(PEERS_PIP) assertpy fastargs numba psutil pytorch_pfn_extras terminaltables tqdm
+	$(PEERS_PIP) --no-deps ffcv || \
+		echo 'FFCV was not built; Debian: apt-get install libopencv-dev libturbojpeg0-dev pkg-config g++'
+	@echo 'next: python -m tools.benchmark shards --images=folder --peers'
 
 # setup.cfg alone lists what is needed. Where a machine has no NVIDIA driver, tensorflow is replaced by
 # tensorflow-cpu of the same version, the same library at half the size; it exists for Linux on x86-64.

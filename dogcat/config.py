@@ -22,9 +22,13 @@ class InputError(ValueError):
     """
 
 
-def option(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
-    """Declares a field of an options class; `help` names the unit, the default is added to it."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+def option(default: Any, help: str, choices: tuple[str, ...] | None = None, positional: bool = False) -> Any:
+    """Declares a field of an options class; `help` names the unit, the default is added to it.
+
+    The value of a `positional` field, at most one in a class, may also stand on the command line as a bare word.
+    """
+    metadata = {"help": help, "choices": choices, "positional": positional}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 class Options:
@@ -109,6 +113,29 @@ class ShardOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True)
+class InspectOptions(Options):
+    """Options of `tools.inspect_tfrecords`."""
+
+    folder: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.", positional=True)
+    verify: bool = option(False, "Read everything: checksums, hashes, labels, counts, names, pictures.")
+    preview: str = option("", "Picture file to write, like sheet.png: some pictures of each class. Empty: none.")
+    preview_pictures: int = option(8, "Number of pictures of each class and split in the preview.")
+    show: str = option("", "Key of a picture (image/filename) to write into a file of its own. Empty: none.")
+    output: str = option("", "The file that --show writes. Empty: the key's last part, in the current folder.")
+    json: bool = option(False, "Print the summary and the problems as JSON.")
+    workers: int = option(0, "Number of threads that decode for --verify; 0: one for each processor core.")
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        super().__post_init__()
+        is_picture = self.preview.lower().endswith((".png", ".jpg", ".jpeg"))
+        self.require("preview", not self.preview or is_picture, "use a name that ends in .png or .jpg")
+        self.require("preview_pictures", 1 <= self.preview_pictures <= 100, "use 1 to 100")
+        self.require("output", not self.output or self.show != "", "say with --show=KEY which picture to write")
+        self.require("workers", self.workers >= 0, "use 1 or more, or 0 for one a core")
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingOptions(Options):
     """Options of `dogcat.train`."""
 
@@ -172,6 +199,30 @@ class PredictionOptions(Options):
         super().__post_init__()
         self.require("batch_size", self.batch_size >= 1, "use 1 or more")
         self.require("clip", 0 <= self.clip < 0.5, "use 0 to less than 0.5, like 0.005")
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkOptions(Options):
+    """Options of `tools.benchmark`."""
+
+    subject: str = option("shards", "What to measure.", choices=("shards",), positional=True)
+    images: str = option("data/train", "Folder of pictures to measure on.")
+    pictures: int = option(2000, "Pictures to take, spread over the folder; 0: all. Few make start-up weigh more.")
+    rounds: int = option(5, "Times that each contestant runs, in turn with the others; at least 2.")
+    workers: int = option(0, "Number of worker processes of each contestant; 0: one for each processor core.")
+    peers: bool = option(False, "Measure OpenCV, FFCV and WebDataset too; `make peers` installs them.")
+    peers_python: str = option(".venv-peers/bin/python", "The Python that has the peers.")
+    json: str = option("", "File for all figures, those of each round too. Empty: none.")
+    chart: str = option("", "Picture to draw the chart in, .png, .svg or .pdf. Empty: none.")
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        super().__post_init__()
+        self.require("pictures", self.pictures >= 0, "use 1 or more, or 0 for all")
+        self.require("rounds", self.rounds >= 2, "use 2 or more: one round shows no spread")
+        self.require("workers", self.workers >= 0, "use 1 or more, or 0 for one a core")
+        drawable = not self.chart or self.chart.lower().endswith((".png", ".svg", ".pdf"))
+        self.require("chart", drawable, "give a name that ends in .png, .svg or .pdf")
 
 
 def available_cores() -> int:

@@ -45,27 +45,42 @@ def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
 
     Raises:
         InputError: A flag is unknown, or its value is of the wrong type or out of range, or a word
-            on the command line belongs to no flag.
+            on the command line belongs to no flag and is not the one of the positional field.
     """
     flag_values = flags.FlagValues()
+    # A word may stand before flags.
+    flag_values.set_gnu_getopt()
     define_flags(options_class, flag_values)
     try:
         rest = flag_values(["command", *arguments])[1:]
     except flags.Error as error:
         raise InputError(" ".join(str(error).split())) from error
+    values = {
+        field.name: flag_values[field.name].value
+        for field in dataclasses.fields(options_class)  # type: ignore[arg-type]
+    }
+    positional = _positional(options_class)
+    if rest and positional:
+        word = rest.pop(0)
+        if flag_values[positional].present:
+            raise InputError(f"{word!r} and --{positional}={values[positional]}: give one of the two")
+        values[positional] = word
     if rest:
         raise InputError(f"{rest[0]!r} belongs to no flag; write --name=value (see --help)")
-    return options_class(
-        **{
-            field.name: flag_values[field.name].value
-            for field in dataclasses.fields(options_class)  # type: ignore[arg-type]
-        }
-    )
+    return options_class(**values)
+
+
+def _positional(options_class: type[Options]) -> str | None:
+    """Name of the field whose value may be a bare word."""
+    fields = dataclasses.fields(options_class)  # type: ignore[arg-type]
+    return next((field.name for field in fields if field.metadata["positional"]), None)
 
 
 def help_text(options_class: type[Options], command: str, about: str) -> str:
     """The text of --help: what the command does, then each flag with its default."""
-    lines = [f"Usage: {command} [--flag=value ...]", "", inspect.cleandoc(about), "", "Flags:"]
+    positional = _positional(options_class)
+    word = f"[{positional}] " if positional else ""
+    lines = [f"Usage: {command} {word}[--flag=value ...]", "", inspect.cleandoc(about), "", "Flags:"]
     for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
         default = repr(field.default) if isinstance(field.default, str) else field.default
         choices = field.metadata["choices"]
@@ -76,11 +91,11 @@ def help_text(options_class: type[Options], command: str, about: str) -> str:
     return "\n".join(lines)
 
 
-def run(main: Callable[[AnyOptions], None], options_class: type[AnyOptions]) -> None:
+def run(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions]) -> None:
     """Runs a command: `main` with the options of the command line; never returns.
 
-    Exit codes: 0 done, 2 for input that cannot be used or a file that cannot be read or written (one
-    line on standard error, no traceback), 130 where the user stopped it.
+    Exit codes: what `main` returns, 0 for None; 2 for input that cannot be used or a file that cannot be read or
+    written (one line on standard error, no traceback), 130 where the user stopped it.
     """
     module = sys.modules[main.__module__]
     command = f"python -m {module.__spec__.name}" if module.__spec__ else "python"
@@ -91,7 +106,7 @@ def run(main: Callable[[AnyOptions], None], options_class: type[AnyOptions]) -> 
     # In a pipe or a log file lines come as they are printed, in order with those on standard error.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
-        main(parse(options_class, arguments))
+        code = main(parse(options_class, arguments))
     except InputError as error:
         sys.exit(fail(str(error)))
     except OSError as error:
@@ -101,7 +116,7 @@ def run(main: Callable[[AnyOptions], None], options_class: type[AnyOptions]) -> 
     except KeyboardInterrupt as interrupt:
         print(f"\nstopped; {interrupt}" if str(interrupt) else "\nstopped", file=sys.stderr)
         sys.exit(130)
-    sys.exit(0)
+    sys.exit(code or 0)
 
 
 def fail(message: str) -> int:

@@ -148,15 +148,17 @@ def _class_by_place(listing: Listing, key: str, folders: set[str]) -> str | None
 
 
 def _refuse_folders_that_are_no_classes(listing: Listing, folders: set[str], given: dict[str, str]) -> None:
-    """Catches `--images=data` where data/train holds cat.0.jpg: `train` is no class."""
-    nested = [key for key in listing.keys if "/" in key and key not in given]
-    in_names = {class_in_name(key) for key in nested}
-    if len(in_names) > 1 and None not in in_names and not in_names & folders:
-        folder, name = nested[0].split("/", 1)
-        raise InputError(
-            f"{listing.folder / nested[0]}: the folder says {folder}, the name says {class_in_name(name)}; "
-            f"give the folder that holds the pictures, like --images={listing.folder / folder}"
-        )
+    """Catches `--images=data` where data/train holds cat.0.jpg and dog.0.jpg: `train` is no class."""
+    names: dict[str, set[str | None]] = {folder: set() for folder in folders}
+    for key in listing.keys:
+        if "/" in key and key not in given:
+            names[key.split("/", 1)[0]].add(class_in_name(key))
+    for folder, in_names in names.items():
+        if len(in_names) > 1 and None not in in_names and not in_names & folders:
+            raise InputError(
+                f"{listing.folder / folder}: is no class, since its pictures are named after {len(in_names)} classes "
+                f"({', '.join(sorted(map(str, in_names)))}); give --images={listing.folder / folder}"
+            )
 
 
 def _ordered(found: set[str], order: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,19 @@ def load(folder: Path) -> Manifest:
         InputError: There is no folder, no manifest, one that cannot be read, or a shard is missing or of
             another size.
     """
+    manifest = read(folder)
+    for split in manifest.splits.values():
+        for shard in split.shards:
+            _check_size(folder / shard.name, shard.bytes)
+    return manifest
+
+
+def read(folder: Path) -> Manifest:
+    """Reads the manifest of the data set in `folder`, whatever has become of the shards.
+
+    Raises:
+        InputError: There is no folder, no manifest, or one that cannot be read.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder} does not exist; make a data set with tools.make_tfrecords")
     path = folder / FILE_NAME
@@ -114,10 +128,26 @@ def load(folder: Path) -> Manifest:
         manifest = Manifest(**content)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is no manifest of a data set: {error}") from error
-    for split in manifest.splits.values():
-        for shard in split.shards:
-            _check_size(folder / shard.name, shard.bytes)
+    for name, kind in typing.get_type_hints(Manifest).items():
+        if not _is_of(getattr(manifest, name), kind):
+            raise InputError(f"{path} is no manifest of a data set: {name} does not hold what it should")
     return manifest
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value from JSON is of the type that a field is annotated with."""
+    if kind is Any:
+        return True
+    inner = typing.get_args(kind)
+    if typing.get_origin(kind) is list:
+        return isinstance(value, list) and all(_is_of(item, inner[0]) for item in value)
+    if typing.get_origin(kind) is dict:
+        return isinstance(value, dict) and all(_is_of(item, inner[1]) for item in value.values())
+    if dataclasses.is_dataclass(kind):
+        kinds = typing.get_type_hints(kind)
+        return all(_is_of(getattr(value, name), kinds[name]) for name in kinds)
+    # True is an int to Python, and a whole number is a right float.
+    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
 
 
 def _check_size(path: Path, wanted: int) -> None:

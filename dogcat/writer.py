@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 import dogcat
-from dogcat import encoding, manifest, records, shards
+from dogcat import encoding, manifest, records, runtime, shards
 from dogcat.config import InputError, ShardOptions, available_cores
 from dogcat.encoding import Chunk, Rejection, Task
 from dogcat.labels import LabelledKeys
@@ -220,7 +220,7 @@ def _write_shards(
     parts: dict[str, list[FinishedShard]] = {}
     # Spawned, not forked: the same on every system, and nothing of the parent is copied along.
     executor = concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent
+        workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker
     )
     with pictures_bar(len(pictures.keys), "writing") as progress:
         try:
@@ -308,8 +308,9 @@ def _tasks(pictures: LabelledKeys, order: np.ndarray) -> Iterator[Task]:
         yield Task(pictures.keys[index], label, pictures.classes[label] if pictures.classes else "")
 
 
-def _end_with_parent() -> None:
-    """Ends the worker when the parent dies."""
+def _prepare_worker() -> None:
+    """Sets up the allocator, and ends the worker when the parent dies."""
+    runtime.keep_large_blocks()
     parent = multiprocessing.parent_process()
     assert parent is not None
 

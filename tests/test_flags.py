@@ -5,9 +5,16 @@ import dataclasses
 import pytest
 
 from dogcat import flags
-from dogcat.config import InputError, PredictionOptions, ShardOptions, TrainingOptions, WeightsOptions
+from dogcat.config import (
+    InputError,
+    InspectOptions,
+    PredictionOptions,
+    ShardOptions,
+    TrainingOptions,
+    WeightsOptions,
+)
 
-ALL = (PredictionOptions, ShardOptions, TrainingOptions, WeightsOptions)
+ALL = (InspectOptions, PredictionOptions, ShardOptions, TrainingOptions, WeightsOptions)
 
 
 def test_flags_become_options():
@@ -35,6 +42,28 @@ def test_what_cannot_be_parsed_is_named(arguments, said):
         flags.parse(TrainingOptions, arguments)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("arguments", [["some/where"], ["--folder=some/where"], ["--folder", "some/where"]])
+def test_a_word_may_stand_for_the_positional_field(arguments):
+    assert flags.parse(InspectOptions, arguments) == InspectOptions(folder="some/where")
+    wanted = InspectOptions(folder="some/where", verify=True)
+    assert flags.parse(InspectOptions, [*arguments, "--verify"]) == wanted
+    assert flags.parse(InspectOptions, ["--verify", *arguments]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["some", "where"], "'where' belongs to no flag"), (["some", "--folder=where"], "give one of the two")],
+)
+def test_more_than_one_word_is_refused(arguments, said):
+    with pytest.raises(InputError, match=said):
+        flags.parse(InspectOptions, arguments)
+
+
+def test_the_usage_names_the_positional_field():
+    text = flags.help_text(InspectOptions, "this", "What it does.")
+    assert text.startswith("Usage: this [folder] [--flag=value ...]\n")
 
 
 @pytest.mark.parametrize("options_class", ALL)

@@ -58,8 +58,13 @@ def test_folder_and_name_that_disagree_are_refused():
 
 
 def test_the_folder_above_the_pictures_is_refused():
-    with pytest.raises(InputError, match="--images=.*/train"):
+    with pytest.raises(InputError, match=r"in/train: is no class.*cat, dog.*give --images=in/train"):
         label_keys(listing(["train/cat.0.jpg", "train/dog.0.jpg"]), {}, [])
+
+
+def test_the_folder_above_is_refused_beside_a_folder_of_test_pictures():
+    with pytest.raises(InputError, match="in/train: is no class"):
+        label_keys(listing(["test1/1.jpg", "train/cat.0.jpg", "train/dog.0.jpg"]), {}, [])
 
 
 def test_pictures_without_a_class_are_named():

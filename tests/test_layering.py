@@ -14,8 +14,8 @@ TIERS = [
     {"config"},
     {"runtime", "progress", "images", "folders", "shards", "examples", "records", "augment", "evaluation"},
     {"manifest", "labels", "encoding", "weights", "devices"},
-    {"pipeline", "model", "features", "writer"},
-    {"report"},
+    {"pipeline", "model", "features", "writer", "stored"},
+    {"report", "verification"},
     {"callbacks"},
     {"training", "inference"},
     {"flags"},
@@ -24,7 +24,7 @@ TIERS = [
 TIER_OF = {name: tier for tier, names in enumerate(TIERS) for name in names}
 WITHOUT_TENSORFLOW = {
     *("config", "runtime", "progress", "images", "folders", "shards", "examples", "records", "manifest"),
-    *("labels", "encoding", "writer"),
+    *("labels", "encoding", "writer", "stored", "verification"),
     *("evaluation", "features", "report", "flags", "train", "predict"),
 }
 ENTRY_POINTS = {"train", "predict"}

@@ -407,7 +407,7 @@ def test_the_command_says_what_it_did(run, samples, tmp_path):
         ([], "holds no picture"),
         (["cat.0.jpg", "cat.1.jpg"], r"holds one class only (cat)"),
         (["1.jpg", "2.jpg"], "have no class"),
-        (["train/cat.0.jpg", "train/dog.0.jpg"], "give the folder that holds the pictures"),
+        (["train/cat.0.jpg", "train/dog.0.jpg"], "train: is no class"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(run, tmp_path, keys, said):

@@ -18,6 +18,47 @@ def test_bytes_equal_those_of_tensorflow(tmp_path):
     assert ours == (tmp_path / "theirs").read_bytes()
 
 
+def test_reads_what_tensorflow_wrote(tmp_path):
+    path = tmp_path / "theirs"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in RECORDS:
+            writer.write(record)
+    digest = hashlib.sha256()
+    read = list(records.read_records(path, digest))
+    assert [record.data for record in read] == RECORDS
+    assert [record.offset for record in read] == [0, 16, 33]
+    assert all(record.trusted and not record.damage for record in read)
+    assert digest.hexdigest() == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("block", [20, 1 << 20])
+@pytest.mark.parametrize("bit", range(0, 12 * 8, 5))
+def test_records_behind_a_damaged_length_are_read_and_every_byte_is_hashed_once(tmp_path, monkeypatch, bit, block):
+    monkeypatch.setattr(records, "_SCAN_BYTES", block)
+    framed = [records.frame(data) for data in (b"first", b"second" * 50, b"", b"last")]
+    content = bytearray(b"".join(framed))
+    content[len(framed[0]) + bit // 8] ^= 1 << bit % 8
+    (tmp_path / "file").write_bytes(content)
+    digest = hashlib.sha256()
+    read = list(records.read_records(tmp_path / "file", digest))
+    assert [record.data for record in read] == [b"first", b"second" * 50, b"", b"last"]
+    assert [bool(record.damage) for record in read] == [False, True, False, False]
+    assert digest.hexdigest() == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("size", [0, 1, 11, 12, 15, 16, 5000])
+def test_what_is_no_record_comes_as_one_damaged_stretch(tmp_path, size):
+    content = bytes(range(1, 256)) * 20
+    (tmp_path / "file").write_bytes(content[:size])
+    read = list(records.read_records(tmp_path / "file"))
+    assert [(record.number, record.offset, record.data) for record in read] == [(0, 0, None)][: min(size, 1)]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(OSError, match="file"):
+        list(records.read_records(tmp_path / "file"))
+
+
 def test_a_shard_appears_when_it_is_finished(tmp_path):
     path = tmp_path / "train-00000-of-00001.tfrecord"
     with records.ShardFile(path) as shard:

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+import shutil
+import venv
+
+import pytest
+
+from dogcat.config import BenchmarkOptions, InputError
+from tools import benchmark
+from tools import benchmark_rounds as rounds
+from tools.benchmark_peers import Work
+
+PICTURES = 12
+
+
+def work(seconds, pictures=100, size=1000):
+    return Work(pictures=pictures, bytes=size, seconds=seconds, version="1.0")
+
+
+def contestant(name, seconds, log=None):
+    """Takes the given seconds, run after run; a text among them is why it cannot run."""
+    remaining = iter(seconds)
+
+    def run():
+        if log is not None:
+            log.append(name)
+        took = next(remaining)
+        if isinstance(took, str):
+            raise rounds.CannotRun(took)
+        return work(took)
+
+    return rounds.Contestant(name, name.title(), "", run)
+
+
+def accept(work, ours):
+    pass
+
+
+def test_a_ratio_that_the_rounds_agree_on():
+    assert rounds.clear_ratio([1.9, 2.0, 2.4]) == rounds.Figure(median=2.0, low=1.9, high=2.4)
+    assert rounds.clear_ratio([0.5, 0.6, 0.55]) == rounds.Figure(median=0.55, low=0.5, high=0.6)
+
+
+@pytest.mark.parametrize(
+    "ratios",
+    [
+        pytest.param([0.9, 1.5, 1.6], id="one round says slower"),
+        pytest.param([1.0, 1.3, 1.2], id="one round says equal"),
+        pytest.param([1.05, 1.10, 1.30], id="the rounds differ by more than the claim"),
+        pytest.param([0.70, 0.90, 0.95], id="the same below 1"),
+    ],
+)
+def test_a_ratio_that_proves_nothing_is_unclear(ratios):
+    assert rounds.clear_ratio(ratios) is None
+
+
+def test_contestants_take_turns_and_are_compared_within_a_round():
+    log = []
+    # Each round is slower than the one before; the ratio stays.
+    measured = rounds.measure(
+        [contestant("ours", [1, 2, 4], log), contestant("other", [2, 4, 8], log)], rounds=3, check=accept
+    )
+    assert log == ["ours", "other"] * 3
+    ours, other = measured.results
+    assert ours.rate == rounds.Figure(median=50, low=25, high=100)
+    assert other.ratios == [2, 2, 2]
+    assert other.ratio == rounds.Figure(2, 2, 2)
+    assert ours.ratio is None
+
+
+def test_who_fails_is_left_out_and_said(capsys):
+    others = [contestant("absent", ["not there"]), contestant("late", [1, "crashed"])]
+    measured = rounds.measure([contestant("ours", [1, 1]), *others], rounds=2, check=accept)
+    assert [result.contestant.name for result in measured.results] == ["ours"]
+    assert measured.left_out == {"absent": "not there", "late": "crashed"}
+    assert "left out: Absent: not there\n" in capsys.readouterr().out
+
+
+def test_the_first_must_run():
+    with pytest.raises(rounds.CannotRun, match="crashed"):
+        rounds.measure([contestant("ours", ["crashed"])], rounds=2, check=accept)
+
+
+def test_the_table_says_unclear():
+    measured = rounds.measure(
+        [contestant("ours", [1, 1]), contestant("other", [2, 2]), contestant("equal", [0.9, 1.1])], 2, accept
+    )
+    lines = rounds.table(measured.results, "ratio").splitlines()
+    assert lines[1].split() == ["Ours", "1.0", "100", "100-100"]
+    assert lines[2].split() == ["Other", "1.0", "50", "50-50", "2.00", "2.00-2.00"]
+    assert lines[3].split()[-1] == "unclear"
+
+
+@pytest.mark.parametrize(
+    ("done", "said"),
+    [
+        (work(1, pictures=99), "99 pictures of 100"),
+        (work(1, size=400), "0.40 times the bytes"),
+        (work(1, size=2100), "2.10 times the bytes"),
+    ],
+)
+def test_other_work_than_asked_for_is_refused(done, said):
+    benchmark._check_work(work(1, size=1900), work(1), 100)
+    with pytest.raises(rounds.CannotRun, match=said):
+        benchmark._check_work(done, work(1), 100)
+
+
+def test_shards_without_peers(samples, run, tmp_path):
+    report_file, chart = tmp_path / "report.json", tmp_path / "chart.png"
+    flags = [f"--images={samples / 'train'}", f"--pictures={PICTURES}", "--rounds=2", "--workers=2"]
+    done = run("tools.benchmark", "shards", *flags, f"--json={report_file}", f"--chart={chart}", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "not compared: OpenCV (the limit), FFCV, WebDataset; `make peers`" in done.out
+    report = json.loads(report_file.read_text())
+    assert 0 < report["pictures"] <= PICTURES
+    assert report["left_out"] == {}
+    assert [each["name"] for each in report["contestants"]] == ["dogcat", "pillow"]
+    for each in report["contestants"]:
+        assert [made["pictures"] for made in each["runs"]] == [report["pictures"]] * 2
+    ours, pillow = report["contestants"]
+    assert (ours["ratios"], ours["ratio"]) == ([], None)
+    assert len(pillow["ratios"]) == 2
+    assert report["conclusion"] in done.out
+    assert chart.read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chart.png", "report.json"]
+
+
+def test_only_what_every_contestant_can_read_is_measured(samples, tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    whole = next(path for path in sorted((samples / "train").glob("*.jpg")) if benchmark._is_plain_jpeg(path))
+    shutil.copy(whole, source / "cat.1.jpg")
+    (source / "cat.2.jpg").write_bytes(whole.read_bytes()[:500])
+    (source / "cat.3.jpg").write_text("a text")
+    assert benchmark._gather_pictures(source, 0, target) == 1
+    assert [path.resolve() for path in target.iterdir()] == [(source / "cat.1.jpg").resolve()]
+
+
+def test_a_peers_python_that_is_not_there(run, tmp_path):
+    python = tmp_path / "python"
+    done = run("tools.benchmark", "shards", "--peers", f"--peers_python={python}", cwd=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    said = f"--peers_python={python}: no such program; `make peers` makes .venv-peers/bin/python"
+    assert done.err == f"error: {said}\n"
+
+
+def test_a_peer_that_cannot_be_imported_is_named(samples, tmp_path, capsys):
+    venv.create(tmp_path, with_pip=False)
+    python = str(tmp_path / "bin" / "python")
+    options = BenchmarkOptions(
+        images=str(samples / "train"), pictures=4, rounds=2, workers=1, peers=True, peers_python=python
+    )
+    report = benchmark.benchmark(options)
+    assert set(report["left_out"]) == {"opencv", "ffcv", "webdataset"}
+    assert "left out: FFCV: cannot be imported by" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"subject": "speed"}, "--subject=speed: use one of shards"),
+        ({"rounds": 1}, "--rounds=1"),
+        ({"chart": "chart.bmp"}, "--chart=chart.bmp"),
+    ],
+)
+def test_options_that_cannot_be(given, said):
+    with pytest.raises(InputError, match=said):
+        BenchmarkOptions(**given)
+
+
+def test_a_report_in_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="is no folder"):
+        benchmark.benchmark(BenchmarkOptions(json=str(tmp_path / "none" / "report.json")))

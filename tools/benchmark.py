@@ -1,0 +1,220 @@
+"""Measures the project against its physical limit and its peers, side by side on the same pictures.
+
+shards: pictures made into shards a second. Each run is timed in a fresh process, from the call to its return: the
+start and the end of its worker processes count, the imports before the call do not. The pictures are in memory by
+then, since all of them are read once beforehand. With --peers the limit (OpenCV alone, nothing written), FFCV and
+WebDataset take part, from an environment of their own that `make peers` makes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from dogcat import flags, folders, images, records, runtime
+from dogcat.config import MAX_PIXELS, BenchmarkOptions, InputError, available_cores
+from dogcat.progress import pictures_bar
+from tools import benchmark_rounds as rounds
+from tools.benchmark_peers import QUALITY, SIZE, Work
+
+_PEERS_SCRIPT = Path(__file__).with_name("benchmark_peers.py")
+# A contestant's bytes for each picture may differ from ours by this factor: containers and encoders differ, but a
+# writer that keeps another size or quality does other work.
+_PLAUSIBLE_SIZE = 2.0
+# Load of a core, of the last minute, up to which a machine counts as idle.
+_IDLE_LOAD = 0.25
+
+
+def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
+    """Measures the subject, prints the table, writes what the options ask for; returns what --json holds.
+
+    Raises:
+        InputError: A file or folder that an option names cannot be used, or ours does not do its work.
+    """
+    for name in ("json", "chart"):
+        folder = Path(getattr(options, name)).parent
+        options.require(name, folder.is_dir(), f"{folder} is no folder; make it, or name another file")
+    if options.peers:
+        found = shutil.which(options.peers_python) is not None
+        options.require("peers_python", found, "no such program; `make peers` makes .venv-peers/bin/python")
+    return _SUBJECTS[options.subject](options)
+
+
+def _benchmark_shards(options: BenchmarkOptions) -> dict[str, Any]:
+    workers = options.workers or available_cores()
+    load = _warn_of_load()
+    with tempfile.TemporaryDirectory(prefix="dogcat-benchmark-") as folder:
+        pictures = Path(folder, "pictures")
+        count = _gather_pictures(Path(options.images), options.pictures, pictures)
+        try:
+            measured = rounds.measure(
+                _shard_contestants(options, pictures, workers),
+                options.rounds,
+                lambda work, ours: _check_work(work, ours, count),
+            )
+        except rounds.CannotRun as problem:
+            raise InputError(f"{options.images}: dogcat itself cannot be measured: {problem}") from problem
+    processor = runtime.processor_name()
+    about = f"{count} pictures into shards, workers: {workers}, {options.rounds} rounds, {processor}"
+    conclusion = _conclude(measured.results)
+    print(f"\n{about}\n{SIZE}x{SIZE} JPEG of quality {QUALITY}; start of the workers included\n")
+    print(rounds.table(measured.results, "dogcat / it"))
+    print(f"\n{conclusion}")
+    if not options.peers:
+        print("not compared: OpenCV (the limit), FFCV, WebDataset; `make peers`, then --peers, adds them")
+    report = {
+        "subject": options.subject,
+        "processor": processor,
+        "cores": available_cores(),
+        "load_before": load,
+        "python": platform.python_version(),
+        "workers": workers,
+        "pictures": count,
+        "rounds": options.rounds,
+        "contestants": [rounds.as_json(result) for result in measured.results],
+        "left_out": measured.left_out,
+        "conclusion": conclusion,
+    }
+    if options.json:
+        records.write_atomically(Path(options.json), (json.dumps(report, indent=2) + "\n").encode())
+    if options.chart:
+        rounds.draw_chart(measured.results, about, Path(options.chart))
+    return report
+
+
+# What can be measured, by the word on the command line.
+_SUBJECTS: dict[str, Callable[[BenchmarkOptions], dict[str, Any]]] = {"shards": _benchmark_shards}
+
+
+def _warn_of_load() -> float:
+    """Says so where the processor has not been idle; returns the load of the last minute."""
+    load = round(os.getloadavg()[0], 2)
+    if load > _IDLE_LOAD * available_cores():
+        print(f"the processor was not idle in the last minute (load {load}): other programs may lower the figures")
+    return load
+
+
+def _gather_pictures(source: Path, wanted: int, target: Path) -> int:
+    """Links pictures that every contestant can read into a new folder; returns their number.
+
+    FFCV stops at a picture that it cannot decode, and OpenCV sees other pixels in a CMYK file: plain JPEGs are the
+    same work for all.
+    """
+    keys = folders.list_images(source).keys
+    if 0 < wanted < len(keys):
+        # Over the whole folder, since a folder sorted by name begins with one class.
+        keys = [keys[place * len(keys) // wanted] for place in range(wanted)]
+    target.mkdir()
+    count = 0
+    with pictures_bar(len(keys), "reading") as progress:
+        for key in keys:
+            path = (source / key).resolve()
+            if _is_plain_jpeg(path):
+                (target / f"{count:08d}.jpg").symlink_to(path)
+                count += 1
+            progress.update()
+    if not count:
+        raise InputError(f"{source} holds no undamaged JPEG in RGB; give others with --images")
+    left_out = f"; {len(keys) - count} others are no undamaged JPEGs in RGB" if count < len(keys) else ""
+    print(f"measuring on {count} pictures of {source}{left_out}")
+    return count
+
+
+def _is_plain_jpeg(path: Path) -> bool:
+    try:
+        images.decode(path.read_bytes(), MAX_PIXELS)
+        with Image.open(path) as image:
+            image.load()
+            return image.format == "JPEG" and image.mode == "RGB"
+    # What Pillow raises of a damaged file is not bounded; images.decode has the list.
+    except Exception:
+        return False
+
+
+def _shard_contestants(options: BenchmarkOptions, pictures: Path, workers: int) -> list[rounds.Contestant]:
+    own = [sys.executable, "-m", "tools.benchmark_own"]
+    # Isolated: nothing that PYTHONPATH names for this environment gets into the other.
+    peer = [options.peers_python, "-I", str(_PEERS_SCRIPT)]
+
+    def contestant(command: list[str], name: str, title: str, note: str) -> rounds.Contestant:
+        return rounds.Contestant(name, title, note, lambda: _run(command, name, pictures, workers))
+
+    contestants = [
+        contestant(own, "dogcat", "dogcat", ""),
+        contestant(own, "pillow", "plain Pillow", "in a pool of processes, TFRecords"),
+    ]
+    if options.peers:
+        contestants += [
+            contestant(peer, "opencv", "OpenCV", "the limit: nothing is written"),
+            contestant(peer, "ffcv", "FFCV", "DatasetWriter, jpg; Pillow decodes"),
+            contestant(peer, "webdataset", "WebDataset", "ShardWriter, 1 process; Pillow decodes"),
+        ]
+    return contestants
+
+
+def _run(command: list[str], name: str, pictures: Path, workers: int) -> Work:
+    """One run in a process and a folder of its own.
+
+    Raises:
+        CannotRun: The contestant is not installed, or it failed.
+    """
+    root = str(Path(__file__).parents[1])
+    search_path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    with tempfile.TemporaryDirectory(prefix="dogcat-benchmark-") as folder:
+        # Else the disk would still be busy with what the run before has written.
+        os.sync()
+        done = subprocess.run(
+            [*command, name, str(pictures), str(workers), folder],
+            env={**os.environ, "PYTHONPATH": search_path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode:
+        message = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise rounds.CannotRun(message)
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if "cannot_import" in answer:
+        raise rounds.CannotRun(f"cannot be imported by {command[0]}: {answer['cannot_import']}")
+    return Work(**answer)
+
+
+def _check_work(work: Work, ours: Work, pictures: int) -> None:
+    """Raises CannotRun for a run that did other work than was asked for."""
+    if work.pictures != pictures:
+        raise rounds.CannotRun(f"it made {work.pictures} pictures of {pictures}")
+    factor = work.bytes / ours.bytes
+    if not 1 / _PLAUSIBLE_SIZE <= factor <= _PLAUSIBLE_SIZE:
+        raise rounds.CannotRun(f"its pictures have {factor:.2f} times the bytes of ours: not the same work")
+
+
+def _conclude(results: list[rounds.Result]) -> str:
+    """The result in a sentence."""
+    ours, *others = results
+    parts = []
+    for result in others:
+        against = "the limit" if result.contestant.name == "opencv" else result.label
+        if result.ratio:
+            parts.append(f"{result.ratio.median:.2f} times the speed of {against}")
+        else:
+            parts.append(f"unclear against {against}")
+    return f"{ours.label} writes {ours.rate.median:,.0f} pictures a second: {', '.join(parts)}."
+
+
+def main(options: BenchmarkOptions) -> None:
+    """Measures and prints."""
+    benchmark(options)
+
+
+if __name__ == "__main__":
+    flags.run(main, BenchmarkOptions)

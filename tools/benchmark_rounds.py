@@ -1,0 +1,209 @@
+"""Contestants measured in turn, and what may be said of them: medians, spreads, ratios that hold or are unclear.
+
+Speed drifts from minute to minute, on a virtual machine by a fifth. So contestants take turns, round after round,
+and are compared within a round only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tools.benchmark_peers import Work
+
+
+class CannotRun(Exception):
+    """A contestant that cannot be measured here; the message says why in a line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """Who is measured.
+
+    Attributes:
+        name: One word, for JSON.
+        title: How it is called in tables.
+        note: What it does differently, in a few words.
+        run: Does the work once; raises CannotRun.
+    """
+
+    name: str
+    title: str
+    note: str
+    run: Callable[[], Work]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A median and the spread it comes from."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Figure:
+        """Summarises the values of all rounds."""
+        return cls(statistics.median(values), min(values), max(values))
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """All rounds of a contestant.
+
+    Attributes:
+        contestant: Who.
+        runs: A run for each round.
+        ratios: For each round how many times as fast as this one the first contestant was; of the first none.
+    """
+
+    contestant: Contestant
+    runs: list[Work]
+    ratios: list[float]
+
+    @property
+    def label(self) -> str:
+        """Title and version."""
+        return f"{self.contestant.title} {self.runs[0].version}"
+
+    @property
+    def rate(self) -> Figure:
+        """Pictures a second."""
+        return Figure.of([_rate(run) for run in self.runs])
+
+    @property
+    def ratio(self) -> Figure | None:
+        """The ratio, where there is one and the rounds agree on it."""
+        return clear_ratio(self.ratios) if self.ratios else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """What came of a comparison.
+
+    Attributes:
+        results: Those that ran in every round, the first contestant first.
+        left_out: Why the others did not, by name.
+    """
+
+    results: list[Result]
+    left_out: dict[str, str]
+
+
+def clear_ratio(ratios: Sequence[float]) -> Figure | None:
+    """The median of ratios with its spread, or None where they prove nothing.
+
+    They prove nothing where some rounds say faster and some slower, or where the rounds lie further apart than the
+    difference that their median claims.
+    """
+    figure = Figure.of(ratios)
+    if figure.low <= 1 <= figure.high or figure.high - figure.low > abs(figure.median - 1):
+        return None
+    return figure
+
+
+def measure(contestants: Sequence[Contestant], rounds: int, check: Callable[[Work, Work], None]) -> Results:
+    """Runs A B C, A B C, ... and prints a line for each run.
+
+    Args:
+        contestants: The first is the one that the others are compared with.
+        rounds: Number of rounds.
+        check: Called with a run and the first contestant's of the same round; raises CannotRun where the work is
+            not what was asked for.
+
+    Raises:
+        CannotRun: The first contestant cannot be measured. Any other is left out.
+    """
+    first = contestants[0]
+    runs: dict[str, list[Work]] = {contestant.name: [] for contestant in contestants}
+    left_out: dict[str, str] = {}
+    for number in range(rounds):
+        for contestant in contestants:
+            if contestant.name in left_out:
+                continue
+            try:
+                run = contestant.run()
+                check(run, run if contestant is first else runs[first.name][number])
+            except CannotRun as problem:
+                if contestant is first:
+                    raise
+                left_out[contestant.name] = str(problem)
+                print(f"left out: {contestant.title}: {problem}")
+                continue
+            runs[contestant.name].append(run)
+            print(f"round {number + 1} of {rounds}: {contestant.title} {_rate(run):,.0f} pictures/s")
+    results = [Result(first, runs[first.name], [])]
+    for contestant in contestants[1:]:
+        if contestant.name not in left_out:
+            pairs = zip(runs[first.name], runs[contestant.name])
+            ratios = [_rate(ours) / _rate(its) for ours, its in pairs]
+            results.append(Result(contestant, runs[contestant.name], ratios))
+    return Results(results, left_out)
+
+
+def _rate(run: Work) -> float:
+    return run.pictures / run.seconds
+
+
+def table(results: Sequence[Result], ratio_title: str) -> str:
+    """A line for each contestant: median and spread of its speed and of the ratio."""
+    rows = [("", "pictures/s", "spread", ratio_title, "spread", "")]
+    for result in results:
+        rate, ratio = result.rate, result.ratio
+        ratio_cells = (f"{ratio.median:.2f}", f"{ratio.low:.2f}-{ratio.high:.2f}") if ratio else ("unclear", "")
+        if not result.ratios:
+            ratio_cells = ("", "")
+        spread = f"{rate.low:,.0f}-{rate.high:,.0f}"
+        rows.append((result.label, f"{rate.median:,.0f}", spread, *ratio_cells, result.contestant.note))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for row in rows:
+        label, *figures, note = (cell.rjust(width) for cell, width in zip(row, widths))
+        lines.append("  ".join((label.strip().ljust(widths[0]), *figures, note.strip())).rstrip())
+    return "\n".join(lines)
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Everything that was measured of a contestant, rounds included."""
+    return {
+        "name": result.contestant.name,
+        "title": result.contestant.title,
+        "note": result.contestant.note,
+        "version": result.runs[0].version,
+        "runs": [run._asdict() for run in result.runs],
+        "pictures_per_second": dataclasses.asdict(result.rate),
+        "ratios": result.ratios,
+        "ratio": dataclasses.asdict(result.ratio) if result.ratio else "unclear" if result.ratios else None,
+    }
+
+
+def draw_chart(results: Sequence[Result], title: str, path: Path) -> None:
+    """Draws a bar for each contestant, its median in figures, its spread as an error bar.
+
+    Args:
+        results: At least one.
+        title: What was measured, and where.
+        path: The picture to write; its ending tells the format.
+    """
+    from matplotlib.figure import Figure as Canvas
+
+    rates = [result.rate for result in results]
+    medians = [rate.median for rate in rates]
+    spread = [[rate.median - rate.low for rate in rates], [rate.high - rate.median for rate in rates]]
+    canvas = Canvas(figsize=(10, 1.6 + 0.6 * len(results)), layout="constrained")
+    axes = canvas.subplots()
+    colours = ["tab:blue", *["lightgrey"] * (len(results) - 1)]
+    axes.barh(range(len(results)), medians, xerr=spread, color=colours, ecolor="black", capsize=4)
+    for place, rate in enumerate(rates):
+        axes.annotate(f"{rate.median:,.0f}", (rate.high, place), (8, 0), textcoords="offset points", va="center")
+    labels = [f"{result.label}\n{result.contestant.note}".strip() for result in results]
+    axes.set_yticks(range(len(results)), labels)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.1 * max(rate.high for rate in rates))
+    axes.set_xlabel("pictures a second: median of the rounds, slowest and fastest as the thin line")
+    axes.spines[["top", "right"]].set_visible(False)
+    canvas.suptitle(title)
+    canvas.savefig(path, dpi=120)

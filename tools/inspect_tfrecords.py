@@ -1,0 +1,161 @@
+"""Tells what a data set of TFRecord shards holds, and whether it is right.
+
+Without flags: a summary from the manifest, and whether the shards are there in full size. --verify reads
+everything: checksums and hashes of the shards, labels, counts, names, and every picture. --preview draws a sheet
+of pictures of each class and split; --show writes one picture into a file.
+
+Exit codes: 0 the data set is right as far as it was looked at, 1 it is not, 2 it cannot be inspected.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from dogcat import flags, images, manifest, records, stored, verification
+from dogcat.config import InputError, InspectOptions
+from dogcat.manifest import Manifest
+from dogcat.stored import printable
+from dogcat.verification import Problem
+from tools import contact_sheet
+
+EXIT_WRONG_DATA_SET = 1
+
+_MIB = 2**20
+
+
+def summary(folder: Path, made: Manifest) -> dict[str, Any]:
+    """What the manifest says, with totals; plain values for JSON."""
+    splits = {
+        name: {
+            "pictures": split.pictures,
+            "counts": dict(zip(made.classes, split.counts)),
+            "shards": len(split.shards),
+            "bytes": sum(shard.bytes for shard in split.shards),
+        }
+        for name, split in made.splits.items()
+    }
+    return {
+        "folder": str(folder),
+        "classes": made.classes,
+        "image_size": made.image_size,
+        **{total: sum(split[total] for split in splits.values()) for total in ("pictures", "shards", "bytes")},
+        "splits": splits,
+        "resize": made.resize,
+        "mean": made.mean,
+        "deviation": made.deviation,
+        "options": made.options,
+        "rejected": made.rejected,
+        "made_by": made.made_by,
+    }
+
+
+def describe(facts: dict[str, Any]) -> str:
+    """The summary in a few lines for a person."""
+    size = facts["image_size"]
+    classes = ", ".join(f"{label} {printable(name)}" for label, name in enumerate(facts["classes"])) or "no labels"
+    rejected = ", ".join(f"{reason} {count}" for reason, count in facts["rejected"].items()) or "none"
+    options = " ".join(f"{name}={value}" for name, value in facts["options"].items())
+    return "\n".join(
+        [
+            f"{printable(facts['folder'])}: {facts['pictures']} pictures of {size}x{size}",
+            "",
+            *_table(facts),
+            "",
+            f"classes   {classes}",
+            f"resize    {printable(facts['resize'])}",
+            f"mean      {_channels(facts['mean'])}; deviation {_channels(facts['deviation'])} (R G B, 0 to 255)",
+            f"options   {printable(options)}",
+            f"rejected  {printable(rejected)}",
+            f"made by   {printable(facts['made_by'])}",
+        ]
+    )
+
+
+def write_picture(folder: Path, made: Manifest, key: str, output: str) -> str:
+    """Writes the picture with a key into a file of its own; pixels that are not encoded become PNG.
+
+    Args:
+        folder: The data set.
+        made: Its manifest.
+        key: The picture's `image/filename`.
+        output: The file; empty: the key's last part, in the current folder.
+
+    Returns:
+        A line that says what was written.
+
+    Raises:
+        InputError: No picture has this key, or the file is there already.
+        OSError: The file cannot be written.
+    """
+    picture = stored.find(folder, made, key)
+    path = Path(output or key.rsplit("/", 1)[-1])
+    if os.path.lexists(path):
+        raise InputError(f"{printable(str(path))} is there already; give another file with --output")
+    encoded, form = picture.encoded, picture.format
+    if form == stored.RAW:
+        encoded, form = images.encode(stored.pixels_of(picture), stored.PNG, quality=100, chroma="444"), stored.PNG
+    records.write_atomically(path, encoded)
+    label = f"label {picture.label} {printable(picture.text)}".rstrip()
+    return f"wrote {printable(str(path))}: {printable(form)}, {picture.width}x{picture.height}, {label}"
+
+
+def _table(facts: dict[str, Any]) -> list[str]:
+    """The splits as a table: pictures, those of each class, shards, size."""
+    heads = ["split", "pictures", *map(printable, facts["classes"]), "shards", "MiB"]
+    rows = []
+    for name, split in facts["splits"].items():
+        counts = [split["counts"].get(of_class, "-") for of_class in facts["classes"]]
+        rows.append([printable(name), split["pictures"], *counts, split["shards"], f"{split['bytes'] / _MIB:.1f}"])
+    widths = [max(len(str(row[column])) for row in [heads, *rows]) for column in range(len(heads))]
+    lines = []
+    for first, *others in [heads, *rows]:
+        cells = [str(first).ljust(widths[0]), *(str(cell).rjust(width) for cell, width in zip(others, widths[1:]))]
+        lines.append("  ".join(cells))
+    return lines
+
+
+def _channels(values: list[float]) -> str:
+    return " ".join(f"{value:.1f}" for value in values)
+
+
+def _verdict(problems: list[Problem], options: InspectOptions) -> str:
+    """The last line of what is printed."""
+    if problems:
+        return f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found"
+    if options.verify:
+        return "verified: every checksum, hash, label, count, name and picture is right"
+    return "the shards are there in full size; --verify reads them"
+
+
+def main(options: InspectOptions) -> int:
+    """Inspects; returns the exit code."""
+    folder = Path(options.folder)
+    made = manifest.read(folder)
+    written = []
+    if options.show:
+        written.append(write_picture(folder, made, options.show, options.output))
+    if options.preview:
+        sheet = contact_sheet.draw_sheet(folder, made, options.preview_pictures)
+        contact_sheet.save(sheet, Path(options.preview))
+        written.append(f"wrote {printable(options.preview)}: {sheet.width}x{sheet.height}")
+    facts = summary(folder, made)
+    if not options.json:
+        # Before reading it all, which takes its time.
+        print("\n".join([describe(facts), "", *written]))
+    if options.verify:
+        problems = verification.verify(folder, made, options.workers)
+    else:
+        problems = verification.check_sizes(folder, made)
+    if options.json:
+        told = {"verified": options.verify, "problems": [problem._asdict() for problem in problems]}
+        print(json.dumps({**facts, **told}, indent=2))
+    else:
+        print("\n".join([*map(str, problems), _verdict(problems, options)]))
+    return EXIT_WRONG_DATA_SET if problems else 0
+
+
+if __name__ == "__main__":
+    flags.run(main, InspectOptions)
