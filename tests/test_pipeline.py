@@ -103,7 +103,7 @@ def test_the_schema_is_tensorflows_usual_one(tfrecords, data):
     feature = tf.train.Example.FromString(record).features.feature
     assert set(feature) == {
         *("image/encoded", "image/format", "image/height", "image/width", "image/filename"),
-        *("image/class/label", "image/class/text"),
+        *("image/class/label", "image/class/text", "image/original/height", "image/original/width"),
     }
     label = feature[examples.LABEL].int64_list.value[0]
     assert feature[examples.TEXT].bytes_list.value[0].decode() == data.classes[label]
