@@ -9,6 +9,8 @@ import tensorflow as tf
 from PIL import Image
 
 from dogcat import examples, manifest, pipeline
+from dogcat.config import ShardOptions
+from tools.make_tfrecords import make_data_set
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,17 @@ def test_evaluation_sees_each_picture_once_in_order(tfrecords, data, batch_size)
     labels = np.concatenate([label for _, label, _ in batches])[: len(on_disk)]
     np.testing.assert_array_equal(labels, disk_labels)
     np.testing.assert_array_equal(pipeline.read_labels(tfrecords, data, "validation"), disk_labels)
+
+
+def test_png_shards_give_the_pixels_that_were_resized(samples, tmp_path):
+    options = ShardOptions(
+        images=str(samples / "train"), output=str(tmp_path / "png"), image_size=72, encoding="png", workers=1
+    )
+    data = make_data_set(options)
+    on_disk, labels = records_on_disk(tmp_path / "png", data, "validation")
+    [(pictures, read_labels, _)] = pipeline.evaluation_dataset(tmp_path / "png", data, "validation", len(labels))
+    np.testing.assert_array_equal(pictures, on_disk)
+    np.testing.assert_array_equal(read_labels, labels)
 
 
 def test_prediction_batches_are_padded():
