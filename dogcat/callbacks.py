@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import io
 import math
 import time
 from pathlib import Path
@@ -15,32 +12,8 @@ from tqdm import tqdm
 
 from dogcat import model as models
 from dogcat import records, report
+from dogcat.history import EpochRecord, as_csv
 from dogcat.progress import pictures_bar
-
-
-@dataclasses.dataclass(frozen=True)
-class EpochRecord:
-    """The figures of an epoch; a line of history.csv.
-
-    Attributes:
-        epoch: From 1; 0 is the model before training, which has no training figures (nan).
-        loss: Mean training log loss over the epoch, with augmentation.
-        accuracy: Training accuracy, likewise.
-        val_loss: Validation log loss after the epoch.
-        val_accuracy: Validation accuracy.
-        learning_rate: Learning rate at the end of the epoch.
-        seconds: Time of the epoch with its validation.
-        pictures_per_second: Training pictures a second, validation not counted.
-    """
-
-    epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float
-    seconds: float
-    pictures_per_second: float
 
 
 class RunRecorder:
@@ -71,11 +44,7 @@ class RunRecorder:
         models.save(self._model, self.folder / "checkpoints" / name, self._description)
         if record is self.best:
             models.save(self._model, self.folder / models.BEST_MODEL, self._description)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(field.name for field in dataclasses.fields(EpochRecord))
-        writer.writerows(dataclasses.astuple(record) for record in self.history)
-        records.write_atomically(self.folder / "history.csv", text.getvalue().encode())
+        records.write_atomically(self.folder / "history.csv", as_csv(self.history).encode())
         report.draw_curves(self.history, self.folder / "curves.png")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
 
@@ -13,8 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.ticker import MaxNLocator, PercentFormatter  # noqa: E402
 
-if TYPE_CHECKING:
-    from dogcat.callbacks import EpochRecord
+from dogcat.history import EpochRecord  # noqa: E402
 
 
 def draw_curves(history: Sequence[EpochRecord], path: Path) -> None:

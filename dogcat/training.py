@@ -29,8 +29,9 @@ from dogcat import (
     weights,
 )
 from dogcat import model as models
-from dogcat.callbacks import EpochEnd, EpochRecord, RunRecorder, print_epoch
+from dogcat.callbacks import EpochEnd, RunRecorder, print_epoch
 from dogcat.config import InputError, TrainingOptions
+from dogcat.history import EpochRecord
 
 
 class AugmentingTrainer(keras.Model):

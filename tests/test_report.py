@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from dogcat import report
-from dogcat.callbacks import EpochRecord
+from dogcat.history import EpochRecord
 
 
 def test_curves_are_drawn_for_one_epoch_and_for_many(tmp_path):
