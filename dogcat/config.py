@@ -102,6 +102,7 @@ class ShardOptions(Options):
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range."""
         super().__post_init__()
+        self.require("output", bool(self.output), "give a folder")
         self.require("image_size", 16 <= self.image_size <= 4096, "use 16 to 4096 pixels")
         self.require("quality", 1 <= self.quality <= 100, "use 1 to 100")
         self.require("max_pixels", self.max_pixels >= 1, "use 1 or more")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dogcat import examples, images, records
+from dogcat import examples, folders, images, records
 from dogcat.config import ShardOptions
 
 UNREADABLE = "unreadable"
@@ -65,7 +65,7 @@ def encode_chunk(folder: Path, tasks: Sequence[Task], options: ShardOptions) -> 
     channel_sums = np.zeros((3, 3), np.int64)
     for task in tasks:
         try:
-            data = (folder / task.key).read_bytes()
+            data = folders.read_file(folder / task.key)
             picture = images.decode(data, options.max_pixels, options.image_size)
         except images.RejectedPicture as rejected:
             rejections.append(Rejection(task.key, rejected.reason, rejected.detail))

@@ -7,7 +7,9 @@ parent folder called `dogcat` changes no label.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
+import stat
 from pathlib import Path
 
 from dogcat.config import InputError
@@ -45,9 +47,11 @@ def list_images(folder: Path) -> Listing:
     keys: list[str] = []
     other = 0
     seen = set()
+    # Links come after all real folders, so that a link to a folder never takes its pictures away.
     pending = [""]
-    while pending:
-        prefix = pending.pop()
+    linked: list[str] = []
+    while pending or linked:
+        prefix = pending.pop(0) if pending else linked.pop(0)
         path = folder / prefix
         status = path.stat()
         if (status.st_dev, status.st_ino) in seen:
@@ -58,8 +62,10 @@ def list_images(folder: Path) -> Listing:
             for entry in sorted(entries, key=lambda entry: os.fsencode(entry.name)):
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                if entry.is_dir(follow_symlinks=False):
                     pending.append(f"{prefix}{entry.name}/")
+                elif os.path.isdir(entry.path):
+                    linked.append(f"{prefix}{entry.name}/")
                 elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
                     keys.append(prefix + entry.name)
                 else:
@@ -69,6 +75,17 @@ def list_images(folder: Path) -> Listing:
         raise InputError(f"{folder} holds no picture ({found}); pictures end in {', '.join(sorted(EXTENSIONS))}")
     keys.sort(key=os.fsencode)
     return Listing(folder, keys, other)
+
+
+def read_file(path: Path) -> bytes:
+    """Reads a picture's file.
+
+    Raises:
+        OSError: It cannot be read, or is a pipe or a device, which might never end.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.read_bytes()
 
 
 def submission_order(keys: list[str]) -> list[tuple[str, str]]:

@@ -94,7 +94,7 @@ def _read_batches(
 
     def read(key: str) -> np.ndarray | Unreadable:
         try:
-            return images.read_pixels((folder / key).read_bytes(), size, description.resize, MAX_PIXELS)
+            return images.read_pixels(folders.read_file(folder / key), size, description.resize, MAX_PIXELS)
         except images.RejectedPicture as rejected:
             return Unreadable(key, rejected.reason, rejected.detail)
         except OSError as error:
@@ -154,7 +154,7 @@ def write_submission(predictions: Predictions, clip: float, path: Path) -> Path 
 
 def check_output(path: Path) -> None:
     """Raises InputError where the CSV could not be written, before the work is done."""
-    if path.is_dir():
-        raise InputError(f"--output={path}: is a folder; give the name of a CSV file")
+    if path.exists() and not path.is_file():
+        raise InputError(f"--output={path}: is no file; give the name of a CSV file")
     if not path.parent.is_dir():
         raise InputError(f"--output={path}: the folder {path.parent} does not exist; make it first")

@@ -91,15 +91,18 @@ def read_labels(path: Path, listing: Listing) -> dict[str, str]:
     """
     # Names keep their bytes, whatever their encoding.
     rows = csv.reader(io.StringIO(_read_text(path, "--labels"), newline=""))
-    if next(rows, None) != ["path", "label"]:
-        raise InputError(f"--labels={path}: the first line must be path,label")
     given: dict[str, str] = {}
-    for row in rows:
-        if len(row) != 2 or not row[1]:
-            raise InputError(f"--labels={path}: line {rows.line_num} is {','.join(row)!r}; write path,label")
-        if row[0] in given:
-            raise InputError(f"--labels={path}: line {rows.line_num} names {row[0]!r} again; name it once")
-        given[row[0]] = row[1]
+    try:
+        if next(rows, None) != ["path", "label"]:
+            raise InputError(f"--labels={path}: the first line must be path,label")
+        for row in rows:
+            if len(row) != 2 or not row[1]:
+                raise InputError(f"--labels={path}: line {rows.line_num} is {','.join(row)!r}; write path,label")
+            if row[0] in given:
+                raise InputError(f"--labels={path}: line {rows.line_num} names {row[0]!r} again; name it once")
+            given[row[0]] = row[1]
+    except csv.Error as error:
+        raise InputError(f"--labels={path}: line {rows.line_num}: {error}; write path,label") from error
     _require_known(given, listing, f"--labels={path}")
     return given
 
@@ -110,7 +113,10 @@ def exclude(path: Path, listing: Listing) -> Listing:
     Raises:
         InputError: The file is missing, names a picture that is not there, or leaves none.
     """
-    names = [line for line in _read_text(path, "--exclude").split("\n") if line]
+    known = set(listing.keys)
+    lines = [line for line in _read_text(path, "--exclude").split("\n") if line]
+    # Windows ends lines with \r\n; a name that really ends so is taken as it is.
+    names = [line if line in known else line.removesuffix("\r") for line in lines]
     _require_known(names, listing, f"--exclude={path}")
     out = set(names)
     keys = [key for key in listing.keys if key not in out]
@@ -122,7 +128,8 @@ def exclude(path: Path, listing: Listing) -> Listing:
 def _read_text(path: Path, flag: str) -> str:
     if not path.is_file():
         raise InputError(f"{flag}={path}: no such file")
-    return path.read_bytes().decode("utf-8", "surrogateescape")
+    # A byte order mark, as spreadsheets write it, belongs to no name.
+    return path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
 def _require_known(names: Iterable[str], listing: Listing, flag: str) -> None:

@@ -22,6 +22,10 @@ from dogcat.config import InputError
 from dogcat.progress import pictures_bar
 
 BEST_MODEL = "best.keras"
+# Side of the smallest picture that Xception takes, in pixels.
+SMALLEST_IMAGE = 71
+# The layers that the usual runs open, by index: should Keras ever number them otherwise, nothing must train unnoticed.
+_KNOWN_LAYERS = {96: "block11_sepconv1_act", 116: "block13_sepconv1_act"}
 _DESCRIPTION = "dogcat.json"
 _BACKBONE = "xception"
 _LOGITS = "logits"
@@ -100,9 +104,11 @@ def find_layer(backbone: keras.Model, unfreeze_from: str) -> int:
         InputError: There is no such layer.
     """
     layers = backbone.layers
+    names = [layer.name for layer in layers]
+    for index, name in _KNOWN_LAYERS.items():
+        assert names[index] == name, f"layer {index} is {names[index]}, not {name}"
     if not unfreeze_from:
         return len(layers)
-    names = [layer.name for layer in layers]
     if unfreeze_from in names:
         return names.index(unfreeze_from)
     if unfreeze_from.isdecimal() and int(unfreeze_from) < len(layers):
@@ -192,11 +198,25 @@ def describe(path: Path) -> Description:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return Description(**json.loads(archive.read(_DESCRIPTION)))
+            description = Description(**json.loads(archive.read(_DESCRIPTION)))
+        if not _is_sound(description):
+            raise ValueError(f"{_DESCRIPTION} says {dataclasses.asdict(description)}")
+        return description
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} is no model that dogcat.train wrote; give a .keras file of a run ({error})"
         ) from error
+
+
+def _is_sound(description: Description) -> bool:
+    return (
+        isinstance(description.classes, list)
+        and len(description.classes) == 2
+        and all(isinstance(name, str) for name in description.classes)
+        and type(description.image_size) is int
+        and SMALLEST_IMAGE <= description.image_size <= 4096
+        and description.resize in ("stretch", "crop", "pad")
+    )
 
 
 def load(path: Path) -> tuple[keras.Model, Description]:

@@ -97,19 +97,24 @@ def prediction_dataset(
 
 @contextlib.contextmanager
 def naming_damaged_shards(folder: Path, manifest: Manifest) -> Iterator[None]:
-    """Turns TensorFlow's DataLossError, which names no file, into a line that does.
+    """Turns TensorFlow's errors about records, which name no file, into a line that does.
 
     Raises:
         InputError: A shard that was read in the block is damaged.
     """
     try:
         yield
-    except tf.errors.DataLossError as error:
+    except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:
         every = [shard for split in manifest.splits.values() for shard in split.shards]
-        damaged = [shard.name for shard in every if records.sha256_of(folder / shard.name) != shard.sha256]
+        damaged = [
+            shard.name
+            for shard in every
+            if not (folder / shard.name).is_file() or records.sha256_of(folder / shard.name) != shard.sha256
+        ]
+        if not damaged:
+            raise
         raise InputError(
-            f"{folder / damaged[0] if damaged else folder} is damaged; "
-            f"python -m tools.inspect_tfrecords {folder} --verify says where"
+            f"{folder / damaged[0]} is damaged or gone; python -m tools.inspect_tfrecords {folder} --verify says where"
         ) from error
 
 

@@ -267,6 +267,8 @@ def _naming(path: Path) -> Iterator[None]:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a small file so that it is there whole or not at all."""
+    # Through a link, not in its place.
+    path = Path(os.path.realpath(path))
     temporary = path.with_name(path.name + ".tmp")
     try:
         with _naming(path), open(temporary, "wb") as file:

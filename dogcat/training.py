@@ -131,9 +131,9 @@ def train(options: TrainingOptions) -> Path:
     print(f"device: {devices.describe(strategy)}; {policy}, since {reason}")
 
     folder = _make_run_folder(options)
-    _write_config(folder, options, data, policy, strategy)
     recorder = RunRecorder(folder, model, models.Description(data.classes, data.image_size, data.resize))
     try:
+        _write_config(folder, options, data, policy, strategy)
         with pipeline.naming_damaged_shards(Path(options.tfrecords), data):
             first = _before_epochs(options, data, model, strategy)
             recorder.add(first)
@@ -156,6 +156,11 @@ def _check_data(data: manifest.Manifest, options: TrainingOptions) -> int:
     if len(data.classes) != 2:
         raise InputError(
             f"{options.tfrecords} has {len(data.classes)} classes ({', '.join(data.classes)}); training needs two"
+        )
+    if data.image_size < models.SMALLEST_IMAGE:
+        raise InputError(
+            f"{options.tfrecords} has pictures of {data.image_size} pixels; Xception takes {models.SMALLEST_IMAGE} or "
+            "more: make it with a larger --image_size"
         )
     if not data.splits[shards.VALIDATION].pictures:
         raise InputError(f"{options.tfrecords} has no validation pictures; make it with --validation above 0")
@@ -188,11 +193,15 @@ def _initial_model(options: TrainingOptions, data: manifest.Manifest) -> tuple[k
     wanted = models.Description(data.classes, data.image_size, data.resize)
     if description != wanted:
         raise InputError(
-            f"--init_from={options.init_from}: made for {description.classes} at "
-            f"{description.image_size} pixels, the data set has {wanted.classes} at "
-            f"{wanted.image_size}; give a model of the same"
+            f"--init_from={options.init_from}: made for {_say(description)}, the data set has {_say(wanted)}; "
+            "give a model of the same"
         )
     return model, str(path)
+
+
+def _say(description: models.Description) -> str:
+    classes = ", ".join(description.classes)
+    return f"{classes} at {description.image_size} pixels ({description.resize})"
 
 
 def _before_epochs(
@@ -246,7 +255,7 @@ def _fit(
         trainer = AugmentingTrainer(model, options.batch_size, options.seed)
         # The step measures for itself; said to Keras, which would warn that weights reach no metric.
         trainer.compile(optimizer=_make_optimizer(options), weighted_metrics=[])
-    stopper = keras.callbacks.EarlyStopping("val_loss", patience=options.patience)
+    stopper = keras.callbacks.EarlyStopping("val_loss", patience=options.patience, baseline=recorder.best.val_loss)
     trainer.fit(
         pipeline.train_dataset(folder, data, options.batch_size, options.seed),
         epochs=options.epochs,
@@ -261,9 +270,9 @@ def _fit(
             stopper,
         ],
     )
-    if math.isnan(recorder.history[-1].loss) and len(recorder.history) > 1:
+    if not math.isfinite(recorder.history[-1].loss) and len(recorder.history) > 1:
         raise InputError(
-            f"--learning_rate={options.learning_rate}: the loss became nan; use a lower rate "
+            f"--learning_rate={options.learning_rate}: the loss became {recorder.history[-1].loss}; use a lower rate "
             f"(the best model before is in {recorder.folder})"
         )
     if stopper.stopped_epoch:
@@ -277,12 +286,20 @@ def _make_optimizer(options: TrainingOptions) -> keras.optimizers.Optimizer:
 
 
 def _make_run_folder(options: TrainingOptions) -> Path:
-    """Makes runs/<time>-<what>."""
+    """Makes runs/<time>-<what>, with a number behind where two runs begin in the same second."""
+    latest = Path(options.runs) / "latest"
+    if latest.exists() and not latest.is_symlink():
+        raise InputError(f"{latest} is in the way of the link to the last run; move it, or give another --runs")
     what = f"from-{options.unfreeze_from}" if options.unfreeze_from else "head"
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = Path(options.runs) / f"{now}-xception-{what}-{options.optimizer}"
-    folder.mkdir(parents=True)
-    return folder
+    for ending in ("", *(f"-{number}" for number in range(2, 100))):
+        folder = Path(options.runs) / f"{now}-xception-{what}-{options.optimizer}{ending}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise InputError(f"--runs={options.runs}: has 99 runs of this second; start again")
 
 
 def _point_latest_to(folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import http.client
 import io
 import os
 import re
@@ -141,7 +142,7 @@ def _from_download(backbone: keras.Model) -> None:
         try:
             with urllib.request.urlopen(URL, timeout=_SECONDS_TO_ANSWER) as answer, open(path, "wb") as file:
                 shutil.copyfileobj(answer, file)
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise _Unavailable(f"not reached: {error}") from error
         _from_hdf5(path)(backbone)
 

@@ -20,6 +20,7 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import shutil
 import signal
 import threading
@@ -46,6 +47,10 @@ _CHUNK = 8
 _CHUNKS_IN_FLIGHT = 4
 # Pictures encoded beforehand to learn how many bytes one takes, for the number of shards.
 _SIZE_SAMPLE = 32
+# Names of the files of a data set, finished or not.
+_OWN_FILE = re.compile(
+    r"(dataset\.json|rejected\.csv|finished\.json|\.lock|(train|validation|test)-\d+-of-\d+\.tfrecord)(\.tmp)?"
+)
 # Options that leave the bytes as they are.
 _OPTIONS_THAT_SHAPE_NOTHING = {"images", "output", "workers", "overwrite", "labels", "exclude", "classes"}
 
@@ -72,9 +77,10 @@ def write_data_set(folder: Path, pictures: LabelledKeys, options: ShardOptions) 
         InputError: The output is in the way or being written by another process, or no picture of a class is usable.
         OSError: A folder cannot be read or written.
     """
-    output = Path(options.output)
-    refuse_output_in_the_way(output, options.overwrite)
+    output = Path(os.path.realpath(options.output))
+    refuse_output_in_the_way(output, options)
     plan = _plan(pictures, options)
+    _require_training_pictures(pictures, plan, options)
     with _Staging(output, _digest(folder, pictures, options)) as staging:
         parts = _write_shards(folder, pictures, plan, options, staging)
         rejections = [
@@ -89,16 +95,49 @@ def write_data_set(folder: Path, pictures: LabelledKeys, options: ShardOptions) 
     return made
 
 
-def refuse_output_in_the_way(output: Path, overwrite: bool) -> None:
-    """Raises InputError where `output` holds what must not be lost."""
+def refuse_output_in_the_way(output: Path, options: ShardOptions) -> None:
+    """Raises InputError where the output cannot be put at `output`, or holds what must not be lost."""
+    # What a call that was killed between its last two renames left.
+    before = _with_ending(output, ".before")
+    if not output.exists() and _is_data_set(before):
+        os.replace(before, output)
+    if before.exists():
+        raise InputError(f"{before} is in the way; move or remove it, or give another --output")
     if output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file; give a folder with --output")
+    if os.path.ismount(output):
+        raise InputError(f"{output} is a mount point, which cannot be renamed; give a folder in it with --output")
+    images = Path(os.path.realpath(options.images))
+    if output == images or output in images.parents:
+        raise InputError(f"--output={options.output}: the pictures of --images lie in it; give another folder")
     if not output.is_dir() or not any(output.iterdir()):
         return
-    if not (output / manifest.FILE_NAME).is_file():
+    if not _is_data_set(output):
         raise InputError(f"{output} holds other files; give a new or empty folder with --output")
-    if not overwrite:
+    if not options.overwrite:
         raise InputError(f"{output} already holds a data set; --overwrite replaces it")
+
+
+def _is_data_set(folder: Path) -> bool:
+    """Whether a folder holds a data set and nothing else."""
+    try:
+        manifest.read(folder)
+    except InputError:
+        return False
+    return _foreign_file(folder) is None
+
+
+def _foreign_file(folder: Path) -> Path | None:
+    """The first file in a folder that no data set has, finished or not; None where there is none."""
+    return next((path for path in sorted(folder.iterdir()) if not _OWN_FILE.fullmatch(path.name)), None)
+
+
+def _with_ending(output: Path, ending: str) -> Path:
+    return output.with_name(output.name + ending)
+
+
+class WorkerKilledError(InputError):
+    """A worker process was killed from outside; what is finished stays."""
 
 
 class _Staging:
@@ -112,13 +151,16 @@ class _Staging:
     _NOTE = "finished.json"
 
     def __init__(self, output: Path, digest: str) -> None:
-        self.folder = output.with_name(output.name + ".partial")
+        self.folder = _with_ending(output, ".partial")
         self.finished: dict[str, FinishedShard] = {}
         self._output = output
         self._digest = digest
 
     def __enter__(self) -> _Staging:
         self.folder.mkdir(parents=True, exist_ok=True)
+        foreign = _foreign_file(self.folder)
+        if foreign:
+            raise InputError(f"{foreign} is in the way of unfinished work; move it, or give another --output")
         self._lock = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR)
         try:
             # Ends with the process, however it ends.
@@ -135,7 +177,8 @@ class _Staging:
         os.close(self._lock)
         if kind is None:
             return
-        if issubclass(kind, InputError) or not self.finished:
+        of_no_use = issubclass(kind, InputError) and not issubclass(kind, WorkerKilledError)
+        if of_no_use or not self.finished:
             shutil.rmtree(self.folder, ignore_errors=True)
             return
         kept = f"{len(self.finished)} finished shards are kept in {self.folder}; the same command goes on after them"
@@ -143,6 +186,8 @@ class _Staging:
             error.strerror = f"{error.strerror} ({kept})"
         elif issubclass(kind, KeyboardInterrupt):
             raise KeyboardInterrupt(kept)
+        elif isinstance(error, WorkerKilledError):
+            raise WorkerKilledError(f"{error} ({kept})")
 
     def add(self, part: FinishedShard) -> None:
         """Notes a finished shard."""
@@ -152,15 +197,17 @@ class _Staging:
 
     def put_in_place(self) -> None:
         """Gives the finished data set its name; the one that was there before goes afterwards."""
-        (self.folder / self._NOTE).unlink(missing_ok=True)
-        (self.folder / ".lock").unlink()
         _sync_folder(self.folder)
-        before = self._output.with_name(self._output.name + ".before")
-        if self._output.exists():
+        before = _with_ending(self._output, ".before")
+        replaces = self._output.exists()
+        if replaces:
             os.replace(self._output, before)
         os.replace(self.folder, self._output)
         _sync_folder(self._output.parent)
-        if before.exists():
+        # Only now: killed before, the next call goes on from the note.
+        for name in (self._NOTE, ".lock"):
+            (self._output / name).unlink(missing_ok=True)
+        if replaces:
             shutil.rmtree(before)
 
     def _continue_or_start(self) -> None:
@@ -189,6 +236,15 @@ def _plan(pictures: LabelledKeys, options: ShardOptions) -> dict[str, np.ndarray
     if options.unlabeled:
         return {shards.TEST: shards.order(pictures.keys, options.seed)}
     return shards.split_and_order(pictures.keys, pictures.labels, options.validation, options.seed)
+
+
+def _require_training_pictures(pictures: LabelledKeys, plan: dict[str, np.ndarray], options: ShardOptions) -> None:
+    """Raises InputError where the plan leaves a class no training picture."""
+    for label, name in enumerate(pictures.classes):
+        if label not in pictures.labels[plan[shards.TRAIN]]:
+            raise InputError(
+                f"--validation={options.validation}: leaves none of class {name} for training; use a smaller share"
+            )
 
 
 def _digest(folder: Path, pictures: LabelledKeys, options: ShardOptions) -> str:
@@ -240,7 +296,7 @@ def _write_shards(
                         staging.add(_write_shard(staging.folder / name, chunks, len(pictures.classes), progress))
                     parts[split].append(staging.finished[name])
         except concurrent.futures.process.BrokenProcessPool as error:
-            raise InputError(
+            raise WorkerKilledError(
                 f"--workers={workers}: a worker was killed, most likely for want of memory; use fewer"
             ) from error
         except BaseException:

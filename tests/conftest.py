@@ -23,6 +23,15 @@ def pytest_configure(config: pytest.Config) -> None:
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Says how many of the tests on real pictures ran; `.ci/run` looks for the line."""
+    counts = {
+        outcome: sum("shared" in report.keywords for report in terminalreporter.getreports(outcome))
+        for outcome in ("passed", "skipped")
+    }
+    terminalreporter.write_line(f"real pictures: {counts['passed']} tests passed, {counts['skipped']} skipped")
+
+
 @pytest.fixture(autouse=True)
 def float32_policy():
     """Each test begins with Keras' default arithmetic."""

@@ -219,7 +219,7 @@ def test_a_damaged_shard_is_named(tfrecords, tmp_path, run):
     assert done.code == 2
     assert len(done.err.splitlines()) == 1 and "Traceback" not in done.err
     assert list((tmp_path / "runs").iterdir()) == []
-    assert f"{shard} is damaged; python -m tools.inspect_tfrecords {copy} --verify says where" in done.err
+    assert f"{shard} is damaged or gone; python -m tools.inspect_tfrecords {copy} --verify says where" in done.err
 
 
 @pytest.fixture

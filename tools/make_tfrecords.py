@@ -8,6 +8,7 @@ the same command goes on after the shards that are finished.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from dogcat import flags, folders, labels, manifest, writer
@@ -21,7 +22,7 @@ def make_data_set(options: ShardOptions) -> manifest.Manifest:
         InputError: The folder holds no usable pictures of two classes, or an option does not fit it.
         OSError: A folder cannot be read or written.
     """
-    writer.refuse_output_in_the_way(Path(options.output), options.overwrite)
+    writer.refuse_output_in_the_way(Path(os.path.realpath(options.output)), options)
     listing = folders.list_images(Path(options.images))
     others = f", and {listing.other} other files" if listing.other else ""
     print(f"reading {len(listing.keys)} pictures{others} in {options.images}")
@@ -31,6 +32,8 @@ def make_data_set(options: ShardOptions) -> manifest.Manifest:
 
 def select_pictures(listing: folders.Listing, options: ShardOptions) -> labels.LabelledKeys:
     """Leaves out what --exclude names, and gives the others their classes."""
+    if options.unlabeled and (options.labels or options.classes):
+        raise InputError("--unlabeled: goes with neither --labels nor --classes; leave one out")
     given = labels.read_labels(Path(options.labels), listing) if options.labels else {}
     if options.exclude:
         before = len(listing.keys)
