@@ -33,6 +33,22 @@ def test_a_link_to_a_folder_is_followed(tmp_path):
     assert folders.list_images(tmp_path / "images").keys == ["cat/1.jpg"]
 
 
+def test_a_link_never_takes_the_pictures_of_a_real_folder(tmp_path):
+    touch(tmp_path, "cat/1.jpg", "dog/2.jpg")
+    (tmp_path / "dog" / "also").symlink_to(tmp_path / "cat")
+    (tmp_path / "a-link").symlink_to(tmp_path / "cat")
+    (tmp_path / "zz").symlink_to(tmp_path / "cat")
+    assert folders.list_images(tmp_path).keys == ["cat/1.jpg", "dog/2.jpg"]
+
+
+def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
+    touch(tmp_path, "cat.1.jpg")
+    (tmp_path / "self.jpg").symlink_to("self.jpg")
+    assert folders.list_images(tmp_path).keys == ["cat.1.jpg", "self.jpg"]
+    with pytest.raises(OSError):
+        folders.read_file(tmp_path / "self.jpg")
+
+
 @pytest.mark.parametrize("make", ["missing", "empty", "file"])
 def test_no_pictures_is_said(tmp_path, make):
     folder = tmp_path / "pictures"

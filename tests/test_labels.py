@@ -106,6 +106,7 @@ def test_without_labels():
         ("cat.0.jpg,dog\n", "the first line must be path,label"),
         ("path,label\ncat.0.jpg\n", "line 2 is 'cat.0.jpg'"),
         ("path,label\ncat.0.jpg,\n", "line 2"),
+        ('path,label\n"cat.0.jpg,' + "x" * 200_000, "field larger than field limit"),
         ("path,label\nno.jpg,cat\n", "'no.jpg' not among the pictures of in"),
         ("path,label\ncat.0.jpg,cat\ncat.0.jpg,dog\n", "line 3 names 'cat.0.jpg' again"),
     ],
@@ -130,6 +131,14 @@ def test_files_of_labels_and_of_exclusions_take_names_of_any_bytes(tmp_path):
     }
     path.write_bytes(b"caf\xe9.jpg\na b.jpg\n\n")
     assert labels.exclude(path, listing(keys)).keys == ["new\nline.jpg", "x,y.jpg"]
+
+
+def test_files_as_spreadsheets_write_them(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(b"\xef\xbb\xbfpath,label\r\na.jpg,cat\r\n")
+    assert labels.read_labels(path, listing(["a.jpg", "b.jpg"])) == {"a.jpg": "cat"}
+    path.write_bytes(b"\xef\xbb\xbfa.jpg\r\n")
+    assert labels.exclude(path, listing(["a.jpg", "b.jpg"])).keys == ["b.jpg"]
 
 
 def test_exclusions_that_match_nothing_or_leave_nothing_are_refused(tmp_path):

@@ -133,6 +133,57 @@ def test_a_data_set_is_replaced_only_when_asked_and_other_files_never(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
+@pytest.mark.parametrize("place", ["out.partial/notes.txt", "out.before/precious", "out/dataset.json", "out/x.txt"])
+def test_what_others_put_there_is_never_removed(tmp_path, place):
+    images = draw(tmp_path / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg")
+    (tmp_path / place).parent.mkdir()
+    (tmp_path / place).write_text('{"name": "somebody else\'s"}')
+    with pytest.raises(InputError):
+        make(images, tmp_path / "out", overwrite=True)
+    assert (tmp_path / place).read_text() == '{"name": "somebody else\'s"}'
+
+
+def test_the_pictures_are_never_overwritten_by_the_data_set(tmp_path):
+    images = draw(tmp_path / "c" / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg")
+    for output in (tmp_path / "c", images):
+        with pytest.raises(InputError, match="the pictures of --images lie in it"):
+            make(images, output, overwrite=True)
+    assert len(list(images.iterdir())) == 4
+
+
+def test_an_output_that_is_a_link_stays_one(tmp_path):
+    images = draw(tmp_path / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for _ in range(2):
+        make(images, tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / manifest.FILE_NAME).is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "link", "real"]
+
+
+def test_killed_between_the_last_renames_the_old_data_set_comes_back(tmp_path):
+    images = draw(tmp_path / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg")
+    make(images, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    (tmp_path / "out").rename(tmp_path / "out.before")
+    with pytest.raises(InputError, match="already holds a data set"):
+        make(images, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+    assert not (tmp_path / "out.before").exists()
+
+
+def test_a_share_of_validation_that_leaves_no_training_picture_is_refused_at_once(tmp_path):
+    images = draw(tmp_path / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg")
+    with pytest.raises(InputError, match=r"--validation=0\.9: leaves none of class cat"):
+        make(images, tmp_path / "out", validation=0.9)
+
+
+def test_a_pipe_among_the_pictures_is_rejected(tmp_path):
+    images = draw(tmp_path / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg")
+    os.mkfifo(images / "cat.9.jpg")
+    assert make(images, tmp_path / "out").rejected == {"unreadable": 1}
+
+
 def test_a_failed_overwrite_keeps_the_old_data_set(tmp_path):
     images = draw(tmp_path / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg")
     output = tmp_path / "out"
@@ -337,6 +388,21 @@ def test_unfinished_work_of_another_call_is_not_mixed_in(noisy, unbroken, interr
     expected = tmp_path / "expected"
     make(noisy if change == "option" else copy, expected, shards=6, **({"quality": 80} if change == "option" else {}))
     assert contents(interrupted) == contents(expected) != unbroken
+
+
+def test_a_killed_worker_leaves_the_finished_shards(noisy, unbroken, tmp_path):
+    process = start(noisy, tmp_path / "out")
+    wait_for_shards(tmp_path / "out.partial", 2)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    # The resource tracker is a child too; without it nothing more happens than a warning.
+    for child in children:
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+            os.kill(int(child), signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "a worker was killed" in err and "the same command goes on after them" in err
+    make(noisy, tmp_path / "out", shards=6)
+    assert contents(tmp_path / "out") == unbroken
 
 
 def test_ctrl_c_stops_at_once_and_says_how_to_go_on(noisy, unbroken, tmp_path):

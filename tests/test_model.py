@@ -110,6 +110,18 @@ def test_what_is_no_model_is_refused(model, tmp_path):
         models.load(path)
 
 
+@pytest.mark.parametrize(
+    "change", [{"image_size": "x"}, {"image_size": 0}, {"classes": ["cat"]}, {"classes": "cd"}, {"resize": "no"}]
+)
+def test_a_description_that_makes_no_sense_is_refused(tmp_path, change):
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        sound = {"classes": ["cat", "dog"], "image_size": 96, "resize": "stretch"}
+        archive.writestr("dogcat.json", json.dumps({**sound, **change}))
+    with pytest.raises(InputError, match="is no model that dogcat.train wrote"):
+        models.describe(path)
+
+
 def test_a_run_folder_stands_for_its_best_model(tmp_path):
     with pytest.raises(InputError, match="no model there"):
         models.find_file(str(tmp_path), "model")
