@@ -104,7 +104,8 @@ def run(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions
         print(help_text(options_class, command, module.__doc__ or ""))
         sys.exit(0)
     # In a pipe or a log file lines come as they are printed, in order with those on standard error.
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    # Names of any bytes print, too.
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = main(parse(options_class, arguments))
     except InputError as error:
@@ -121,5 +122,5 @@ def run(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions
 
 def fail(message: str) -> int:
     """Prints one line for the user on standard error; returns the exit code for it."""
-    print(f"error: {message}", file=sys.stderr)
+    print("error:", " ".join(message.splitlines()), file=sys.stderr)
     return EXIT_BAD_INPUT

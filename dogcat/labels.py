@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from dogcat import shards
 from dogcat.config import InputError
 from dogcat.folders import Listing
 
 # `cat.0.jpg`: the class, a number, the extension.
 _CLASS_IN_NAME = re.compile(r"(?P<name>.+)\.\d+\.[^.]+", re.DOTALL)
-
-UNLABELED = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +25,7 @@ class LabelledKeys:
 
     Attributes:
         keys: As `Listing.keys`, without those that have no class.
-        labels: int32 [len(keys)], index into `classes`; `UNLABELED` where there are none.
+        labels: int32 [len(keys)], index into `classes`; `shards.UNLABELED` where there are none.
         classes: Names of the classes.
         unlabelled: Keys whose class nothing tells.
     """
@@ -39,7 +38,7 @@ class LabelledKeys:
 
 def without_labels(listing: Listing) -> LabelledKeys:
     """The pictures of a test set."""
-    return LabelledKeys(listing.keys, np.full(len(listing.keys), UNLABELED, np.int32), [], [])
+    return LabelledKeys(listing.keys, np.full(len(listing.keys), shards.UNLABELED, np.int32), [], [])
 
 
 def label_keys(listing: Listing, given: dict[str, str], order: list[str]) -> LabelledKeys:

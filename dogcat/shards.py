@@ -18,6 +18,9 @@ TRAIN = "train"
 VALIDATION = "validation"
 TEST = "test"
 
+# The label of a picture without one.
+UNLABELED = -1
+
 
 def hash_keys(keys: list[str], seed: int) -> np.ndarray:
     """Hashes each key with the seed: uint64 [len(keys)]."""

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from dogcat import examples, images, records
+from dogcat import examples, images, records, shards
 from dogcat.config import MAX_PIXELS, InputError
 from dogcat.manifest import Manifest
 
@@ -112,7 +112,7 @@ def find(folder: Path, made: Manifest, key: str) -> StoredPicture:
 
 def sample(folder: Path, made: Manifest, split: str, count: int) -> dict[int, list[StoredPicture]]:
     """The first pictures of each label in a split, `count` of each at most; their order is random already."""
-    labels = range(len(made.classes)) if made.classes else (-1,)
+    labels = range(len(made.classes)) if made.classes else (shards.UNLABELED,)
     found: dict[int, list[StoredPicture]] = {label: [] for label in labels}
     for shard in made.splits[split].shards:
         for picture in _pictures(folder / shard.name):

@@ -15,15 +15,13 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from dogcat import examples, manifest, progress, records, stored
+from dogcat import examples, manifest, progress, records, shards, stored
 from dogcat.config import available_cores
 from dogcat.manifest import Manifest, Shard
 from dogcat.records import Record
 from dogcat.stored import printable
 
 # The split whose pictures may have no label.
-_UNLABELED_SPLIT = "test"
-_UNLABELED = -1
 
 # Records for each task of a thread: enough to hide the cost of handing over, few enough that those in flight stay
 # small.
@@ -251,7 +249,7 @@ def _check_picture(picture: stored.StoredPicture, split: str, made: Manifest) ->
         text = made.classes[picture.label]
     else:
         text = ""
-        label_is_right = picture.label == _UNLABELED and split == _UNLABELED_SPLIT
+        label_is_right = picture.label == shards.UNLABELED and split == shards.TEST
     if not label_is_right:
         wrong.append(f"{examples.LABEL} is {picture.label}, the manifest has {len(made.classes)} classes")
     elif picture.text != text:
@@ -278,7 +276,7 @@ def _check_manifest(made: Manifest) -> Iterator[Problem]:
             yield Problem(manifest.FILE_NAME, f"lists {printable(name)} {times} times")
     for split, part in made.splits.items():
         for index, shard in enumerate(part.shards):
-            wanted = f"{split}-{index:05d}-of-{len(part.shards):05d}.tfrecord"
+            wanted = shards.shard_name(split, index, len(part.shards))
             if shard.name != wanted:
                 found = printable(shard.name)
                 yield Problem(manifest.FILE_NAME, f"shard {index} of {split} is {found}, not {wanted}")
@@ -336,7 +334,7 @@ def _check_counts(contents: dict[str, CheckedShard], made: Manifest) -> list[Pro
         for shard in part.shards:
             if shard.name in contents:
                 found.update(contents[shard.name].labels)
-        of_label = dict(enumerate(part.counts)) if made.classes else {_UNLABELED: part.pictures}
+        of_label = dict(enumerate(part.counts)) if made.classes else {shards.UNLABELED: part.pictures}
         expected = collections.Counter(of_label)
         # Records that could not be read, which have been told, may be what is missing.
         unread = max(0, part.pictures - sum(found.values()))

@@ -111,6 +111,13 @@ def test_names_of_any_bytes(tmp_path):
     assert b"dog/br\xffken.jpg,not_a_picture" in (tmp_path / "out" / "rejected.csv").read_bytes()
 
 
+def test_a_class_of_any_bytes_is_printed(run, tmp_path):
+    images = draw(tmp_path / "in", "caf\udce9/1.png", "caf\udce9/2.png", "dog/1.png", "dog/2.png")
+    done = run("tools.make_tfrecords", f"--images={images}", f"--output={tmp_path}/out")
+    assert (done.code, done.err) == (0, "")
+    assert "caf\\udce9 1" in done.out
+
+
 def test_a_picture_without_a_class_is_listed(tmp_path):
     images = draw(tmp_path / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg", "holiday.jpg")
     assert make(images, tmp_path / "out").rejected == {"no_class": 1}
