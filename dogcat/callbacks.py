@@ -49,15 +49,19 @@ class RunRecorder:
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """Hands each epoch's figures to a RunRecorder, prints a line, and shows progress within the epoch."""
+    """Hands each epoch's figures to a RunRecorder, prints a line, and shows progress within the epoch.
 
-    def __init__(self, recorder: RunRecorder, batch_size: int, epochs: int, steps: int) -> None:
-        """Takes the recorder, the global batch size and the numbers of epochs and of steps in each."""
+    Ends training after `patience` epochs without a lower validation loss than the history's best, epoch 0 included.
+    """
+
+    def __init__(self, recorder: RunRecorder, batch_size: int, epochs: int, steps: int, patience: int) -> None:
+        """Takes the recorder, the global batch size, the numbers of epochs and of steps in each, the patience."""
         super().__init__()
         self._recorder = recorder
         self._batch_size = batch_size
         self._epochs = epochs
         self._steps = steps
+        self._patience = patience
         self._progress: tqdm | None = None
         self._started = 0.0
         self._trained = 0.0
@@ -96,6 +100,8 @@ class EpochEnd(keras.callbacks.Callback):
         )
         self._recorder.add(record)
         print_epoch(record, record is self._recorder.best)
+        if record.epoch - self._recorder.best.epoch >= self._patience:
+            self.model.stop_training = True
 
 
 def print_epoch(record: EpochRecord, is_best: bool) -> None:

@@ -255,7 +255,6 @@ def _fit(
         trainer = AugmentingTrainer(model, options.batch_size, options.seed)
         # The step measures for itself; said to Keras, which would warn that weights reach no metric.
         trainer.compile(optimizer=_make_optimizer(options), weighted_metrics=[])
-    stopper = keras.callbacks.EarlyStopping("val_loss", patience=options.patience, baseline=recorder.best.val_loss)
     trainer.fit(
         pipeline.train_dataset(folder, data, options.batch_size, options.seed),
         epochs=options.epochs,
@@ -263,11 +262,10 @@ def _fit(
         validation_data=pipeline.evaluation_dataset(folder, data, shards.VALIDATION, options.batch_size),
         verbose=0,
         callbacks=[
-            EpochEnd(recorder, options.batch_size, options.epochs, steps),
+            EpochEnd(recorder, options.batch_size, options.epochs, steps, options.patience),
             keras.callbacks.TensorBoard(recorder.folder / "tensorboard", write_graph=False),
             keras.callbacks.TerminateOnNaN(),
             _ShareStatistics(),
-            stopper,
         ],
     )
     if not math.isfinite(recorder.history[-1].loss) and len(recorder.history) > 1:
@@ -275,7 +273,7 @@ def _fit(
             f"--learning_rate={options.learning_rate}: the loss became {recorder.history[-1].loss}; use a lower rate "
             f"(the best model before is in {recorder.folder})"
         )
-    if stopper.stopped_epoch:
+    if recorder.history[-1].epoch < options.epochs:
         print(f"stopped: no lower validation loss for {options.patience} epochs")
 
 

@@ -295,7 +295,8 @@ def noisy(tmp_path_factory):
     for i in range(40):
         for name in ("cat", "dog"):
             noise = Image.effect_noise((150, 150), 20 + i).resize((1200, 900))
-            noise.save(images / f"{name}.{i}.jpg", "JPEG")
+            # As PNG, which is always decoded whole: 10 ms each, so that there is time to interrupt.
+            noise.save(images / f"{name}.{i}.jpg", "PNG", compress_level=1)
     (images / "cat.3.jpg").write_text("no picture")
     (images / "dog.7.jpg").write_bytes((images / "dog.8.jpg").read_bytes()[:5000])
     return images
