@@ -414,7 +414,8 @@ def test_a_killed_worker_leaves_the_finished_shards(noisy, unbroken, tmp_path):
 
 
 def test_ctrl_c_stops_at_once_and_says_how_to_go_on(noisy, unbroken, tmp_path):
-    process = start(noisy, tmp_path / "out")
+    # A shell starts what runs in the background with the signal ignored; so may these tests have been started.
+    process = start(noisy, tmp_path / "out", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     wait_for_shards(tmp_path / "out.partial", 2)
     started = time.monotonic()
     # As a terminal does: to the parent and its workers.
