@@ -14,6 +14,10 @@ from typing import Any
 MAX_PIXELS = 89_478_485
 
 
+# How a picture becomes square.
+RESIZE_MODES = ("stretch", "crop", "pad")
+
+
 class InputError(ValueError):
     """What the user gave cannot be used.
 
@@ -86,7 +90,7 @@ class ShardOptions(Options):
     resize: str = option(
         "stretch",
         "How a picture becomes square: stretch changes its proportions, crop takes the middle, pad adds black.",
-        choices=("stretch", "crop", "pad"),
+        choices=RESIZE_MODES,
     )
     encoding: str = option("jpeg", "Encoding of the pictures in the shards; png is lossless.", choices=("jpeg", "png"))
     quality: int = option(95, "JPEG quality of the pictures in the shards, 1 to 100.")

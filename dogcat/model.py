@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat.config import InputError
+from dogcat.config import RESIZE_MODES, InputError
 from dogcat.progress import pictures_bar
 
 BEST_MODEL = "best.keras"
@@ -215,7 +215,7 @@ def _is_sound(description: Description) -> bool:
         and all(isinstance(name, str) for name in description.classes)
         and type(description.image_size) is int
         and SMALLEST_IMAGE <= description.image_size <= 4096
-        and description.resize in ("stretch", "crop", "pad")
+        and description.resize in RESIZE_MODES
     )
 
 

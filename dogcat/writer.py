@@ -77,8 +77,7 @@ def write_data_set(folder: Path, pictures: LabelledKeys, options: ShardOptions) 
         InputError: The output is in the way or being written by another process, or no picture of a class is usable.
         OSError: A folder cannot be read or written.
     """
-    output = Path(os.path.realpath(options.output))
-    refuse_output_in_the_way(output, options)
+    output = usable_output(options)
     plan = _plan(pictures, options)
     _require_training_pictures(pictures, plan, options)
     with _Staging(output, _digest(folder, pictures, options)) as staging:
@@ -95,8 +94,13 @@ def write_data_set(folder: Path, pictures: LabelledKeys, options: ShardOptions) 
     return made
 
 
-def refuse_output_in_the_way(output: Path, options: ShardOptions) -> None:
-    """Raises InputError where the output cannot be put at `output`, or holds what must not be lost."""
+def usable_output(options: ShardOptions) -> Path:
+    """The folder of the data set, links followed.
+
+    Raises:
+        InputError: A data set cannot be put there, or the folder holds what must not be lost.
+    """
+    output = Path(os.path.realpath(options.output))
     # What a call that was killed between its last two renames left.
     before = _with_ending(output, ".before")
     if not output.exists() and _is_data_set(before):
@@ -111,11 +115,12 @@ def refuse_output_in_the_way(output: Path, options: ShardOptions) -> None:
     if output == images or output in images.parents:
         raise InputError(f"--output={options.output}: the pictures of --images lie in it; give another folder")
     if not output.is_dir() or not any(output.iterdir()):
-        return
+        return output
     if not _is_data_set(output):
         raise InputError(f"{output} holds other files; give a new or empty folder with --output")
     if not options.overwrite:
         raise InputError(f"{output} already holds a data set; --overwrite replaces it")
+    return output
 
 
 def _is_data_set(folder: Path) -> bool:

@@ -8,7 +8,6 @@ the same command goes on after the shards that are finished.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from dogcat import flags, folders, labels, manifest, writer
@@ -22,7 +21,8 @@ def make_data_set(options: ShardOptions) -> manifest.Manifest:
         InputError: The folder holds no usable pictures of two classes, or an option does not fit it.
         OSError: A folder cannot be read or written.
     """
-    writer.refuse_output_in_the_way(Path(os.path.realpath(options.output)), options)
+    # Before the pictures are listed, which may take a while.
+    writer.usable_output(options)
     listing = folders.list_images(Path(options.images))
     others = f", and {listing.other} other files" if listing.other else ""
     print(f"reading {len(listing.keys)} pictures{others} in {options.images}")
