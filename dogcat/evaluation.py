@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import sklearn.metrics
 
 
 def log_loss_of_logits(labels: np.ndarray, logits: np.ndarray) -> float:
@@ -19,3 +22,10 @@ def log_loss_of_logits(labels: np.ndarray, logits: np.ndarray) -> float:
 def accuracy(labels: np.ndarray, logits: np.ndarray) -> float:
     """Share of pictures whose logit has the right sign."""
     return float(np.mean((np.asarray(logits) > 0) == (np.asarray(labels) == 1)))
+
+
+def auc(labels: np.ndarray, logits: np.ndarray) -> float:
+    """Area under the ROC curve; nan where the labels have one class alone."""
+    if len(np.unique(labels)) < 2:
+        return math.nan
+    return float(sklearn.metrics.roc_auc_score(labels, logits))

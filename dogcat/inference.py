@@ -17,6 +17,7 @@ from tensorflow import keras
 from dogcat import devices, folders, images, pipeline, records
 from dogcat import model as models
 from dogcat.config import MAX_PIXELS, InputError, PredictionOptions, available_cores
+from dogcat.forward import Forward
 
 # The probability for a picture that cannot be read: it says nothing.
 UNKNOWN = 0.5
@@ -74,8 +75,12 @@ def predict_folder(options: PredictionOptions) -> Predictions:
     def batches() -> Iterator[np.ndarray]:
         yield from _read_batches(folder, keys, description, batch_size, unreadable)
 
-    dataset = pipeline.prediction_dataset(batches, description.image_size, batch_size)
-    probabilities = models.forward(model, dataset, len(keys), strategy, "predicting")[:, 0]
+    predict = Forward(lambda pictures, number: model(pictures, training=False), strategy)
+    probabilities = predict(
+        lambda context: pipeline.prediction_dataset(batches, description.image_size, batch_size, context),
+        len(keys),
+        "predicting",
+    )[:, 0]
     unknown = {picture.key for picture in unreadable}
     probabilities[[key in unknown for key in keys]] = UNKNOWN
     ids = [id_ for id_, _ in pairs]
