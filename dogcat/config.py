@@ -141,6 +141,41 @@ class InspectOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True)
+class AugmentationRanges(Options):
+    """How far each parameter of augmentation may go; 0 leaves a picture as it is.
+
+    A parameter is uniform over its range, drawn for each picture anew.
+    """
+
+    shear: float = option(0.0, "Shear, up to this many degrees either way.")
+    zoom: float = option(0.0, "Zoom of each axis: a factor between 1 minus and 1 plus this.")
+    flip: float = option(0.0, "Probability that a picture is mirrored left to right, 0 to 1.")
+    rotate: float = option(0.0, "Rotation, up to this many degrees either way.")
+    shift: float = option(0.0, "Shift along each axis, up to this share of the side either way.")
+    brightness: float = option(0.0, "Brightness: a factor between 1 minus and 1 plus this.")
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        super().__post_init__()
+        self.require("shear", 0 <= self.shear < 90, "use 0 to less than 90 degrees")
+        self.require("zoom", 0 <= self.zoom < 1, "use 0 to less than 1, like 0.2")
+        self.require("flip", 0 <= self.flip <= 1, "use 0 to 1, like 0.5")
+        self.require("rotate", 0 <= self.rotate <= 180, "use 0 to 180 degrees")
+        self.require("shift", 0 <= self.shift < 1, "use 0 to less than 1, like 0.1")
+        self.require("brightness", 0 <= self.brightness <= 1, "use 0 to 1, like 0.3")
+
+
+# `source` is that of the recipe which this project follows. `strong` adds what photos of pets differ in anyway: the
+# camera is held some degrees askew, the animal is off the middle, the room is dim or bright. It stays below what would
+# cut off the animal or turn its fur plain white, since a picture must still show its label.
+AUGMENTATIONS = {
+    "source": AugmentationRanges(shear=0.2, zoom=0.2, flip=0.5),
+    "none": AugmentationRanges(),
+    "strong": AugmentationRanges(shear=5.0, zoom=0.2, flip=0.5, rotate=15.0, shift=0.1, brightness=0.3),
+}
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingOptions(Options):
     """Options of `dogcat.train`."""
 

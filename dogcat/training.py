@@ -30,7 +30,7 @@ from dogcat import (
 )
 from dogcat import model as models
 from dogcat.callbacks import EpochEnd, RunRecorder, print_epoch
-from dogcat.config import InputError, TrainingOptions
+from dogcat.config import AUGMENTATIONS, InputError, TrainingOptions
 from dogcat.history import EpochRecord
 
 
@@ -63,11 +63,8 @@ class AugmentingTrainer(keras.Model):
         """One step on this replica's share of (pictures, labels)."""
         pictures, labels = data
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        replicas = self.distribute_strategy.num_replicas_in_sync
-        draw = tf.cast(self.optimizer.iterations, tf.int64) * replicas
-        seed = tf.stack([tf.constant(self._seed, tf.int64), draw + tf.cast(replica, tf.int64)])
-        parameters = augment.draw(pictures.shape[0], seed)
-        pictures = augment.warp(pictures, parameters)
+        seed = augment.seed_of(self._seed, 0, self.optimizer.iterations, replica)
+        pictures = augment.apply(pictures, AUGMENTATIONS["source"], seed)
         with tf.GradientTape() as tape:
             losses, logits = self._log_losses(pictures, labels, training=True)
             # Gradients of the replicas are added up, so each loss is divided by the whole batch.
