@@ -175,24 +175,14 @@ class AugmentationRanges(Options):
         self.require("brightness", 0 <= self.brightness <= 1, "use 0 to 1, like 0.3")
 
 
-# By name: `source` is that of the recipe that this project follows. `strong` adds what photos of pets differ in anyway:
-# the camera is held askew by some degrees, the animal is off the middle, the room is dim or bright. It stays below what
-# cuts off a head or turns fur to plain white, since the label must still be seen.
+# `source` is that of the recipe which this project follows. `strong` adds what photos of pets differ in anyway: the
+# camera is held some degrees askew, the animal is off the middle, the room is dim or bright. It stays below what would
+# cut off the animal or turn its fur plain white, since a picture must still show its label.
 AUGMENTATIONS = {
     "source": AugmentationRanges(shear=0.2, zoom=0.2, flip=0.5),
     "none": AugmentationRanges(),
     "strong": AugmentationRanges(shear=5.0, zoom=0.2, flip=0.5, rotate=15.0, shift=0.1, brightness=0.3),
 }
-
-
-# Options that make a recipe of its own: where one of them is given, no preset is taken that was not asked for.
-RECIPE_OPTIONS = ("init_from", "head", "unfreeze_from", "batch_norm", "optimizer", "learning_rate", "schedule")
-
-
-def _source_range(name: str) -> Any:
-    """Declares a range of augmentation as a field of its own, its default that of the set `source`."""
-    [field] = [field for field in dataclasses.fields(AugmentationRanges) if field.name == name]
-    return option(getattr(AUGMENTATIONS["source"], name), field.metadata["help"])
 
 
 @dataclasses.dataclass(frozen=True)
