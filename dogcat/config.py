@@ -185,6 +185,16 @@ AUGMENTATIONS = {
 }
 
 
+# Options that make a recipe of its own: where one of them is given, no preset is taken that was not asked for.
+RECIPE_OPTIONS = ("init_from", "head", "unfreeze_from", "batch_norm", "optimizer", "learning_rate", "schedule")
+
+
+def _source_range(name: str) -> Any:
+    """Declares a range of augmentation as a field of its own, its default that of the set `source`."""
+    [field] = [field for field in dataclasses.fields(AugmentationRanges) if field.name == name]
+    return option(getattr(AUGMENTATIONS["source"], name), field.metadata["help"])
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions(Options):
     """Options of `dogcat.train`.
