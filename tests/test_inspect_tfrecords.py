@@ -122,10 +122,19 @@ def test_a_manifest_with_anything_in_a_place_ends_without_a_traceback(copy):
         else:
             content = value
         path.write_text(json.dumps(content))
-        try:
-            assert inspect(copy) in (0, 1)
-        except InputError as error:
-            assert "\n" not in str(error) and manifest.FILE_NAME in str(error)
+        assert inspect(copy) in (0, 1)
+
+
+def test_a_manifest_that_cannot_be_read_is_a_wrong_data_set(run, copy):
+    path = copy / manifest.FILE_NAME
+    path.write_text(path.read_text()[:-20])
+    done = run("tools.inspect_tfrecords", copy, "--verify")
+    assert (done.code, done.err) == (1, "")
+    problem, verdict = done.out.splitlines()
+    assert problem.startswith(f"{manifest.FILE_NAME}: {path} is no manifest") and verdict == "1 problem found"
+    done = run("tools.inspect_tfrecords", copy, "--json")
+    told = json.loads(done.out)
+    assert (done.code, done.err, told["folder"], told["problems"][0]["shard"]) == (1, "", str(copy), manifest.FILE_NAME)
 
 
 def test_the_preview_shows_pictures_of_each_class_and_split(copy, tmp_path, capsys):

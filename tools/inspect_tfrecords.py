@@ -4,7 +4,8 @@ Without flags: a summary from the manifest, and whether the shards are there in 
 everything: checksums and hashes of the shards, labels, counts, names, and every picture. --preview draws a sheet
 of pictures of each class and split; --show writes one picture into a file.
 
-Exit codes: 0 the data set is right as far as it was looked at, 1 it is not, 2 it cannot be inspected.
+Exit codes: 0 the data set is right as far as it was looked at, 1 it is not (a dataset.json that cannot be read counts
+as that), 2 the call is wrong: no such folder, or none with a dataset.json.
 """
 
 from __future__ import annotations
@@ -121,6 +122,15 @@ def _channels(values: list[float]) -> str:
     return " ".join(f"{value:.1f}" for value in values)
 
 
+def _print_result(facts: dict[str, Any], problems: list[Problem], options: InspectOptions) -> None:
+    """Prints what was found; as JSON together with the facts."""
+    if options.json:
+        told = {"verified": options.verify, "problems": [problem._asdict() for problem in problems]}
+        print(json.dumps({**facts, **told}, indent=2))
+    else:
+        print("\n".join([*map(str, problems), _verdict(problems, options)]))
+
+
 def _verdict(problems: list[Problem], options: InspectOptions) -> str:
     """The last line of what is printed."""
     if problems:
@@ -133,7 +143,11 @@ def _verdict(problems: list[Problem], options: InspectOptions) -> str:
 def main(options: InspectOptions) -> int:
     """Inspects; returns the exit code."""
     folder = Path(options.folder)
-    made = manifest.read(folder)
+    try:
+        made = manifest.read(folder)
+    except manifest.UnreadableManifestError as error:
+        _print_result({"folder": str(folder)}, [Problem(manifest.FILE_NAME, str(error))], options)
+        return EXIT_WRONG_DATA_SET
     written = []
     if options.show:
         written.append(write_picture(folder, made, options.show, options.output))
@@ -149,11 +163,7 @@ def main(options: InspectOptions) -> int:
         problems = verification.verify(folder, made, options.workers)
     else:
         problems = verification.check_sizes(folder, made)
-    if options.json:
-        told = {"verified": options.verify, "problems": [problem._asdict() for problem in problems]}
-        print(json.dumps({**facts, **told}, indent=2))
-    else:
-        print("\n".join([*map(str, problems), _verdict(problems, options)]))
+    _print_result(facts, problems, options)
     return EXIT_WRONG_DATA_SET if problems else 0
 
 
