@@ -111,11 +111,15 @@ def test_names_of_any_bytes(tmp_path):
     assert b"dog/br\xffken.jpg,not_a_picture" in (tmp_path / "out" / "rejected.csv").read_bytes()
 
 
-def test_a_class_of_any_bytes_is_printed(run, tmp_path):
-    images = draw(tmp_path / "in", "caf\udce9/1.png", "caf\udce9/2.png", "dog/1.png", "dog/2.png")
+def test_names_are_printed_without_what_a_terminal_would_obey(run, tmp_path):
+    images = draw(tmp_path / "in", "caf\udce9/1.png", "caf\udce9/2.png", "\x1b[31m\n/1.png", "\x1b[31m\n/2.png")
     done = run("tools.make_tfrecords", f"--images={images}", f"--output={tmp_path}/out")
     assert (done.code, done.err) == (0, "")
-    assert "caf\\udce9 1" in done.out
+    assert r"\x1b[31m\n 1, caf\xe9 1" in done.out
+    (images / "\x1b[31m\n" / "caf\udce9.1.jpg").write_text("")
+    done = run("tools.make_tfrecords", f"--images={images}", f"--output={tmp_path}/other")
+    assert done.code == 2
+    assert r"\x1b[31m\n/caf\xe9.1.jpg: the folder says \x1b[31m\n, the name says caf\xe9;" in done.err
 
 
 def test_a_picture_without_a_class_is_listed(tmp_path):

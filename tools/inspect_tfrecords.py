@@ -18,7 +18,7 @@ from typing import Any
 from dogcat import flags, images, manifest, records, stored, verification
 from dogcat.config import InputError, InspectOptions
 from dogcat.manifest import Manifest
-from dogcat.stored import printable
+from dogcat.printing import printable
 from dogcat.verification import Problem
 from tools import contact_sheet
 
