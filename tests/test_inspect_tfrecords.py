@@ -71,8 +71,14 @@ def test_a_shard_that_is_gone_shows_without_verify(copy, capsys):
 
 
 def test_json_is_all_there_is_on_standard_output(run, copy):
-    done = run("tools.inspect_tfrecords", copy, "--json", "--verify", f"--preview={copy}/sheet.png")
+    key = first_example(copy)["image/filename"].decode()
+    files = [f"{copy}/shown.jpg", f"{copy}/sheet.png"]
+    done = run(
+        *("tools.inspect_tfrecords", copy, "--json", "--verify"),
+        *(f"--show={key}", f"--output={files[0]}", f"--preview={files[1]}"),
+    )
     told = json.loads(done.out)
+    assert told["written"] == files
     assert (done.code, told["verified"], told["problems"]) == (0, True, [])
     assert told["classes"] == ["cat", "dog"] and set(told["splits"]) == {"train", "validation"}
     assert told["pictures"] == sum(sum(split["counts"].values()) for split in told["splits"].values())

@@ -75,7 +75,7 @@ def describe(facts: dict[str, Any]) -> str:
     )
 
 
-def write_picture(folder: Path, made: Manifest, key: str, output: str) -> str:
+def write_picture(folder: Path, made: Manifest, key: str, output: str) -> tuple[Path, str]:
     """Writes the picture with a key into a file of its own; pixels that are not encoded become PNG.
 
     Args:
@@ -85,7 +85,7 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> str:
         output: The file; empty: the key's last part, in the current folder.
 
     Returns:
-        A line that says what was written.
+        The file, and what it is in words.
 
     Raises:
         InputError: No picture has this key, or the file is there already.
@@ -100,7 +100,7 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> str:
         encoded, form = images.encode(stored.pixels_of(picture), stored.PNG, quality=100, chroma="444"), stored.PNG
     records.write_atomically(path, encoded)
     label = f"label {picture.label} {printable(picture.text)}".rstrip()
-    return f"wrote {printable(str(path))}: {printable(form)}, {picture.width}x{picture.height}, {label}"
+    return path, f"{printable(form)}, {picture.width}x{picture.height}, {label}"
 
 
 def _table(facts: dict[str, Any]) -> list[str]:
@@ -148,17 +148,19 @@ def main(options: InspectOptions) -> int:
     except manifest.UnreadableManifestError as error:
         _print_result({"folder": str(folder)}, [Problem(manifest.FILE_NAME, str(error))], options)
         return EXIT_WRONG_DATA_SET
-    written = []
+    written: dict[Path, str] = {}
     if options.show:
-        written.append(write_picture(folder, made, options.show, options.output))
+        path, what = write_picture(folder, made, options.show, options.output)
+        written[path] = what
     if options.preview:
         sheet = contact_sheet.draw_sheet(folder, made, options.preview_pictures)
         contact_sheet.save(sheet, Path(options.preview))
-        written.append(f"wrote {printable(options.preview)}: {sheet.width}x{sheet.height}")
-    facts = summary(folder, made)
+        written[Path(options.preview)] = f"{sheet.width}x{sheet.height}"
+    facts = {**summary(folder, made), "written": [str(path) for path in written]}
     if not options.json:
         # Before reading it all, which takes its time.
-        print("\n".join([describe(facts), "", *written]))
+        lines = [f"wrote {printable(str(path))}: {what}" for path, what in written.items()]
+        print("\n".join([describe(facts), "", *lines]))
     if options.verify:
         problems = verification.verify(folder, made, options.workers)
     else:
