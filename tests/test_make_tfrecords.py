@@ -330,10 +330,15 @@ def wait_for_shards(partial, count):
 def test_killed_again_and_again_it_goes_on_to_the_same_bytes(noisy, unbroken, tmp_path):
     output, partial = tmp_path / "out", tmp_path / "out.partial"
     random = np.random.default_rng(0)
+    started = time.monotonic()
+    start(noisy, output).communicate()
+    # However quick the machine is and whatever else it does.
+    seconds = time.monotonic() - started
+    shutil.rmtree(output)
     kills = gone_on = 0
     for _ in range(40):
         process = start(noisy, output)
-        time.sleep(random.uniform(0.2, 1.6))
+        time.sleep(random.uniform(0.2, 1.1) * seconds)
         if process.poll() is None:
             process.kill()
             kills += 1
@@ -384,6 +389,15 @@ def test_a_finished_shard_that_was_damaged_is_written_again(noisy, unbroken, int
     content[100] ^= 1
     shard.write_bytes(content)
     make(noisy, interrupted, shards=6)
+    assert contents(interrupted) == unbroken
+
+
+def test_a_line_of_the_note_that_a_kill_cut_short_is_passed_over(noisy, unbroken, interrupted, capsys):
+    note = interrupted.with_name("out.partial") / "finished.jsonl"
+    plan, first, second = note.read_bytes().splitlines(keepends=True)[:3]
+    note.write_bytes(plan + first + second[:-1])
+    make(noisy, interrupted, shards=6)
+    assert "going on after 1 finished shards" in capsys.readouterr().out
     assert contents(interrupted) == unbroken
 
 
