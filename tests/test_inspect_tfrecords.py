@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import draw, make
 from PIL import Image
 
 from dogcat import examples, manifest, records
@@ -171,17 +172,9 @@ def test_the_preview_of_a_damaged_data_set_leaves_out_what_cannot_be_read(copy, 
 
 
 def test_names_of_any_bytes_and_any_length(tmp_path, capsys):
-    from dogcat.config import ShardOptions
-    from tools.make_tfrecords import make_data_set
-
-    for name in ("cat/a b\n.png", "cat/caf\udce9.png", "cat/" + "x" * 200 + ".png", "dog/猫.png", "dog/кот.png"):
-        path = tmp_path / "in" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (40, 30), "red").save(path, "PNG")
     folder = tmp_path / "out"
-    make_data_set(
-        ShardOptions(images=str(tmp_path / "in"), output=str(folder), image_size=32, validation=0.0, workers=1)
-    )
+    names = ("cat/a b\n.png", "cat/caf\udce9.png", "cat/" + "x" * 200 + ".png", "dog/猫.png", "dog/кот.png")
+    make(draw(tmp_path / "in", *names), folder, validation=0.0)
     assert inspect(folder, verify=True, preview=str(tmp_path / "sheet.png")) == 0
     assert Image.open(tmp_path / "sheet.png").width < 2000
     capsys.readouterr()

@@ -3,18 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import touch
 
 from dogcat import labels
 from dogcat.config import InputError
 from dogcat.folders import Listing, list_images
 from dogcat.labels import label_keys
-
-
-def touch(root, *keys):
-    for key in keys:
-        path = root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
 
 
 def listing(keys):
