@@ -94,7 +94,11 @@ class ShardOptions(Options):
     output: str = option("data/tfrecords", "Folder of the data set to make.")
     unlabeled: bool = option(False, "The pictures have no labels; all go to the split `test` with label -1.")
     labels: str = option("", "CSV with the columns path,label; it wins over folder and file name. Empty: none.")
-    exclude: str = option("", "Text file with a path a line; these pictures are left out. Empty: none.")
+    exclude: str = option(
+        "",
+        "Text file with a path a line; these pictures are left out. A line in double quotes is read as a JSON string, "
+        "for names with line breaks. Empty: none.",
+    )
     classes: str = option("", "Names of the classes in the order of their labels, like cat,dog. Empty: sorted by name.")
     image_size: int = option(299, "Side of the square pictures in the shards, in pixels.")
     resize: str = option(
@@ -137,7 +141,7 @@ class InspectOptions(Options):
     preview_pictures: int = option(8, "Number of pictures of each class and split in the preview.")
     show: str = option("", "Key of a picture (image/filename) to write into a file of its own. Empty: none.")
     output: str = option("", "The file that --show writes. Empty: the key's last part, in the current folder.")
-    json: bool = option(False, "Print the summary and the problems as JSON.")
+    json: bool = option(False, "Print the summary, the problems and the files written as JSON.")
     workers: int = option(0, "Number of threads that decode for --verify; 0: one for each processor core.")
 
     def __post_init__(self) -> None:

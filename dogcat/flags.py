@@ -18,6 +18,7 @@ from absl import flags
 
 from dogcat.config import InputError, Options
 from dogcat.interrupts import Terminated
+from dogcat.printing import printable
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -109,7 +110,7 @@ def run(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions
         print(help_text(options_class, command, module.__doc__ or ""))
         sys.exit(0)
     # In a pipe or a log file lines come as they are printed, in order with those on standard error.
-    # Names of any bytes print, too.
+    # Whatever is printed without a thought to it prints.
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = main(parse(options_class, arguments))
@@ -123,12 +124,12 @@ def run(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions
         print(f"terminated; {terminated}", file=sys.stderr)
         sys.exit(EXIT_TERMINATED)
     except KeyboardInterrupt as interrupt:
-        print(f"\nstopped; {interrupt}" if str(interrupt) else "\nstopped", file=sys.stderr)
+        print(f"\nstopped; {printable(str(interrupt))}" if str(interrupt) else "\nstopped", file=sys.stderr)
         sys.exit(130)
     sys.exit(code or 0)
 
 
 def fail(message: str) -> int:
     """Prints one line for the user on standard error; returns the exit code for it."""
-    print("error:", " ".join(message.splitlines()), file=sys.stderr)
+    print("error:", printable(message), file=sys.stderr)
     return EXIT_BAD_INPUT

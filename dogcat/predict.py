@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dogcat import flags, runtime
 from dogcat.config import PredictionOptions
+from dogcat.printing import printable
 
 
 def main(options: PredictionOptions) -> None:
@@ -23,7 +24,7 @@ def main(options: PredictionOptions) -> None:
     predictions = inference.predict_folder(options)
     listed = inference.write_submission(predictions, options.clip, path)
     for picture in predictions.unreadable:
-        print(f"unreadable: {picture.key}: {picture.reason}, {picture.detail}", file=sys.stderr)
+        print(printable(f"unreadable: {picture.key}: {picture.reason}, {picture.detail}"), file=sys.stderr)
     likely = int((predictions.probabilities > 0.5).sum())
     print(f"wrote {path}: {len(predictions.ids)} rows, {likely} of them more likely {predictions.second_class}")
     if listed:

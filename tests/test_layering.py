@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 # A module may import those of earlier tiers, and none of its own.
 TIERS = [
     {"config"},
-    {"runtime", "progress", "images", "folders", "shards", "examples", "records", "augment", "evaluation", "history"},
+    {
+        *("runtime", "progress", "printing", "images", "folders", "shards", "examples", "records"),
+        *("augment", "evaluation", "history"),
+    },
     {"manifest", "labels", "encoding", "weights", "devices"},
     {"pipeline", "model", "features", "writer", "stored"},
     {"report", "verification"},
@@ -23,7 +26,7 @@ TIERS = [
 ]
 TIER_OF = {name: tier for tier, names in enumerate(TIERS) for name in names}
 WITHOUT_TENSORFLOW = {
-    *("config", "runtime", "progress", "images", "folders", "shards", "examples", "records", "manifest"),
+    *("config", "runtime", "progress", "printing", "images", "folders", "shards", "examples", "records", "manifest"),
     *("history", "labels", "encoding", "writer", "stored", "verification"),
     *("evaluation", "features", "report", "flags", "train", "predict"),
 }
