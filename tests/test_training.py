@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn import metrics
-from tensorflow import keras
 
 from dogcat import manifest, pipeline, trainer, training
 from dogcat import model as models
