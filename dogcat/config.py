@@ -10,6 +10,8 @@ import dataclasses
 import os
 from typing import Any
 
+from dogcat.backbones import BACKBONES
+
 # Pillow's default limit, above which it suspects a decompression bomb.
 MAX_PIXELS = 89_478_485
 
@@ -73,6 +75,7 @@ class SampleOptions(Options):
 class WeightsOptions(Options):
     """Options of `tools.fetch_weights`."""
 
+    backbone: str = option("xception", "Network to fetch the weights of.", choices=tuple(BACKBONES))
     file: str = option("", "A weights file fetched by hand: Keras' HDF5 layout. Empty: look for a source.")
 
 
@@ -146,6 +149,12 @@ class TrainingOptions(Options):
 
     tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.")
     runs: str = option("runs", "Folder in which the run gets a folder of its own.")
+    backbone: str = option("xception", "Network below the head.", choices=tuple(BACKBONES))
+    weights: str = option(
+        "imagenet",
+        "What the backbone starts with: imagenet; none, for random weights; or a file without the top in Keras' HDF5 "
+        "layout. Where --init_from names a model, its own are taken.",
+    )
     unfreeze_from: str = option(
         "",
         "First layer of the backbone that trains: an index or a layer's name, like 96 or "
@@ -153,7 +162,7 @@ class TrainingOptions(Options):
     )
     init_from: str = option(
         "",
-        "Start from this model: an earlier run's folder or a .keras file. Empty: ImageNet weights "
+        "Start from this model: an earlier run's folder or a .keras file. Empty: --weights "
         "and a head fitted on the frozen backbone's features.",
     )
     optimizer: str = option("adam", "Optimizer.", choices=("adam", "sgd"))
@@ -177,6 +186,7 @@ class TrainingOptions(Options):
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range."""
         super().__post_init__()
+        self.require("weights", bool(self.weights), "use imagenet, none or the name of a file")
         self.require("learning_rate", 0 < self.learning_rate < 10, "use above 0, like 0.0001")
         self.require("momentum", 0 <= self.momentum < 1, "use 0 to less than 1")
         self.require("batch_size", self.batch_size >= 1, "use 1 or more")
@@ -191,12 +201,14 @@ class PredictionOptions(Options):
 
     model: str = option("runs/latest", "A run's folder or a .keras file.")
     images: str = option("data/test", "Folder of the pictures.")
-    output: str = option("submission.csv", "The CSV to write: id,label.")
+    output: str = option(
+        "submission.csv", "The CSV to write: id,label; with more than two classes, id and one column each."
+    )
     batch_size: int = option(32, "Pictures a step.")
     clip: float = option(
         0.005,
         "Keep each probability at least this far from 0 and from 1, so that one confident error "
-        "does not cost all; 0: leave them as they are.",
+        "does not cost all (more than two classes share twice this); 0: leave them as they are.",
     )
 
     def __post_init__(self) -> None:

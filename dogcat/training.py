@@ -29,6 +29,7 @@ from dogcat import (
     weights,
 )
 from dogcat import model as models
+from dogcat.backbones import BACKBONES
 from dogcat.callbacks import EpochEnd, RunRecorder, print_epoch
 from dogcat.config import InputError, TrainingOptions
 from dogcat.history import EpochRecord
@@ -48,7 +49,7 @@ class AugmentingTrainer(keras.Model):
         self._batch_size = batch_size
         self._seed = seed
         self._loss_metric = keras.metrics.Mean("loss")
-        self._accuracy_metric = keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)
+        self._accuracy_metric = keras.metrics.Mean("accuracy")
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -56,7 +57,7 @@ class AugmentingTrainer(keras.Model):
         return [self._loss_metric, self._accuracy_metric]
 
     def call(self, pictures: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Logits, float32 [batch, 1]."""
+        """Logits, float32 [batch, 1 or classes]."""
         return self._logits(pictures, training=training)
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -69,30 +70,32 @@ class AugmentingTrainer(keras.Model):
         parameters = augment.draw(pictures.shape[0], seed)
         pictures = augment.warp(pictures, parameters)
         with tf.GradientTape() as tape:
-            losses, logits = self._log_losses(pictures, labels, training=True)
+            losses, right = self._log_losses(pictures, labels, training=True)
             # Gradients of the replicas are added up, so each loss is divided by the whole batch.
             loss = tf.reduce_sum(losses) / self._batch_size
         # Under float16 the optimizer scales the loss.
         self.optimizer.minimize(loss, self._logits.trainable_variables, tape=tape)
-        return self._measure(losses, labels, logits, tf.ones_like(losses))
+        return self._measure(losses, right, tf.ones_like(losses))
 
     def test_step(self, data: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Measures (pictures, labels, weights); padding has the weight 0 and counts nowhere."""
         pictures, labels, sample_weights = data
-        losses, logits = self._log_losses(pictures, labels, training=False)
-        return self._measure(losses, labels, logits, sample_weights)
+        losses, right = self._log_losses(pictures, labels, training=False)
+        return self._measure(losses, right, sample_weights)
 
     def _log_losses(self, pictures: tf.Tensor, labels: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """Log loss of each picture, float32 [batch], and the logits, float32 [batch]."""
-        logits = self._logits(pictures, training=training)[:, 0]
-        labels = tf.cast(labels, tf.float32)
-        return tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), logits
+        """Log loss of each picture, float32 [batch], and whether its most probable class is right, bool [batch]."""
+        logits = self._logits(pictures, training=training)
+        if logits.shape[1] == 1:
+            logits = logits[:, 0]
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(labels, tf.float32), logits)
+            return losses, (logits > 0) == (labels == 1)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        return losses, tf.argmax(logits, axis=1, output_type=labels.dtype) == labels
 
-    def _measure(
-        self, losses: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor, sample_weights: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
+    def _measure(self, losses: tf.Tensor, right: tf.Tensor, sample_weights: tf.Tensor) -> dict[str, tf.Tensor]:
         self._loss_metric.update_state(losses, sample_weights)
-        self._accuracy_metric.update_state(labels[:, None], logits[:, None], sample_weights)
+        self._accuracy_metric.update_state(right, sample_weights)
         return {metric.name: metric.result() for metric in self.metrics}
 
 
@@ -131,7 +134,7 @@ def train(options: TrainingOptions) -> Path:
     print(f"device: {devices.describe(strategy)}; {policy}, since {reason}")
 
     folder = _make_run_folder(options)
-    recorder = RunRecorder(folder, model, models.Description(data.classes, data.image_size, data.resize))
+    recorder = RunRecorder(folder, model, _describe(options, data))
     try:
         _write_config(folder, options, data, policy, strategy)
         with pipeline.naming_damaged_shards(Path(options.tfrecords), data):
@@ -153,18 +156,22 @@ def train(options: TrainingOptions) -> Path:
 
 def _check_data(data: manifest.Manifest, options: TrainingOptions) -> int:
     """Raises InputError for data that this trainer cannot use; returns the steps in an epoch."""
-    if len(data.classes) != 2:
+    if len(data.classes) < 2:
         raise InputError(
             f"{options.tfrecords} has {len(data.classes)} classes ({', '.join(data.classes)}); training needs two"
         )
-    if data.image_size < models.SMALLEST_IMAGE:
+    backbone = BACKBONES[options.backbone]
+    if data.image_size < backbone.smallest_image:
         raise InputError(
-            f"{options.tfrecords} has pictures of {data.image_size} pixels; Xception takes {models.SMALLEST_IMAGE} or "
-            "more: make it with a larger --image_size"
+            f"{options.tfrecords} has pictures of {data.image_size} pixels; {options.backbone} takes "
+            f"{backbone.smallest_image} or more: make it with --image_size={backbone.image_size}"
         )
     if not data.splits[shards.VALIDATION].pictures:
         raise InputError(f"{options.tfrecords} has no validation pictures; make it with --validation above 0")
     training = data.splits[shards.TRAIN]
+    for name, count in zip(data.classes, training.counts):
+        if not count:
+            raise InputError(f"{options.tfrecords} has no training picture of {name}; leave the class out or add some")
     steps = pipeline.steps_in_epoch(training, options.batch_size)
     if options.epochs and not steps:
         raise InputError(
@@ -186,22 +193,27 @@ def _check_batch(options: TrainingOptions, strategy: tf.distribute.Strategy) -> 
 def _initial_model(options: TrainingOptions, data: manifest.Manifest) -> tuple[keras.Model, str]:
     """The model to start from, and where it is from, for a person."""
     if not options.init_from:
-        model = models.build_model(data.image_size)
-        return model, "ImageNet weights from " + weights.load_imagenet(models.backbone_of(model))
+        model = models.build_model(options.backbone, data.image_size, len(data.classes))
+        return model, weights.load(models.backbone_of(model), options.backbone, options.weights)
     path = models.find_file(options.init_from, "init_from")
     model, description = models.load(path)
-    wanted = models.Description(data.classes, data.image_size, data.resize)
-    if description != wanted:
+    wanted = _describe(options, data)
+    # Training undoes a calibration.
+    if dataclasses.replace(description, temperature=1.0) != wanted:
         raise InputError(
-            f"--init_from={options.init_from}: made for {_say(description)}, the data set has {_say(wanted)}; "
+            f"--init_from={options.init_from}: is {_say(description)}; data set and --backbone ask for {_say(wanted)}: "
             "give a model of the same"
         )
     return model, str(path)
 
 
+def _describe(options: TrainingOptions, data: manifest.Manifest) -> models.Description:
+    return models.Description(data.classes, data.image_size, data.resize, options.backbone)
+
+
 def _say(description: models.Description) -> str:
     classes = ", ".join(description.classes)
-    return f"{classes} at {description.image_size} pixels ({description.resize})"
+    return f"{description.backbone} for {classes} at {description.image_size} pixels ({description.resize})"
 
 
 def _before_epochs(
@@ -291,7 +303,7 @@ def _make_run_folder(options: TrainingOptions) -> Path:
     what = f"from-{options.unfreeze_from}" if options.unfreeze_from else "head"
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     for ending in ("", *(f"-{number}" for number in range(2, 100))):
-        folder = Path(options.runs) / f"{now}-xception-{what}-{options.optimizer}{ending}"
+        folder = Path(options.runs) / f"{now}-{options.backbone}-{what}-{options.optimizer}{ending}"
         try:
             folder.mkdir(parents=True)
         except FileExistsError:

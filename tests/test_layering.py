@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # A module may import those of earlier tiers, and none of its own.
 TIERS = [
+    {"backbones"},
     {"config"},
     {"runtime", "progress", "images", "folders", "shards", "examples", "records", "augment", "evaluation", "history"},
     {"manifest", "labels", "encoding", "weights", "devices"},
@@ -23,7 +24,7 @@ TIERS = [
 ]
 TIER_OF = {name: tier for tier, names in enumerate(TIERS) for name in names}
 WITHOUT_TENSORFLOW = {
-    *("config", "runtime", "progress", "images", "folders", "shards", "examples", "records", "manifest"),
+    *("backbones", "config", "runtime", "progress", "images", "folders", "shards", "examples", "records", "manifest"),
     *("history", "labels", "encoding", "writer", "stored", "verification"),
     *("evaluation", "features", "report", "flags", "train", "predict"),
 }

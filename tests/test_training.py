@@ -120,7 +120,7 @@ def trainer_of(model, unfreeze_from, batch_size=8, optimizer=None):
 
 def test_a_step_changes_the_open_layers_and_nothing_frozen(tfrecords):
     data = manifest.load(tfrecords)
-    model = models.build_model(96)
+    model = models.build_model("xception", 96, 2)
     backbone = models.backbone_of(model)
     trainer = trainer_of(model, "116")
     before = [layer.get_weights() for layer in backbone.layers]
@@ -134,7 +134,7 @@ def test_a_step_changes_the_open_layers_and_nothing_frozen(tfrecords):
 
 
 def test_a_frozen_batchnorm_infers_with_its_own_statistics(tfrecords):
-    model = models.build_model(96)
+    model = models.build_model("xception", 96, 2)
     trainer = trainer_of(model, "")
     batch = np.random.default_rng(0).integers(0, 256, (4, 96, 96, 3), np.uint8)
     np.testing.assert_array_equal(trainer(batch, training=True), trainer(batch, training=False))
@@ -149,7 +149,7 @@ def test_the_gradient_does_not_depend_on_the_number_of_replicas(tfrecords, monke
     for name in ("one_device", "mirrored"):
         strategy = training.devices.make_strategy(name)
         with strategy.scope():
-            model = models.build_model(96)
+            model = models.build_model("xception", 96, 2)
             model.load_weights(first_weights(tfrecords))
             trainer = trainer_of(model, "")
         trainer.fit(pipeline.train_dataset(tfrecords, data, 8, seed=0), steps_per_epoch=2, verbose=0)
@@ -163,7 +163,9 @@ def first_weights(tfrecords):
     """The same random model for every call, kept beside the data."""
     path = tfrecords.parent / "random.keras"
     if not path.exists():
-        models.save(models.build_model(96), path, models.Description(["cat", "dog"], 96, "stretch"))
+        models.save(
+            models.build_model("xception", 96, 2), path, models.Description(["cat", "dog"], 96, "stretch", "xception")
+        )
     return path
 
 
@@ -244,7 +246,11 @@ def broken(tfrecords, tmp_path, first_run):
             return {**good, "init_from": str(tmp_path / "text.keras")}, "text.keras is no model"
         if kind == "other size":
             path = tmp_path / "small.keras"
-            models.save(models.build_model(71), path, models.Description(["cat", "dog"], 71, "stretch"))
+            models.save(
+                models.build_model("xception", 71, 2),
+                path,
+                models.Description(["cat", "dog"], 71, "stretch", "xception"),
+            )
             return {**good, "init_from": str(path)}, "at 71 pixels"
         if kind == "rate":
             return {**good, "learning_rate": "0"}, "--learning_rate=0"
