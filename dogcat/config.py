@@ -13,6 +13,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from dogcat.backbones import BACKBONES
 from dogcat.presets import PRESETS
 
 # Pillow's default limit, above which it suspects a decompression bomb.
@@ -83,6 +84,7 @@ class SampleOptions(Options):
 class WeightsOptions(Options):
     """Options of `tools.fetch_weights`."""
 
+    backbone: str = option("xception", "Network to fetch the weights of.", choices=tuple(BACKBONES))
     file: str = option("", "A weights file fetched by hand: Keras' HDF5 layout. Empty: look for a source.")
 
 
@@ -219,10 +221,10 @@ class TrainingOptions(Options):
     config: str = option("", "Take the options from this file, the config.json of a run; flags win. Empty: none.")
     resume: bool = option(False, "Go on with the last unfinished run in --runs; needs the options it began with.")
     dry_run: bool = option(False, "Print what would be done, and stop.")
-    backbone: str = option("xception", "The network under the head.", choices=("xception",))
+    backbone: str = option("xception", "Network below the head.", choices=tuple(BACKBONES))
     weights: str = option(
         "imagenet",
-        "The backbone's first weights: imagenet, none for random ones, or a weights file without top, in Keras' HDF5 "
+        "What the backbone starts with: imagenet; none, for random weights; or a file without the top in Keras' HDF5 "
         "layout.",
     )
     init_from: str = option(
@@ -324,6 +326,7 @@ class TrainingOptions(Options):
         """Raises InputError for a value out of range."""
         super().__post_init__()
         self.require("feature_views", 1 <= self.feature_views <= 100, "use 1 to 100")
+        self.require("weights", bool(self.weights), "use imagenet, none or the name of a file")
         self.require("learning_rate", 0 < self.learning_rate < 10, "use above 0, like 0.0001")
         self.require("momentum", 0 <= self.momentum < 1, "use 0 to less than 1")
         self.require("weight_decay", 0 <= self.weight_decay < 1, "use 0 to less than 1")
@@ -346,12 +349,14 @@ class PredictionOptions(Options):
 
     model: str = option("runs/latest", "A run's folder or a .keras file.")
     images: str = option("data/test", "Folder of the pictures.")
-    output: str = option("submission.csv", "The CSV to write: id,label.")
+    output: str = option(
+        "submission.csv", "The CSV to write: id,label; with more than two classes, id and one column each."
+    )
     batch_size: int = option(32, "Pictures a step.")
     clip: float = option(
         0.005,
         "Keep each probability at least this far from 0 and from 1, so that one confident error "
-        "does not cost all; 0: leave them as they are.",
+        "does not cost all (more than two classes share twice this); 0: leave them as they are.",
     )
 
     def __post_init__(self) -> None:

@@ -106,17 +106,20 @@ def _load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> ma
             f"{options.tfrecords} has {len(data.classes)} classes ({', '.join(data.classes)}); training needs two or "
             "more"
         )
-    smallest = BACKBONES[options.backbone].smallest_image
-    if data.image_size < smallest:
+    backbone = BACKBONES[options.backbone]
+    if data.image_size < backbone.smallest_image:
         raise InputError(
-            f"{options.tfrecords} has pictures of {data.image_size} pixels; {options.backbone} takes {smallest} or "
-            "more: make it with a larger --image_size"
+            f"{options.tfrecords} has pictures of {data.image_size} pixels; {options.backbone} takes "
+            f"{backbone.smallest_image} or more: make it with --image_size={backbone.image_size}"
         )
     if not data.splits[shards.VALIDATION].pictures:
         raise InputError(f"{options.tfrecords} has no validation pictures; make it with --validation above 0")
     if options.limit:
         data = data.limited(options.limit)
     training = data.splits[shards.TRAIN]
+    for name, count in zip(data.classes, training.counts):
+        if not count:
+            raise InputError(f"{options.tfrecords} has no training picture of {name}; leave the class out or add some")
     if options.epochs and training.pictures < options.batch_size:
         raise InputError(
             f"--batch_size={options.batch_size}: the training split has {training.pictures} "
@@ -143,9 +146,9 @@ def _initial_model(options: TrainingOptions, data: manifest.Manifest) -> tuple[k
     """The model to start from, and where it is from, for a person."""
     if not options.init_from:
         model = models.build_model(options.backbone, data.image_size, len(data.classes))
-        if options.weights == "none" or options.dry_run:
-            return model, f"random weights, seed {options.seed}"
-        return model, weights.load_imagenet(models.backbone_of(model))
+        if options.dry_run:
+            return model, f"{options.weights} weights"
+        return model, weights.load(models.backbone_of(model), options.backbone, options.weights)
     place = options.init_from
     if place in PRESETS and not Path(place).exists():
         place = str(runs.preset_run(options.runs, place))
