@@ -367,6 +367,24 @@ class PredictionOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True)
+class ReproductionOptions(Options):
+    """Options of `tools.reproduce`."""
+
+    tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.")
+    test_images: str = option("data/test", "Folder of the test pictures.")
+    runs: str = option("runs", "Folder of the runs.")
+    output: str = option("reproduction", "Folder for the predictions, the table and the plot.")
+    epochs: int = option(0, "For small machines: epochs of each run at most. 0: as the source, 30 and 50.")
+    limit: int = option(0, "For small machines: pictures of each split at most. 0: all.")
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        super().__post_init__()
+        self.require("epochs", self.epochs >= 0, "use 1 or more, or 0 for the source's")
+        self.require("limit", self.limit >= 0, "use 1 or more, or 0 for all")
+
+
+@dataclasses.dataclass(frozen=True)
 class BenchmarkOptions(Options):
     """Options of `tools.benchmark`."""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from tensorflow import keras
 
 from dogcat import devices, evaluation, folders, images, pipeline, records
@@ -73,7 +74,14 @@ def predict_folder(options: PredictionOptions) -> Predictions:
     def batches() -> Iterator[np.ndarray]:
         yield from _read_batches(folder, keys, description, batch_size, unreadable)
 
-    predict = Forward(lambda pictures, number: to_logits(pictures, training=False), strategy)
+
+    def of_batch(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        logits = to_logits(pictures, training=False)
+        if options.tta == "none":
+            return logits
+        return (logits + to_logits(tf.reverse(pictures, [2]), training=False)) / 2
+
+    predict = Forward(of_batch, strategy)
     logits = predict(
         lambda context: pipeline.prediction_dataset(batches, description.image_size, batch_size, context),
         len(keys),

@@ -201,6 +201,8 @@ class TrainingLoop:
                     started = time.perf_counter()
                     batch = next(batches)
                     waited = time.perf_counter() - started
+                    if progress.position == pipeline.BEGINNING:
+                        tf.summary.graph(self._trainer.graph(batch))
                     unread.append((progress.position, self._trainer.step(batch, *progress.position)))
                     progress.step += 1
                     due = time.perf_counter() - fetched > _SECONDS_BETWEEN_READS

@@ -47,6 +47,9 @@ class RunFolder:
         except BlockingIOError as error:
             os.close(self._lock)
             raise InputError(f"{path}: another process is training this run; wait for it or stop it") from error
+        # What a kill in the middle of saving left.
+        for leftover in path.rglob(".saving-*"):
+            shutil.rmtree(leftover)
 
     def __enter__(self) -> RunFolder:
         """Begins the block in which the folder is held."""

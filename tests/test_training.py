@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import special
 from sklearn import metrics
 
 from dogcat import manifest, pipeline, trainer, training
@@ -74,10 +75,11 @@ def history_of(run):
 
 
 def predictions(model, tfrecords, split="validation"):
-    """Probabilities and labels of a split, by Keras' own predict, picture by picture."""
+    """Logits and labels of a split, by Keras' own predict, picture by picture."""
     data = manifest.load(tfrecords)
     batches = pipeline.evaluation_dataset(tfrecords, data, split, 1)
-    return model.predict(batches, verbose=0)[:, 0], pipeline.read_labels(tfrecords, data, split)
+    logits = models.logits_model(model).predict(batches, verbose=0)[:, 0]
+    return logits.astype(np.float64), pipeline.read_labels(tfrecords, data, split)
 
 
 def test_a_run_folder_holds_all(first_run):
@@ -124,10 +126,11 @@ def test_validation_weighs_each_picture_once_under_two_replicas(first_run, tfrec
     assert data.splits["train"].pictures % 6
     for row in history_of(first_run):
         checkpoint = first_run / "checkpoints" / f"model-{int(row['epoch']):02d}-{row['val_loss']:.4f}.keras"
-        probabilities, labels = predictions(models.load(checkpoint)[0], tfrecords)
+        logits, labels = predictions(models.load(checkpoint)[0], tfrecords)
+        probabilities = special.expit(logits)
         assert metrics.log_loss(labels, probabilities) == pytest.approx(row["val_loss"], abs=1e-4)
         assert metrics.accuracy_score(labels, probabilities > 0.5) == pytest.approx(row["val_accuracy"])
-        assert metrics.roc_auc_score(labels, probabilities) == pytest.approx(row["val_auc"])
+        assert metrics.roc_auc_score(labels, logits) == pytest.approx(row["val_auc"])
 
 
 def test_the_best_and_the_last_model_are_checkpoints(first_run):
@@ -175,7 +178,7 @@ def test_mixed_precision_trains(tfrecords, tmp_path, precision):
 
 
 def test_a_run_starts_from_an_earlier_one(first_run, tfrecords, tmp_path):
-    wanted = options(tfrecords, tmp_path, init_from=str(first_run), backbone="xception", epochs=0)
+    wanted = options(tfrecords, tmp_path, init_from=str(first_run), backbone="xception", unfreeze_from="", epochs=0)
     history = history_of(training.train(wanted))
     best = min(row["val_loss"] for row in history_of(first_run))
     assert len(history) == 1
@@ -236,7 +239,7 @@ def test_limits_shorten_a_run(tfrecords, tmp_path, capsys):
 def test_a_dry_run_tells_and_leaves_nothing(tfrecords, tmp_path, capsys):
     assert training.train(options(tfrecords, tmp_path / "runs", dry_run=True)) is None
     out = capsys.readouterr().out
-    assert "trains: the head and mobilenetv2" in out and "weights); 1 epochs at most, 3 steps of 8 each" in out
+    assert "trains: the head and mobilenetv2" in out and "weights); 1 epochs at most, 4 steps of 8 each" in out
     assert "memory: about" in out
     assert not (tmp_path / "runs").exists()
 
