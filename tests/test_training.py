@@ -271,3 +271,42 @@ def test_bad_input_is_one_line_and_leaves_nothing(run, broken, tmp_path, kind):
     assert said in done.err
     assert len(done.err.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_three_classes_from_pictures_to_a_submission(run, samples, tmp_path):
+    """Folders of three classes, a small backbone with random weights: each command in turn."""
+    for index, path in enumerate(sorted((samples / "train").glob("*.[0-9]*.jpg"))):
+        folder = tmp_path / "images" / ("ant", "bee", "cow")[index % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / f"{index}.jpg")
+    data, runs, output = tmp_path / "tfrecords", tmp_path / "runs", tmp_path / "s.csv"
+    commands = [
+        ("tools.make_tfrecords", f"--images={tmp_path}/images", f"--output={data}", "--image_size=32"),
+        (
+            *("dogcat.train", f"--tfrecords={data}", f"--runs={runs}", "--backbone=mobilenetv2", "--weights=none"),
+            *("--unfreeze_from=150", "--batch_size=16", "--epochs=1", "--optimizer=sgd"),
+        ),
+        ("dogcat.predict", f"--model={runs}/latest", f"--images={samples}/test", f"--output={output}"),
+    ]
+    for command in commands:
+        done = run(*command)
+        assert done.code == 0, done.err
+    first, *epochs = history_of(runs / "latest")
+    assert [row["epoch"] for row in epochs] == [1]
+    assert first["val_loss"] < 3 and math.isfinite(epochs[0]["loss"])
+    description = models.describe(runs / "latest" / "best.keras")
+    assert description == models.Description(["ant", "bee", "cow"], 32, "stretch", "mobilenetv2")
+    # What training measured is what the saved model gives.
+    checkpoint = next((runs / "latest" / "checkpoints").glob("model-01-*"))
+    batches = pipeline.evaluation_dataset(data, manifest.load(data), "validation", 1)
+    labels = [int(label[0]) for _, label, _ in batches]
+    policy = json.loads((runs / "latest" / "config.json").read_text())["precision"]
+    keras.mixed_precision.set_global_policy(policy)
+    probabilities = models.load(checkpoint)[0].predict(batches.map(lambda pictures, *rest: pictures), verbose=0)
+    assert metrics.log_loss(labels, probabilities, labels=range(3)) == pytest.approx(epochs[0]["val_loss"], abs=1e-2)
+    assert metrics.accuracy_score(labels, probabilities.argmax(axis=1)) == pytest.approx(epochs[0]["val_accuracy"])
+    with open(output, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["id", "ant", "bee", "cow"]
+    for row in rows:
+        assert sum(float(row[name]) for name in ("ant", "bee", "cow")) == pytest.approx(1, abs=1e-4)
