@@ -17,6 +17,7 @@ from tensorflow import keras
 from dogcat import devices, evaluation, folders, images, pipeline, records
 from dogcat import model as models
 from dogcat.config import MAX_PIXELS, InputError, PredictionOptions, available_cores
+from dogcat.forward import Forward
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +73,12 @@ def predict_folder(options: PredictionOptions) -> Predictions:
     def batches() -> Iterator[np.ndarray]:
         yield from _read_batches(folder, keys, description, batch_size, unreadable)
 
-    dataset = pipeline.prediction_dataset(batches, description.image_size, batch_size)
-    logits = models.forward(to_logits, dataset, len(keys), strategy, "predicting")
+    predict = Forward(lambda pictures, number: to_logits(pictures, training=False), strategy)
+    logits = predict(
+        lambda context: pipeline.prediction_dataset(batches, description.image_size, batch_size, context),
+        len(keys),
+        "predicting",
+    )
     unknown = {picture.key for picture in unreadable}
     # Equal logits of all classes say nothing.
     logits[[key in unknown for key in keys]] = 0

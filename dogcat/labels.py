@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -107,21 +108,35 @@ def read_labels(path: Path, listing: Listing) -> dict[str, str]:
 
 
 def exclude(path: Path, listing: Listing) -> Listing:
-    """Takes the pictures out that a text file names, a path a line.
+    """Takes the pictures out that a text file names, a path a line, as `exclusion_line` writes them.
 
     Raises:
         InputError: The file is missing, names a picture that is not there, or leaves none.
     """
-    known = set(listing.keys)
-    lines = [line for line in _read_text(path, "--exclude").split("\n") if line]
-    # Windows ends lines with \r\n; a name that really ends so is taken as it is.
-    names = [line if line in known else line.removesuffix("\r") for line in lines]
+    lines = enumerate(_read_text(path, "--exclude").split("\n"), 1)
+    # Windows ends lines with \r\n; no picture's name ends with \r.
+    names = {_excluded_key(line.removesuffix("\r"), f"--exclude={path}: line {number}") for number, line in lines}
+    names.discard("")
     _require_known(names, listing, f"--exclude={path}")
-    out = set(names)
-    keys = [key for key in listing.keys if key not in out]
+    keys = [key for key in listing.keys if key not in names]
     if not keys:
         raise InputError(f"--exclude={path}: leaves no picture of {listing.folder}; name fewer")
     return dataclasses.replace(listing, keys=keys)
+
+
+def exclusion_line(key: str) -> str:
+    """A picture's line in a file for `exclude`: its key, or the key as a JSON string if a character would not show."""
+    return f"{key if key.isprintable() else json.dumps(key)}\n"
+
+
+def _excluded_key(line: str, place: str) -> str:
+    # A picture's name ends with its extension, so nothing but a quoted one ends with a quote.
+    if not (line.startswith('"') and line.endswith('"')):
+        return line
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{place}: {line} is no JSON string ({error}); write the path without quotes") from error
 
 
 def _read_text(path: Path, flag: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import reprlib
 import typing
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from dogcat.config import InputError
 
 FILE_NAME = "dataset.json"
 FORMAT_VERSION = 1
+
+
+class UnreadableManifestError(InputError):
+    """What stands in the manifest's place is damaged, of another version, or none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +87,19 @@ class Manifest:
         """The manifest as text; the same manifest gives the same text."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
+    def limited(self, pictures: int) -> Manifest:
+        """The same data set, of each split the first `pictures` alone; its `counts` still tell of all."""
+        splits = {}
+        for name, split in self.splits.items():
+            shards, left = [], pictures
+            for shard in split.shards:
+                shards.append(dataclasses.replace(shard, records=min(shard.records, left)))
+                left -= shards[-1].records
+                if not left:
+                    break
+            splits[name] = dataclasses.replace(split, shards=shards)
+        return dataclasses.replace(self, splits=splits)
+
     def digest(self) -> str:
         """A hash that differs where any shard, label or option differs, hex."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
@@ -105,7 +123,8 @@ def read(folder: Path) -> Manifest:
     """Reads the manifest of the data set in `folder`, whatever has become of the shards.
 
     Raises:
-        InputError: There is no folder, no manifest, or one that cannot be read.
+        InputError: There is no folder or no manifest.
+        UnreadableManifestError: The manifest cannot be read as one.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} does not exist; make a data set with tools.make_tfrecords")
@@ -116,38 +135,43 @@ def read(folder: Path) -> Manifest:
         )
     try:
         content = json.loads(path.read_text("utf-8"))
-        version = content["format_version"]
-        if version != FORMAT_VERSION:
-            raise InputError(
-                f"{path}: format version {version}, this program reads {FORMAT_VERSION}; make the data set again"
-            )
-        content["splits"] = {
-            name: Split(split["counts"], [Shard(**shard) for shard in split["shards"]])
-            for name, split in content["splits"].items()
-        }
-        manifest = Manifest(**content)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is no manifest of a data set: {error}") from error
-    for name, kind in typing.get_type_hints(Manifest).items():
-        if not _is_of(getattr(manifest, name), kind):
-            raise InputError(f"{path} is no manifest of a data set: {name} does not hold what it should")
-    return manifest
+        # First, since another version may have other fields.
+        version = content.get("format_version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version != FORMAT_VERSION:
+            raise ValueError(f"format version {version}, this program reads {FORMAT_VERSION}")
+        return _parse(content, Manifest, FILE_NAME)
+    # JSON that is broken, other bytes than UTF-8, a wrong field; or lists nested too deeply.
+    except (ValueError, RecursionError) as error:
+        raise UnreadableManifestError(
+            f"{path} is no manifest that this program reads: {error}; copy it again, or make the data set again"
+        ) from error
 
 
-def _is_of(value: Any, kind: Any) -> bool:
-    """Whether a value from JSON is of the type that a field is annotated with."""
+def _parse(value: Any, kind: Any, place: str) -> Any:
+    """A value from JSON as the type that a field is annotated with.
+
+    Raises:
+        ValueError: It is of another type; the message begins with its place.
+    """
     if kind is Any:
-        return True
+        return value
     inner = typing.get_args(kind)
-    if typing.get_origin(kind) is list:
-        return isinstance(value, list) and all(_is_of(item, inner[0]) for item in value)
-    if typing.get_origin(kind) is dict:
-        return isinstance(value, dict) and all(_is_of(item, inner[1]) for item in value.values())
-    if dataclasses.is_dataclass(kind):
+    if typing.get_origin(kind) is list and isinstance(value, list):
+        return [_parse(item, inner[0], f"{place}[{index}]") for index, item in enumerate(value)]
+    if typing.get_origin(kind) is dict and isinstance(value, dict):
+        return {key: _parse(item, inner[1], f"{place}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         kinds = typing.get_type_hints(kind)
-        return all(_is_of(getattr(value, name), kinds[name]) for name in kinds)
+        if value.keys() != kinds.keys():
+            odd = sorted(value.keys() ^ kinds.keys())[0]
+            raise ValueError(f"{place} {'lacks' if odd in kinds else 'has an unknown field'} {odd!r}")
+        fields = {name: _parse(value[name], kinds[name], f"{place}.{name}") for name in kinds}
+        return kind(**fields)  # type: ignore[operator]
     # True is an int to Python, and a whole number is a right float.
-    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+    right = (int, float) if kind is float else typing.get_origin(kind) or kind
+    if isinstance(value, right) and not isinstance(value, bool):
+        return value
+    raise ValueError(f"{place} is {reprlib.repr(value)}, which is no {kind.__name__}")
 
 
 def _check_size(path: Path, wanted: int) -> None:

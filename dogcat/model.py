@@ -21,7 +21,6 @@ from tensorflow import keras
 
 from dogcat.backbones import BACKBONES
 from dogcat.config import RESIZE_MODES, InputError
-from dogcat.progress import pictures_bar
 
 BEST_MODEL = "best.keras"
 # How pictures are scaled before a backbone, by `Backbone.preprocessing`: factor and summand, for R, G and B alike or
@@ -172,42 +171,6 @@ def open_layers(model: keras.Model, first: int) -> None:
     """
     for index, layer in enumerate(backbone_of(model).layers):
         layer.trainable = index >= first
-
-
-def forward(
-    model: keras.Model,
-    dataset: tf.data.Dataset,
-    pictures: int,
-    strategy: tf.distribute.Strategy,
-    what: str,
-) -> np.ndarray:
-    """Runs a model over padded batches, in inference mode.
-
-    Args:
-        model: A model of pictures, made under `strategy`.
-        dataset: Batches whose elements are, or begin with, pictures; padding only at the end.
-        pictures: Number of pictures; what comes after them is padding.
-        strategy: Each batch is split between its replicas.
-        what: What the progress bar says.
-
-    Returns:
-        float32 [pictures, ...], in the order of the dataset.
-    """
-
-    @tf.function
-    def run(batch: tf.Tensor) -> tf.Tensor:
-        return strategy.run(lambda part: model(part, training=False), (batch,))
-
-    if isinstance(dataset.element_spec, tuple):
-        dataset = dataset.map(lambda batch, *rest: batch)
-    outputs: list[np.ndarray] = []
-    done = 0
-    with pictures_bar(pictures, what) as progress:
-        for batch in strategy.experimental_distribute_dataset(dataset):
-            outputs.extend(part.numpy() for part in strategy.experimental_local_results(run(batch)))
-            before, done = done, min(pictures, sum(len(output) for output in outputs))
-            progress.update(done - before)
-    return np.concatenate(outputs)[:pictures]
 
 
 def save(model: keras.Model, path: Path, description: Description) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from dogcat import flags, runtime
 from dogcat.config import PredictionOptions
+from dogcat.printing import printable
 
 
 def main(options: PredictionOptions) -> None:
@@ -26,7 +27,7 @@ def main(options: PredictionOptions) -> None:
     predictions = inference.predict_folder(options)
     listed = inference.write_submission(predictions, options.clip, path)
     for picture in predictions.unreadable:
-        print(f"unreadable: {picture.key}: {picture.reason}, {picture.detail}", file=sys.stderr)
+        print(printable(f"unreadable: {picture.key}: {picture.reason}, {picture.detail}"), file=sys.stderr)
     decided = predictions.probabilities[np.ptp(predictions.probabilities, axis=1) > 0]
     counts = np.bincount(decided.argmax(axis=1), minlength=len(predictions.classes))
     likely = ", ".join(f"{count} {name}" for name, count in zip(predictions.classes, counts))

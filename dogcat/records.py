@@ -280,6 +280,14 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def append_durably(path: Path, data: bytes) -> None:
+    """Appends to a small file and waits until the disk has it; killed meanwhile, a part of `data` may stand there."""
+    with _naming(path), open(path, "ab") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def sha256_of(path: Path) -> str:
     """Hash of a file, hex; memory does not grow with it."""
     hash_ = hashlib.sha256()

@@ -13,6 +13,7 @@ import numpy as np
 from dogcat import examples, images, records, shards
 from dogcat.config import MAX_PIXELS, InputError
 from dogcat.manifest import Manifest
+from dogcat.printing import printable
 
 JPEG = "jpeg"
 PNG = "png"
@@ -122,18 +123,6 @@ def sample(folder: Path, made: Manifest, split: str, count: int) -> dict[int, li
                 if all(len(pictures) == count for pictures in found.values()):
                     return found
     return found
-
-
-def printable(text: str) -> str:
-    r"""Text on one line that any terminal shows: bytes that are no UTF-8 as \xff, control characters escaped."""
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":
-        # A byte of a file name that is no UTF-8.
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()
 
 
 def _pictures(path: Path) -> Iterator[StoredPicture]:

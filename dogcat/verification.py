@@ -18,10 +18,8 @@ import numpy as np
 from dogcat import examples, manifest, progress, records, shards, stored
 from dogcat.config import available_cores
 from dogcat.manifest import Manifest, Shard
+from dogcat.printing import printable
 from dogcat.records import Record
-from dogcat.stored import printable
-
-# The split whose pictures may have no label.
 
 # Records for each task of a thread: enough to hide the cost of handing over, few enough that those in flight stay
 # small.

@@ -49,7 +49,7 @@ _CHUNKS_IN_FLIGHT = 4
 _SIZE_SAMPLE = 32
 # Names of the files of a data set, finished or not.
 _OWN_FILE = re.compile(
-    r"(dataset\.json|rejected\.csv|finished\.json|\.lock|(train|validation|test)-\d+-of-\d+\.tfrecord)(\.tmp)?"
+    r"(dataset\.json|rejected\.csv|finished\.jsonl|\.lock|(train|validation|test)-\d+-of-\d+\.tfrecord)(\.tmp)?"
 )
 # Options that leave the bytes as they are.
 _OPTIONS_THAT_SHAPE_NOTHING = {"images", "output", "workers", "overwrite", "labels", "exclude", "classes"}
@@ -146,14 +146,14 @@ class WorkerKilledError(InputError):
 
 
 class _Staging:
-    """The folder in which a data set grows, and the note of its finished shards.
+    """The folder in which a data set grows, and the note of its finished shards, a JSON line each behind the plan's.
 
     Attributes:
         folder: `<output>.partial`.
         finished: Shards on disk that belong to this plan, by name.
     """
 
-    _NOTE = "finished.json"
+    _NOTE = "finished.jsonl"
 
     def __init__(self, output: Path, digest: str) -> None:
         self.folder = _with_ending(output, ".partial")
@@ -197,8 +197,7 @@ class _Staging:
     def add(self, part: FinishedShard) -> None:
         """Notes a finished shard."""
         self.finished[part.shard.name] = part
-        note = {"plan": self._digest, "shards": [dataclasses.asdict(part) for part in self.finished.values()]}
-        records.write_atomically(self.folder / self._NOTE, json.dumps(note).encode())
+        records.append_durably(self.folder / self._NOTE, _note_line(dataclasses.asdict(part)))
 
     def put_in_place(self) -> None:
         """Gives the finished data set its name; the one that was there before goes afterwards."""
@@ -216,24 +215,38 @@ class _Staging:
             shutil.rmtree(before)
 
     def _continue_or_start(self) -> None:
-        note = self._read_note()
-        if note.get("plan") == self._digest:
-            for part in note["shards"]:
-                shard = manifest.Shard(**part["shard"])
-                path = self.folder / shard.name
-                if path.exists() and records.sha256_of(path) == shard.sha256:
-                    rejections = [Rejection(*rejection) for rejection in part["rejections"]]
-                    self.finished[shard.name] = FinishedShard(shard, part["counts"], part["channel_sums"], rejections)
+        plan, parts = self._read_note()
+        if plan == self._digest:
+            for part in parts:
+                path = self.folder / part.shard.name
+                if path.exists() and records.sha256_of(path) == part.shard.sha256:
+                    self.finished[part.shard.name] = part
             print(f"going on after {len(self.finished)} finished shards in {self.folder}")
-        elif note:
+        elif parts:
             print(f"discarding unfinished work of other options or pictures in {self.folder}")
         for path in self.folder.iterdir():
             if path.name not in self.finished and path.name not in (".lock", self._NOTE):
                 path.unlink()
+        lines = [{"plan": self._digest}, *map(dataclasses.asdict, self.finished.values())]
+        records.write_atomically(self.folder / self._NOTE, b"".join(map(_note_line, lines)))
 
-    def _read_note(self) -> dict[str, Any]:
+    def _read_note(self) -> tuple[str, list[FinishedShard]]:
+        """The digest of the plan that unfinished work belongs to, empty if there is none, and its finished shards."""
         path = self.folder / self._NOTE
-        return json.loads(path.read_text()) if path.exists() else {}
+        if not path.exists():
+            return "", []
+        # Behind the end of the last line there is nothing, or what a kill left of the next.
+        plan, *parts, _ = path.read_bytes().split(b"\n")
+        return json.loads(plan)["plan"], [_from_note(json.loads(part)) for part in parts]
+
+
+def _note_line(content: dict[str, Any]) -> bytes:
+    return json.dumps(content).encode() + b"\n"
+
+
+def _from_note(content: dict[str, Any]) -> FinishedShard:
+    rejections = [Rejection(*rejection) for rejection in content["rejections"]]
+    return FinishedShard(manifest.Shard(**content["shard"]), content["counts"], content["channel_sums"], rejections)
 
 
 def _plan(pictures: LabelledKeys, options: ShardOptions) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What the tests share: two logical CPU devices, drawn pictures, and the shared folder of real ones."""
+"""What the tests share: two logical CPU devices, pictures and data sets, and the shared folder of real pictures."""
 
 from __future__ import annotations
 
@@ -8,10 +8,40 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from dogcat import runtime
+from dogcat.config import ShardOptions
+from dogcat.manifest import Manifest
+from tools.make_tfrecords import make_data_set
 
 ROOT = Path(__file__).parents[1]
+
+
+def touch(folder: Path, *keys: str) -> None:
+    """Makes empty files."""
+    for key in keys:
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def draw(folder: Path, *keys: str, size: tuple[int, int] = (40, 30)) -> Path:
+    """Makes red pictures, PNG whatever their names; returns the folder."""
+    touch(folder, *keys)
+    for key in keys:
+        Image.new("RGB", size, (255, 0, 0)).save(folder / key, "PNG")
+    return folder
+
+
+def make(images: Path, output: Path, **options) -> Manifest:
+    """Makes a data set of small pictures with one worker, unless `options` say otherwise."""
+    return make_data_set(ShardOptions(str(images), str(output), **{"image_size": 32, "workers": 1, **options}))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of each file."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,12 +92,8 @@ def samples(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tfrecords(samples, tmp_path_factory) -> Path:
     """A data set of the drawn pictures at 96 pixels, in three training shards."""
-    from dogcat.config import ShardOptions
-    from tools.make_tfrecords import make_data_set
-
     output = tmp_path_factory.mktemp("data") / "tfrecords"
-    options = ShardOptions(images=str(samples / "train"), output=str(output), image_size=96, shards=3, validation=0.3)
-    make_data_set(options)
+    make(samples / "train", output, image_size=96, shards=3, validation=0.3)
     return output
 
 

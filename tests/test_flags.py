@@ -6,15 +6,20 @@ import pytest
 
 from dogcat import flags
 from dogcat.config import (
+    BenchmarkOptions,
     InputError,
     InspectOptions,
     PredictionOptions,
+    SampleOptions,
     ShardOptions,
     TrainingOptions,
     WeightsOptions,
 )
 
-ALL = (InspectOptions, PredictionOptions, ShardOptions, TrainingOptions, WeightsOptions)
+ALL = (
+    *(BenchmarkOptions, InspectOptions, PredictionOptions, SampleOptions),
+    *(ShardOptions, TrainingOptions, WeightsOptions),
+)
 
 
 def test_flags_become_options():
@@ -34,7 +39,7 @@ def test_a_boolean_flag():
         (["--epochs=three"], "three"),
         (["--epochs=1.5"], "1.5"),
         (["data"], "'data'"),
-        (["--optimizer=adagrad"], "adam, sgd"),
+        (["--optimizer=adagrad"], "adam, adamw, sgd"),
     ],
 )
 def test_what_cannot_be_parsed_is_named(arguments, said):
@@ -78,10 +83,15 @@ def test_help_names_each_flag_with_its_default(options_class):
 
 @pytest.mark.parametrize(
     "module",
-    ["dogcat.train", "dogcat.predict", "tools.make_tfrecords", "tools.fetch_weights"],
+    [
+        *("dogcat.train", "dogcat.predict", "tools.make_tfrecords", "tools.inspect_tfrecords"),
+        *("tools.make_sample_images", "tools.fetch_weights", "tools.benchmark"),
+    ],
 )
 def test_help_of_each_command(run, module):
     done = run(module, "--help")
     assert done.code == 0
     assert done.err == ""
-    assert done.out.startswith(f"Usage: python -m {module} [--flag=value ...]\n\n")
+    usage, empty, about, *_ = done.out.splitlines()
+    assert usage.startswith(f"Usage: python -m {module} [") and usage.endswith("[--flag=value ...]")
+    assert empty == "" and about

@@ -1,16 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from conftest import touch
 
 from dogcat import folders
 from dogcat.config import InputError
-
-
-def touch(root, *keys):
-    for key in keys:
-        path = root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
 
 
 def test_lists_pictures_by_extension_sorted_without_hidden_ones(tmp_path):

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import draw, make
 from PIL import Image
 
 from dogcat import examples, manifest, records
@@ -71,8 +72,14 @@ def test_a_shard_that_is_gone_shows_without_verify(copy, capsys):
 
 
 def test_json_is_all_there_is_on_standard_output(run, copy):
-    done = run("tools.inspect_tfrecords", copy, "--json", "--verify", f"--preview={copy}/sheet.png")
+    key = first_example(copy)["image/filename"].decode()
+    files = [f"{copy}/shown.jpg", f"{copy}/sheet.png"]
+    done = run(
+        *("tools.inspect_tfrecords", copy, "--json", "--verify"),
+        *(f"--show={key}", f"--output={files[0]}", f"--preview={files[1]}"),
+    )
     told = json.loads(done.out)
+    assert told["written"] == files
     assert (done.code, told["verified"], told["problems"]) == (0, True, [])
     assert told["classes"] == ["cat", "dog"] and set(told["splits"]) == {"train", "validation"}
     assert told["pictures"] == sum(sum(split["counts"].values()) for split in told["splits"].values())
@@ -122,10 +129,19 @@ def test_a_manifest_with_anything_in_a_place_ends_without_a_traceback(copy):
         else:
             content = value
         path.write_text(json.dumps(content))
-        try:
-            assert inspect(copy) in (0, 1)
-        except InputError as error:
-            assert "\n" not in str(error) and manifest.FILE_NAME in str(error)
+        assert inspect(copy) in (0, 1)
+
+
+def test_a_manifest_that_cannot_be_read_is_a_wrong_data_set(run, copy):
+    path = copy / manifest.FILE_NAME
+    path.write_text(path.read_text()[:-20])
+    done = run("tools.inspect_tfrecords", copy, "--verify")
+    assert (done.code, done.err) == (1, "")
+    problem, verdict = done.out.splitlines()
+    assert problem.startswith(f"{manifest.FILE_NAME}: {path} is no manifest") and verdict == "1 problem found"
+    done = run("tools.inspect_tfrecords", copy, "--json")
+    told = json.loads(done.out)
+    assert (done.code, done.err, told["folder"], told["problems"][0]["shard"]) == (1, "", str(copy), manifest.FILE_NAME)
 
 
 def test_the_preview_shows_pictures_of_each_class_and_split(copy, tmp_path, capsys):
@@ -156,17 +172,9 @@ def test_the_preview_of_a_damaged_data_set_leaves_out_what_cannot_be_read(copy, 
 
 
 def test_names_of_any_bytes_and_any_length(tmp_path, capsys):
-    from dogcat.config import ShardOptions
-    from tools.make_tfrecords import make_data_set
-
-    for name in ("cat/a b\n.png", "cat/caf\udce9.png", "cat/" + "x" * 200 + ".png", "dog/猫.png", "dog/кот.png"):
-        path = tmp_path / "in" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (40, 30), "red").save(path, "PNG")
     folder = tmp_path / "out"
-    make_data_set(
-        ShardOptions(images=str(tmp_path / "in"), output=str(folder), image_size=32, validation=0.0, workers=1)
-    )
+    names = ("cat/a b\n.png", "cat/caf\udce9.png", "cat/" + "x" * 200 + ".png", "dog/猫.png", "dog/кот.png")
+    make(draw(tmp_path / "in", *names), folder, validation=0.0)
     assert inspect(folder, verify=True, preview=str(tmp_path / "sheet.png")) == 0
     assert Image.open(tmp_path / "sheet.png").width < 2000
     capsys.readouterr()

@@ -3,18 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import touch
 
 from dogcat import labels
 from dogcat.config import InputError
 from dogcat.folders import Listing, list_images
 from dogcat.labels import label_keys
-
-
-def touch(root, *keys):
-    for key in keys:
-        path = root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
 
 
 def listing(keys):
@@ -131,6 +125,28 @@ def test_files_of_labels_and_of_exclusions_take_names_of_any_bytes(tmp_path):
     }
     path.write_bytes(b"caf\xe9.jpg\na b.jpg\n\n")
     assert labels.exclude(path, listing(keys)).keys == ["new\nline.jpg", "x,y.jpg"]
+
+
+def test_every_name_comes_back_from_a_file_of_exclusions(tmp_path):
+    keys = [
+        "\n.jpg",
+        "\ufeffx.jpg",
+        "a\r.jpg",
+        '"a".jpg',
+        '"a.jpg',
+        "caf\udce9.jpg",
+        "new\nline.jpg",
+        "é\u2028.jpg",
+        "\\n.jpg",
+    ]
+    path = tmp_path / "exclude.txt"
+    path.write_text("".join(map(labels.exclusion_line, keys)))
+    assert labels.exclude(path, listing([*keys, "left.jpg"])).keys == ["left.jpg"]
+    assert labels.exclusion_line("dog/a é.jpg") == "dog/a é.jpg\n"
+    assert labels.exclusion_line("new\nline.jpg") == '"new\\nline.jpg"\n'
+    path.write_text('a.jpg\r\n"b.jpg"\r\n"c\\d.jpg"\r\n')
+    with pytest.raises(InputError, match=r'exclude\.txt: line 3: "c\\d\.jpg" is no JSON string .*without quotes'):
+        labels.exclude(path, listing(["a.jpg", "b.jpg", "c.jpg"]))
 
 
 def test_files_as_spreadsheets_write_them(tmp_path):

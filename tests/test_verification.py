@@ -7,10 +7,9 @@ import random
 import shutil
 
 import pytest
+from conftest import make
 
 from dogcat import examples, images, manifest, records, verification
-from dogcat.config import ShardOptions
-from tools.make_tfrecords import make_data_set
 
 HEADER = 12
 FOOTER = 4
@@ -300,9 +299,7 @@ def test_raw_pixels_and_further_features_are_right(copy):
 
 
 def test_pictures_without_labels_are_right_in_the_split_test_alone(samples, tmp_path):
-    made = make_data_set(
-        ShardOptions(images=str(samples / "test"), output=str(tmp_path / "out"), image_size=32, unlabeled=True)
-    )
+    made = make(samples / "test", tmp_path / "out", unlabeled=True)
     assert verification.verify(tmp_path / "out", made) == []
     renamed = dataclasses.replace(made, splits={"train": made.splits["test"]})
     told = [p.what for p in verification.verify(tmp_path / "out", renamed) if p.record is not None]

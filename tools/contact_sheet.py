@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dogcat import records, stored
 from dogcat.manifest import Manifest
-from dogcat.stored import StoredPicture, printable
+from dogcat.printing import printable
+from dogcat.stored import StoredPicture
 
 # Pixels.
 _SIDE = 160

@@ -9,32 +9,20 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Union
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-Colour = tuple[int, ...]  # red, green, blue and perhaps alpha, each 0..255
-Point = tuple[float, float]
-Points = Union[str, np.ndarray, Sequence[Point]]
+from tools.drawing_backgrounds import draw_background
+from tools.drawing_pen import BLACK, BRIGHTS, FURS, PINK, WHITE, Colour, Pen, Point, both_sides, mix, parse_points, vary
 
 SPECIES = ("cat", "dog")
 MIN_SIDE, MAX_SIDE = 40, 1000  # pixels
 _OVERSAMPLE = 2  # drawn this much larger, then scaled down, which smooths the edges
-_EDGE_WIDTH = 0.035  # head radii
-_ANGLES = np.linspace(0, 2 * math.pi, 36, endpoint=False)
-_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 
-_BLACK, _WHITE, _PINK = (36, 30, 32), (250, 247, 242), (232, 142, 148)
-_FURS = (
-    *((216, 140, 68), (232, 205, 160), (140, 94, 60), (96, 68, 52), (146, 146, 152)),
-    *((104, 112, 128), (62, 60, 66), (240, 235, 228), (192, 152, 108), (190, 192, 196)),
-)
 _CAT_EYES = ((150, 196, 84), (226, 190, 70), (112, 176, 214), (208, 138, 62), (96, 170, 140))
 _DOG_EYES = ((112, 68, 38), (84, 52, 34), (150, 98, 50), (120, 170, 206))
-_BRIGHTS = ((200, 58, 56), (54, 108, 190), (66, 150, 90), (226, 176, 58), (140, 84, 168))
 _ASPECTS = (1.0, 1.0, 4 / 3, 4 / 3, 3 / 4, 3 / 2, 2 / 3, 16 / 9)  # width / height
 _PATTERNS = ("plain", "patches", "mask", "blaze", "stripes")
 _PATTERN_WEIGHTS = {"cat": (4, 3, 2, 3, 6), "dog": (5, 4, 3, 4, 1)}
@@ -57,7 +45,7 @@ def draw_animal(species: str, rng: random.Random) -> Image.Image:
         raise ValueError(f"species is {species!r}, must be one of {', '.join(SPECIES)}")
     size = _choose_size(rng)
     image = Image.new("RGB", (size[0] * _OVERSAMPLE, size[1] * _OVERSAMPLE))
-    rng.choice(_BACKGROUNDS)(image, rng)
+    draw_background(image, rng)
     _draw_figure(image, _choose_look(species, rng), rng)
     return _light(image.resize(size, Image.Resampling.LANCZOS), rng)
 
@@ -68,118 +56,6 @@ def _choose_size(rng: random.Random) -> tuple[int, int]:
     aspect = rng.choice(_ASPECTS) * rng.uniform(0.95, 1.05)
     width, height = longer * min(1, aspect), longer / max(1, aspect)
     return max(MIN_SIDE, round(width)), max(MIN_SIDE, round(height))
-
-
-def _mix(one: Colour, other: Colour, share: float) -> Colour:
-    """Returns the colour which lies the given share (0..1) of the way from one to the other."""
-    return tuple(round(a + (b - a) * share) for a, b in zip(one, other))
-
-
-def _vary(colour: Colour, rng: random.Random, by: int = 9) -> Colour:
-    """Returns the colour with each channel moved by up to `by` levels."""
-    return tuple(min(255, max(0, c + rng.randint(-by, by))) for c in colour)
-
-
-class Pen:
-    """Draws smooth shapes, measured in head radii around the head's centre, on an image.
-
-    Points are an array of shape [n, 2], or text such as '0,-0.8 0.5,-0.7': x runs to the animal's
-    left (the viewer's right) and y downwards.
-    """
-
-    def __init__(self, image: Image.Image, origin: np.ndarray, axes: np.ndarray) -> None:
-        """Sets where the origin lies and, in the rows of axes, how far x and y lead, in pixels."""
-        self.image, self.origin, self.axes = image, origin, axes
-        self._draw = ImageDraw.Draw(image, "RGBA")  # this mode blends colours with alpha
-
-    @classmethod
-    def turned(cls, image: Image.Image, origin: Point, unit: float, degrees: float = 0) -> Pen:
-        """Returns a pen whose head radius is `unit` pixels, turned clockwise."""
-        c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        return cls(image, np.array(origin), np.array([[c, s], [-s, c]]) * unit)
-
-    def moved(self, x: float) -> Pen:
-        """Returns a pen whose origin lies x further to the right."""
-        return Pen(self.image, self.origin + x * self.axes[0], self.axes)
-
-    def sides(self) -> tuple[Pen, Pen]:
-        """Returns this pen and its mirror image, for all that comes in pairs."""
-        return self, Pen(self.image, self.origin, self.axes * [[-1], [1]])
-
-    def polygon(self, points: np.ndarray, fill: Colour) -> None:
-        """Fills a straight-sided shape."""
-        self._draw.polygon((points @ self.axes + self.origin).ravel().tolist(), fill=fill)
-
-    def shape(self, points: Points, fill: Colour, edge: Colour | None = None, shaggy: float = 0.0) -> np.ndarray:
-        """Fills a rounded shape, with an edge and tufts of length `shaggy`; returns its rim."""
-        rim = _curve(points, closed=True)
-        normals = _normals(rim)
-        rim = rim + normals * (np.arange(len(rim)) % 3 == 0)[:, None] * shaggy
-        if edge is not None:
-            self.polygon(rim + normals * _EDGE_WIDTH, edge)
-        self.polygon(rim, fill)
-        return rim
-
-    def oval(self, x: float, y: float, rx: float, ry: float, fill: Colour, edge: Colour | None = None) -> None:
-        """Fills an ellipse around (x, y)."""
-        if edge is not None:
-            self.oval(x, y, rx + _EDGE_WIDTH, ry + _EDGE_WIDTH, edge)
-        self.polygon(_CIRCLE * (rx, ry) + (x, y), fill)
-
-    def box(self, left: float, top: float, right: float, bottom: float, fill: Colour) -> None:
-        """Fills a rectangle."""
-        self.polygon(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]), fill)
-
-    def stroke(self, points: Points, fill: Colour, width: float, taper: float = 1.0) -> None:
-        """Draws a rounded line whose width changes to `taper` times itself towards the end."""
-        line = _curve(points, closed=False)
-        half = np.linspace(width, width * taper, len(line))[:, None] / 2
-        tangent = np.gradient(line, axis=0)
-        side = tangent[:, ::-1] * (1, -1) / np.linalg.norm(tangent, axis=1, keepdims=True) * half
-        self.polygon(np.concatenate([line + side, (line - side)[::-1]]), fill)
-        for (x, y), radius in ((line[0], width / 2), (line[-1], width * taper / 2)):
-            self.oval(x, y, radius, radius, fill)
-
-    def inside(self, rim: np.ndarray, paint: Callable[[Pen], None]) -> None:
-        """Lets `paint` draw, keeping only what falls inside the rim."""
-        layer, mask = self.image.copy(), Image.new("L", self.image.size)
-        paint(Pen(layer, self.origin, self.axes))
-        inner = (rim @ self.axes + self.origin).ravel().tolist()
-        ImageDraw.Draw(mask).polygon(inner, fill=255)
-        self.image.paste(layer, mask=mask)
-
-
-def _parse(points: Points) -> np.ndarray:
-    if isinstance(points, str):
-        return np.array([[float(n) for n in point.split(",")] for point in points.split()])
-    return np.asarray(points, dtype=float)
-
-
-def _both_sides(half: str) -> np.ndarray:
-    """Returns a symmetric outline from its right half, which runs from top to bottom."""
-    right = _parse(half)
-    left = right[::-1] * (-1, 1)
-    return np.concatenate([right, left[left[:, 0] < 0]])
-
-
-def _curve(points: Points, closed: bool) -> np.ndarray:
-    """Returns many points of the Catmull-Rom spline through the given ones."""
-    p = _parse(points)
-    p = np.concatenate([p[-1:], p, p[:2]] if closed else [p[:1], p, p[-1:]])
-    a, b, c, d = (q[:, None] for q in (p[:-3], p[1:-2], p[2:-1], p[3:]))
-    t = np.linspace(0, 1, 9)[None, :-1, None]
-    spline = b + t / 2 * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
-    curve = spline.reshape(-1, 2)
-    return curve if closed else np.concatenate([curve, p[-1:]])
-
-
-def _normals(rim: np.ndarray) -> np.ndarray:
-    """Returns the unit vectors which lead out of a closed line."""
-    tangent = np.roll(rim, -1, axis=0) - np.roll(rim, 1, axis=0)
-    normal = tangent[:, ::-1] * (1, -1) / np.linalg.norm(tangent, axis=1, keepdims=True)
-    x, y = rim.T
-    twice_area = np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))
-    return normal * np.sign(twice_area)
 
 
 @dataclass(frozen=True)
@@ -198,22 +74,22 @@ class _Look:
 
 
 def _choose_look(species: str, rng: random.Random) -> _Look:
-    fur = _vary(rng.choice(_FURS), rng)
+    fur = vary(rng.choice(FURS), rng)
     pattern = rng.choices(_PATTERNS, _PATTERN_WEIGHTS[species])[0]
     if pattern in ("stripes", "mask"):
-        second = _mix(fur, _BLACK, rng.uniform(0.4, 0.65))
+        second = mix(fur, BLACK, rng.uniform(0.4, 0.65))
     else:
-        second = _vary(_WHITE if pattern == "blaze" else rng.choice(_FURS), rng)
+        second = vary(WHITE if pattern == "blaze" else rng.choice(FURS), rng)
     return _Look(
         species=species,
         fur=fur,
         second=second,
-        muzzle=_mix(fur, _WHITE, rng.uniform(0.4, 0.9)),
-        edge=_mix(fur, _BLACK, 0.62),
+        muzzle=mix(fur, WHITE, rng.uniform(0.4, 0.9)),
+        edge=mix(fur, BLACK, 0.62),
         pattern=pattern,
         bib=rng.random() < 0.7,
         shaggy=rng.choice((0.0, 0.03, 0.06)),
-        collar=_vary(rng.choice(_BRIGHTS), rng) if rng.random() < 0.4 else None,
+        collar=vary(rng.choice(BRIGHTS), rng) if rng.random() < 0.4 else None,
     )
 
 
@@ -237,7 +113,7 @@ def _draw_figure(image: Image.Image, look: _Look, rng: random.Random) -> None:
 
 
 def _draw_shoulders(pen: Pen, look: _Look, rng: random.Random) -> None:
-    outline = _both_sides("0.55,0.4 0.8,1.2 1.15,2.2 1.25,4.5") * (rng.uniform(1, 1.3), 1)
+    outline = both_sides("0.55,0.4 0.8,1.2 1.15,2.2 1.25,4.5") * (rng.uniform(1, 1.3), 1)
     _draw_trunk(pen, outline, look, rng)
     _draw_collar(pen, look)
 
@@ -245,13 +121,13 @@ def _draw_shoulders(pen: Pen, look: _Look, rng: random.Random) -> None:
 def _draw_sitting(pen: Pen, look: _Look, rng: random.Random) -> None:
     pen.oval(0.1, 3.4, 1.9, 0.28, (20, 20, 30, 70))
     if look.species == "cat":
-        tail, thick = _parse("0.7,3.1 1.5,3.1 1.85,2.5 1.55,1.9 1.75,1.4"), 0.3
+        tail, thick = parse_points("0.7,3.1 1.5,3.1 1.85,2.5 1.55,1.9 1.75,1.4"), 0.3
     else:
-        tail, thick = _parse("0.7,2.9 1.3,2.6 1.6,2.0 1.5,1.5"), rng.uniform(0.26, 0.42)
+        tail, thick = parse_points("0.7,2.9 1.3,2.6 1.6,2.0 1.5,1.5"), rng.uniform(0.26, 0.42)
     tail = tail * (rng.choice((-1, 1)) * rng.uniform(0.9, 1.1), 1)
     pen.stroke(tail, look.edge, thick + 0.07, 0.75)
     pen.stroke(tail, look.fur, thick, 0.7)
-    outline = _both_sides("0.45,0.6 0.78,1.5 1.02,2.4 0.95,3.2 0.4,3.4")
+    outline = both_sides("0.45,0.6 0.78,1.5 1.02,2.4 0.95,3.2 0.4,3.4")
     _draw_trunk(pen, outline, look, rng)
     socks = look.muzzle if rng.random() < 0.5 else look.fur
     for side in pen.sides():
@@ -275,7 +151,7 @@ def _draw_trunk(pen: Pen, outline: np.ndarray, look: _Look, rng: random.Random) 
                 x, y, rx, ry = (rng.uniform(*r) for r in ((-1, 1), (1.2, 3), (0.3, 0.6), (0.3, 0.6)))
                 inner.oval(x, y, rx, ry, look.second)
         if look.bib:
-            inner.shape(_both_sides("0.62,0.7 0.56,1.4 0.3,2 0,2.3"), look.muzzle, shaggy=0.07)
+            inner.shape(both_sides("0.62,0.7 0.56,1.4 0.3,2 0,2.3"), look.muzzle, shaggy=0.07)
         _paint_fur(inner, look, (0, 2.0), (1.2, 1.4), rng)
 
     pen.inside(pen.shape(outline, look.fur, look.edge, look.shaggy), paint)
@@ -288,13 +164,13 @@ def _paint_fur(pen: Pen, look: _Look, centre: Point, radii: Point, rng: random.R
         x, y = math.cos(angle) * far * radii[0], math.sin(angle) * far * radii[1]
         along, across = np.array([(x * 0.16, 0.09 + y * 0.05), (0.011 + y * 0.006, -x * 0.02)])
         hair = np.stack([-across, across, along]) + (x + centre[0], y + centre[1])
-        pen.polygon(hair, (*rng.choice((look.edge, _WHITE)), 60))
+        pen.polygon(hair, (*rng.choice((look.edge, WHITE)), 60))
 
 
 def _draw_collar(pen: Pen, look: _Look) -> None:
     if look.collar is not None:
         band = "-0.72,0.85 -0.4,1.14 0,1.24 0.4,1.14 0.72,0.85"
-        pen.stroke(band, _mix(look.collar, _BLACK, 0.5), 0.27)
+        pen.stroke(band, mix(look.collar, BLACK, 0.5), 0.27)
         pen.stroke(band, look.collar, 0.2)
         pen.oval(0, 1.42, 0.14, 0.14, (236, 196, 74), (120, 90, 30))
 
@@ -315,7 +191,7 @@ def _draw_skull(head: Pen, face: Pen, outline: np.ndarray, look: _Look, rng: ran
         elif look.pattern == "mask":
             middle.oval(0, 0.35, 0.72, 0.68, look.second)
         elif look.pattern == "blaze":
-            middle.shape(_both_sides("0,-1.2 0.14,-0.5 0.5,0.5 0,1.2"), look.second)
+            middle.shape(both_sides("0,-1.2 0.14,-0.5 0.5,0.5 0,1.2"), look.second)
         _paint_fur(inner, look, (0, -0.1), (0.9, 0.9), rng)
 
     head.inside(head.shape(outline, look.fur, look.edge, look.shaggy), paint)
@@ -325,155 +201,72 @@ def _draw_cat_head(head: Pen, face: Pen, look: _Look, rng: random.Random) -> Non
     ears = look.second if look.pattern == "mask" else look.fur
     shape = (rng.uniform(0.88, 1.05), rng.uniform(0.9, 1.1))
     for side in head.sides():
-        ear = _parse("0.16,-0.65 0.52,-1.12 0.82,-1.4 0.94,-1.18 1,-0.1 0.4,-0.3")
+        ear = parse_points("0.16,-0.65 0.52,-1.12 0.82,-1.4 0.94,-1.18 1,-0.1 0.4,-0.3")
         side.shape(ear * shape, ears, look.edge)
-        side.shape(_parse("0.42,-0.74 0.78,-1.14 0.84,-0.4") * shape, _mix(ears, _PINK, 0.7))
-    outline = _both_sides("0,-0.8 0.48,-0.76 0.86,-0.36 1,0.16 0.9,0.5 0.5,0.82 0,0.92")
+        side.shape(parse_points("0.42,-0.74 0.78,-1.14 0.84,-0.4") * shape, mix(ears, PINK, 0.7))
+    outline = both_sides("0,-0.8 0.48,-0.76 0.86,-0.36 1,0.16 0.9,0.5 0.5,0.82 0,0.92")
     _draw_skull(head, face, outline * (rng.uniform(0.97, 1.1), 1), look, rng)
     iris, slit, asleep = rng.choice(_CAT_EYES), rng.uniform(0.035, 0.085), rng.random() < 0.1
     for side, shine in zip(face.sides(), (0.07, -0.07)):
         if asleep:
-            side.stroke("0.21,-0.1 0.43,0.03 0.65,-0.1", _BLACK, 0.06)
+            side.stroke("0.21,-0.1 0.43,0.03 0.65,-0.1", BLACK, 0.06)
             continue
-        side.shape("0.19,0 0.41,-0.3 0.7,-0.2 0.49,0.09", iris, _BLACK)
-        side.oval(0.43, -0.1, slit, 0.19, _BLACK)
-        side.oval(0.43 + shine, -0.18, 0.05, 0.05, _WHITE)
+        side.shape("0.19,0 0.41,-0.3 0.7,-0.2 0.49,0.09", iris, BLACK)
+        side.oval(0.43, -0.1, slit, 0.19, BLACK)
+        side.oval(0.43 + shine, -0.18, 0.05, 0.05, WHITE)
     for side in face.sides():
         side.oval(0.19, 0.5, 0.24, 0.19, look.muzzle)
     face.oval(0, 0.68, 0.2, 0.14, look.muzzle)
     if rng.random() < 0.15:
-        face.oval(0, 0.66, 0.08, 0.12, _PINK, _mix(_PINK, _BLACK, 0.4))
-    nose = _mix(_PINK, _BLACK, rng.choice((0.0, 0.15, 0.7)))
-    whiskers = _WHITE if sum(look.fur) < 480 else _mix(look.edge, _BLACK, 0.3)
+        face.oval(0, 0.66, 0.08, 0.12, PINK, mix(PINK, BLACK, 0.4))
+    nose = mix(PINK, BLACK, rng.choice((0.0, 0.15, 0.7)))
+    whiskers = WHITE if sum(look.fur) < 480 else mix(look.edge, BLACK, 0.3)
     long = rng.uniform(0.8, 1.05)
     for side in face.sides():
-        side.stroke("0,0.36 0,0.5 0.15,0.6 0.3,0.53", _BLACK, 0.04)
+        side.stroke("0,0.36 0,0.5 0.15,0.6 0.3,0.53", BLACK, 0.04)
         for y in (-0.16, 0.0, 0.16):
             hair = [(0.28, 0.48 + y / 3), (long, 0.42 + y), (1.5 * long, 0.5 + y * 2)]
             side.stroke(hair, whiskers, 0.03, 0.4)
-    face.shape("-0.14,0.27 0.14,0.27 0,0.42", nose, _BLACK)
+    face.shape("-0.14,0.27 0.14,0.27 0,0.42", nose, BLACK)
 
 
 def _draw_dog_head(head: Pen, face: Pen, look: _Look, rng: random.Random) -> None:
-    outline = _both_sides("0,-0.9 0.45,-0.84 0.76,-0.5 0.82,0 0.67,0.5 0.53,0.86 0,1.06")
+    outline = both_sides("0,-0.9 0.45,-0.84 0.76,-0.5 0.82,0 0.67,0.5 0.53,0.86 0,1.06")
     _draw_skull(head, face, outline * (rng.uniform(0.94, 1.1), 1), look, rng)
-    darker = _mix(look.fur, _BLACK, rng.uniform(0.0, 0.3))
+    darker = mix(look.fur, BLACK, rng.uniform(0.0, 0.3))
     ears = look.second if look.pattern in ("patches", "mask") else darker
     if rng.random() < 0.7:  # long ears hang beside the cheeks, short ones fold at the top
-        ear = _parse("0.42,-0.82 0.8,-0.86 1.15,-0.3 1.2,0.3 1.02,0.5 0.82,0.3 0.72,-0.2")
+        ear = parse_points("0.42,-0.82 0.8,-0.86 1.15,-0.3 1.2,0.3 1.02,0.5 0.82,0.3 0.72,-0.2")
         ear = (ear + (0, 0.86)) * (rng.uniform(0.95, 1.08), rng.uniform(0.9, 1.35)) - (0, 0.86)
     else:
-        ear = _parse("0.24,-0.84 0.5,-1.12 0.86,-1.06 1.08,-0.62 1.08,-0.22 0.84,-0.34 0.6,-0.6")
+        ear = parse_points("0.24,-0.84 0.5,-1.12 0.86,-1.06 1.08,-0.62 1.08,-0.22 0.84,-0.34 0.6,-0.6")
     for side in head.sides():
         side.shape(ear, ears, look.edge, look.shaggy)
     iris, asleep = rng.choice(_DOG_EYES), rng.random() < 0.08
     for side, shine in zip(face.sides(), (0.05, -0.05)):
         side.stroke("0.24,-0.52 0.38,-0.57 0.48,-0.52", look.edge, 0.06)
         if asleep:
-            side.stroke("0.18,-0.22 0.36,-0.34 0.54,-0.22", _BLACK, 0.06)
+            side.stroke("0.18,-0.22 0.36,-0.34 0.54,-0.22", BLACK, 0.06)
             continue
-        side.oval(0.36, -0.22, 0.17, 0.18, _WHITE, _BLACK)
+        side.oval(0.36, -0.22, 0.17, 0.18, WHITE, BLACK)
         side.oval(0.36, -0.21, 0.15, 0.16, iris)
-        side.oval(0.36, -0.21, 0.09, 0.1, _BLACK)
-        side.oval(0.36 + shine, -0.28, 0.045, 0.045, _WHITE)
+        side.oval(0.36, -0.21, 0.09, 0.1, BLACK)
+        side.oval(0.36 + shine, -0.28, 0.045, 0.045, WHITE)
     if rng.random() < 0.5:
         loll = rng.uniform(0.9, 1.1)
-        face.oval(0, 0.86, 0.3, 0.2, (104, 40, 46), _BLACK)
-        tongue = _both_sides("0,0.76 0.2,0.8 0.22,1.2 0,1.36") * (1, loll)
-        face.shape(tongue, _PINK, _mix(_PINK, _BLACK, 0.5))
-        face.stroke("0,0.85 0.02,1.15", _mix(_PINK, _BLACK, 0.25), 0.04)
+        face.oval(0, 0.86, 0.3, 0.2, (104, 40, 46), BLACK)
+        tongue = both_sides("0,0.76 0.2,0.8 0.22,1.2 0,1.36") * (1, loll)
+        face.shape(tongue, PINK, mix(PINK, BLACK, 0.5))
+        face.stroke("0,0.85 0.02,1.15", mix(PINK, BLACK, 0.25), 0.04)
     for side in face.sides():
         side.oval(0.23, 0.58, 0.31, 0.29, look.muzzle)
     face.oval(0, 0.35, 0.28, 0.34, look.muzzle)
     for side in face.sides():
-        side.stroke("0,0.42 0,0.7 0.22,0.86 0.48,0.72", _BLACK, 0.05)
+        side.stroke("0,0.42 0,0.7 0.22,0.86 0.48,0.72", BLACK, 0.05)
         for x, y in ((0.24, 0.56), (0.33, 0.64), (0.35, 0.5)):
             side.oval(x, y, 0.022, 0.022, look.edge)
-    face.shape(_both_sides("0,0.13 0.24,0.2 0.16,0.38 0,0.46"), _BLACK)
+    face.shape(both_sides("0,0.13 0.24,0.2 0.16,0.38 0,0.46"), BLACK)
     face.oval(-0.07, 0.22, 0.08, 0.04, (150, 146, 150))
-
-
-def _wash(image: Image.Image, grid: np.ndarray) -> None:
-    """Fills the image with a coarse grid of colours, of shape [rows, columns, 3], made smooth."""
-    coarse = Image.fromarray(np.clip(grid, 0, 255).astype(np.uint8))
-    image.paste(coarse.resize(image.size, Image.Resampling.BICUBIC))
-
-
-def _any_colour(rng: random.Random) -> Colour:
-    """Returns a colour of any hue, but not a loud one."""
-    grey = rng.randint(60, 225)
-    return _mix((grey, grey, grey), tuple(rng.randint(0, 255) for _ in range(3)), 0.45)
-
-
-def _draw_plain(image: Image.Image, rng: random.Random) -> None:
-    image.paste(_any_colour(rng), (0, 0, *image.size))
-
-
-def _draw_gradient(image: Image.Image, rng: random.Random) -> None:
-    _wash(image, np.array([[_any_colour(rng) for _ in range(2)] for _ in range(2)]))
-
-
-def _draw_noise(image: Image.Image, rng: random.Random) -> None:
-    cells = rng.choice((4, 8, 16, 40))
-    noise = np.random.default_rng(rng.getrandbits(64)).normal(0, 20, (cells, cells, 3))
-    _wash(image, np.array(_any_colour(rng)) + noise)
-
-
-def _draw_grass(image: Image.Image, rng: random.Random) -> None:
-    """Draws a meadow under a sky, with clouds, a hill, blades and flowers."""
-    pen, wide = Pen.turned(image, (0, 0), image.height), image.width / image.height
-    sky = _vary(rng.choice(((150, 200, 236), (226, 190, 170), (190, 200, 208))), rng)
-    _wash(image, np.array([[sky], [_mix(sky, _WHITE, 0.5)]]))
-    horizon = rng.uniform(0.3, 0.65)
-    for _ in range(rng.randint(0, 3)):
-        x, y, r = rng.uniform(0, wide), rng.uniform(0, horizon * 0.7), 0.07
-        for dx in (-r, 0.0, r):
-            pen.oval(x + dx, y, r * 1.1, r * 0.7 - 0.2 * abs(dx), _WHITE)
-    green = _vary(rng.choice(((104, 160, 70), (84, 134, 72), (158, 168, 84))), rng)
-    pen.oval(rng.uniform(0, wide), horizon + 0.2, wide * 0.7, 0.32, _mix(green, sky, 0.4))
-    pen.box(0, horizon, wide, 1, green)
-    blade = rng.uniform(0.03, 0.06)
-    for _ in range(160):
-        x, y, long = rng.uniform(0, wide), rng.uniform(horizon, 1.05), rng.uniform(0.6, 1.6)
-        shade = _mix(green, rng.choice((_BLACK, (226, 236, 150))), rng.uniform(0.1, 0.4))
-        leaf = np.array([(-0.12, 0), (0.12, 0), (rng.uniform(-0.5, 0.5), -long)])
-        pen.polygon(leaf * blade + (x, y), shade)
-    petals = rng.choice((*_BRIGHTS, _WHITE))
-    for _ in range(rng.randint(0, 10)):
-        x, y, r = rng.uniform(0, wide), rng.uniform(horizon, 1), blade * 0.22
-        for dx, dy in ((-r, 0), (r, 0), (0, -r), (0, r)):
-            pen.oval(x + dx, y + dy, r, r, petals)
-        pen.oval(x, y, r * 0.8, r * 0.8, (240, 200, 80))
-
-
-def _draw_indoor(image: Image.Image, rng: random.Random) -> None:
-    """Draws a room: wall, perhaps striped, boards, a picture or a window, and a cushion."""
-    pen, wide = Pen.turned(image, (0, 0), image.height), image.width / image.height
-    wall = _mix(_any_colour(rng), _WHITE, rng.uniform(0.1, 0.5))
-    floor, bottom = _vary(rng.choice(_FURS), rng), rng.uniform(0.6, 0.85)
-    pen.box(0, 0, wide, 1, wall)
-    if rng.random() < 0.5:
-        step = rng.uniform(0.06, 0.14)
-        for x in np.arange(0, wide, step):
-            pen.box(x, 0, x + step / 2, 1, _mix(wall, _WHITE, 0.25))
-    pen.box(0, bottom - 0.025, wide, bottom, _mix(wall, _WHITE, 0.6))
-    pen.box(0, bottom, wide, 1, floor)
-    for y in np.arange(bottom, 1, 0.065):
-        pen.box(0, y, wide, y + 0.005, _mix(floor, _BLACK, 0.3))
-    x, y, w, h = rng.uniform(0, wide * 0.65), rng.uniform(0.04, 0.2), wide * 0.3, 0.33
-    bar = 0.02
-    pen.box(x - bar, y - bar, x + w + bar, y + h + bar, _mix(floor, _BLACK, 0.35))
-    pen.box(x, y, x + w, y + h, _any_colour(rng))
-    if rng.random() < 0.5:  # bars make a window of the picture
-        pen.box(x + w / 2, y, x + w / 2 + bar, y + h, _WHITE)
-        pen.box(x, y + h / 2, x + w, y + h / 2 + bar, _WHITE)
-    cloth, side = _vary(rng.choice(_BRIGHTS), rng), rng.choice((0.1, 0.9)) * wide
-    cushion = _parse("-1,-1 0,-0.8 1,-1 0.9,0 1,0.5 0,0.35 -1,0.5")
-    pen.shape(cushion * 0.21 + (side, bottom), _mix(cloth, _BLACK, 0.4))
-    pen.shape(cushion * 0.2 + (side, bottom), cloth)
-
-
-_BACKGROUNDS = (_draw_plain, _draw_gradient, _draw_noise, _draw_grass, _draw_indoor)
 
 
 def _light(image: Image.Image, rng: random.Random) -> Image.Image:

@@ -4,7 +4,8 @@ Without flags: a summary from the manifest, and whether the shards are there in 
 everything: checksums and hashes of the shards, labels, counts, names, and every picture. --preview draws a sheet
 of pictures of each class and split; --show writes one picture into a file.
 
-Exit codes: 0 the data set is right as far as it was looked at, 1 it is not, 2 it cannot be inspected.
+Exit codes: 0 the data set is right as far as it was looked at, 1 it is not (a dataset.json that cannot be read counts
+as that), 2 the call is wrong: no such folder, or none with a dataset.json.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from dogcat import flags, images, manifest, records, stored, verification
 from dogcat.config import InputError, InspectOptions
 from dogcat.manifest import Manifest
-from dogcat.stored import printable
+from dogcat.printing import printable
 from dogcat.verification import Problem
 from tools import contact_sheet
 
@@ -74,7 +75,7 @@ def describe(facts: dict[str, Any]) -> str:
     )
 
 
-def write_picture(folder: Path, made: Manifest, key: str, output: str) -> str:
+def write_picture(folder: Path, made: Manifest, key: str, output: str) -> tuple[Path, str]:
     """Writes the picture with a key into a file of its own; pixels that are not encoded become PNG.
 
     Args:
@@ -84,7 +85,7 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> str:
         output: The file; empty: the key's last part, in the current folder.
 
     Returns:
-        A line that says what was written.
+        The file, and what it is in words.
 
     Raises:
         InputError: No picture has this key, or the file is there already.
@@ -99,7 +100,7 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> str:
         encoded, form = images.encode(stored.pixels_of(picture), stored.PNG, quality=100, chroma="444"), stored.PNG
     records.write_atomically(path, encoded)
     label = f"label {picture.label} {printable(picture.text)}".rstrip()
-    return f"wrote {printable(str(path))}: {printable(form)}, {picture.width}x{picture.height}, {label}"
+    return path, f"{printable(form)}, {picture.width}x{picture.height}, {label}"
 
 
 def _table(facts: dict[str, Any]) -> list[str]:
@@ -121,6 +122,15 @@ def _channels(values: list[float]) -> str:
     return " ".join(f"{value:.1f}" for value in values)
 
 
+def _print_result(facts: dict[str, Any], problems: list[Problem], options: InspectOptions) -> None:
+    """Prints what was found; as JSON together with the facts."""
+    if options.json:
+        told = {"verified": options.verify, "problems": [problem._asdict() for problem in problems]}
+        print(json.dumps({**facts, **told}, indent=2))
+    else:
+        print("\n".join([*map(str, problems), _verdict(problems, options)]))
+
+
 def _verdict(problems: list[Problem], options: InspectOptions) -> str:
     """The last line of what is printed."""
     if problems:
@@ -133,27 +143,29 @@ def _verdict(problems: list[Problem], options: InspectOptions) -> str:
 def main(options: InspectOptions) -> int:
     """Inspects; returns the exit code."""
     folder = Path(options.folder)
-    made = manifest.read(folder)
-    written = []
+    try:
+        made = manifest.read(folder)
+    except manifest.UnreadableManifestError as error:
+        _print_result({"folder": str(folder)}, [Problem(manifest.FILE_NAME, str(error))], options)
+        return EXIT_WRONG_DATA_SET
+    written: dict[Path, str] = {}
     if options.show:
-        written.append(write_picture(folder, made, options.show, options.output))
+        path, what = write_picture(folder, made, options.show, options.output)
+        written[path] = what
     if options.preview:
         sheet = contact_sheet.draw_sheet(folder, made, options.preview_pictures)
         contact_sheet.save(sheet, Path(options.preview))
-        written.append(f"wrote {printable(options.preview)}: {sheet.width}x{sheet.height}")
-    facts = summary(folder, made)
+        written[Path(options.preview)] = f"{sheet.width}x{sheet.height}"
+    facts = {**summary(folder, made), "written": [str(path) for path in written]}
     if not options.json:
         # Before reading it all, which takes its time.
-        print("\n".join([describe(facts), "", *written]))
+        lines = [f"wrote {printable(str(path))}: {what}" for path, what in written.items()]
+        print("\n".join([describe(facts), "", *lines]))
     if options.verify:
         problems = verification.verify(folder, made, options.workers)
     else:
         problems = verification.check_sizes(folder, made)
-    if options.json:
-        told = {"verified": options.verify, "problems": [problem._asdict() for problem in problems]}
-        print(json.dumps({**facts, **told}, indent=2))
-    else:
-        print("\n".join([*map(str, problems), _verdict(problems, options)]))
+    _print_result(facts, problems, options)
     return EXIT_WRONG_DATA_SET if problems else 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dogcat import flags, folders, labels, manifest, writer
 from dogcat.config import InputError, ShardOptions
+from dogcat.printing import printable
 
 
 def make_data_set(options: ShardOptions) -> manifest.Manifest:
@@ -58,7 +59,7 @@ def describe(made: manifest.Manifest, output: str) -> str:
     if made.rejected:
         reasons = ", ".join(f"{reason} {count}" for reason, count in made.rejected.items())
         lines.append(f"  left out: {reasons}; named in {output}/{writer.REJECTED_FILE}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def main(options: ShardOptions) -> None:
