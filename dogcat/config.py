@@ -11,7 +11,7 @@ import json
 import os
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dogcat.backbones import BACKBONES
 from dogcat.presets import PRESETS
@@ -41,6 +41,9 @@ def option(default: Any, help: str, choices: tuple[str, ...] | None = None, posi
     return dataclasses.field(default=default, metadata=metadata)
 
 
+AnyOptions = TypeVar("AnyOptions", bound="Options")
+
+
 class Options:
     """Base of all options classes: checks every field that has a list of choices."""
 
@@ -53,7 +56,7 @@ class Options:
                 raise InputError(f"--{field.name}={value}: use one of {', '.join(choices)}")
 
     @classmethod
-    def from_given(cls, given: dict[str, Any]) -> Options:
+    def from_given(cls: type[AnyOptions], given: dict[str, Any]) -> AnyOptions:
         """The options of a user who gave these fields and no others."""
         return cls(**given)
 
@@ -351,6 +354,11 @@ class PredictionOptions(Options):
     images: str = option("data/test", "Folder of the pictures.")
     output: str = option(
         "submission.csv", "The CSV to write: id,label; with more than two classes, id and one column each."
+    )
+    tta: str = option(
+        "flip",
+        "Test-time augmentation: flip averages the logits of each picture and its mirror image, in twice the time.",
+        choices=("none", "flip"),
     )
     batch_size: int = option(32, "Pictures a step.")
     clip: float = option(

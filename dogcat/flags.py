@@ -12,15 +12,13 @@ import os
 import sys
 import textwrap
 import typing
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable
 
 from absl import flags
 
-from dogcat.config import InputError, Options
+from dogcat.config import AnyOptions, InputError, Options
 from dogcat.interrupts import Terminated
 from dogcat.printing import printable
-
-AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 EXIT_BAD_INPUT = 2
 # That of sysexits.h for "try again later", so that a scheduler can tell a stopped run from a failed one.

@@ -71,4 +71,5 @@ def to_json(record: EpochRecord) -> dict[str, Any]:
 
 def from_json(values: dict[str, Any]) -> EpochRecord:
     """The record that `to_json` gave."""
-    return EpochRecord(**{name: math.nan if value is None else value for name, value in values.items()})
+    known: dict[str, Any] = {name: math.nan if value is None else value for name, value in values.items()}
+    return EpochRecord(**known)

@@ -74,7 +74,6 @@ def predict_folder(options: PredictionOptions) -> Predictions:
     def batches() -> Iterator[np.ndarray]:
         yield from _read_batches(folder, keys, description, batch_size, unreadable)
 
-
     def of_batch(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         logits = to_logits(pictures, training=False)
         if options.tta == "none":

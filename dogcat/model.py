@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from dogcat import records
 from dogcat.backbones import BACKBONES
 from dogcat.config import RESIZE_MODES, InputError
 
@@ -175,7 +176,7 @@ def open_layers(model: keras.Model, first: int) -> None:
 
 def save(model: keras.Model, path: Path, description: Description) -> None:
     """Writes a model as `.keras`, whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+    with records.naming(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
         temporary = Path(folder) / path.name
         model.save(temporary, save_format="keras")
         with zipfile.ZipFile(temporary, "a") as archive:

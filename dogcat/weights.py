@@ -105,7 +105,7 @@ def load_imagenet(backbone: keras.Model, name: str, file: str = "") -> str:
     url = BACKBONES[name].weights_url
     keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     in_keras_cache = keras_home / "models" / cached.name
-    # Each gives a file; a folder for it, if it makes one, is handed to it.
+    # Each is given a folder for what it fetches, and returns a file.
     sources: dict[str, Callable[[Path], Path]] = {
         f"the cache, {cached}": lambda folder: cached,
         f"Keras' cache, {in_keras_cache}": lambda folder: in_keras_cache,

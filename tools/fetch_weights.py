@@ -21,7 +21,7 @@ def main(options: WeightsOptions) -> None:
     source = weights.load_imagenet(backbone, options.backbone, options.file)
     print(f"ImageNet weights of {options.backbone}, from {source}")
     if not weights.cache_path(options.backbone).is_file():
-        raise InputError(f"{weights.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can")
+        raise InputError(f"{weights.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can be")
     print("next: python -m tools.make_tfrecords --images=data/train --output=data/tfrecords")
 
 
