@@ -137,6 +137,29 @@ class ShardOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True)
+class SurveyOptions(Options):
+    """Options of `tools.survey_images`."""
+
+    images: str = option(
+        "data/train", "Folder of pictures: a folder per class, or names like cat.0.jpg, or no classes."
+    )
+    output: str = option("survey", "Folder for survey.html, survey.csv and the plots.")
+    labels: str = option("", "CSV with the columns path,label, as make_tfrecords takes it. Empty: none.")
+    exclude: str = option(
+        "", "Text file with a path a line, as make_tfrecords takes it; plots show before and after. Empty: none."
+    )
+    max_pixels: int = option(MAX_PIXELS, "Pictures of more pixels than this are unusable, since too large.")
+    workers: int = option(0, "Number of threads; 0: one for each processor core.")
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        super().__post_init__()
+        self.require("output", bool(self.output), "give a folder")
+        self.require("max_pixels", self.max_pixels >= 1, "use 1 or more")
+        self.require("workers", self.workers >= 0, "use 1 or more, or 0 for one a core")
+
+
+@dataclasses.dataclass(frozen=True)
 class InspectOptions(Options):
     """Options of `tools.inspect_tfrecords`."""
 

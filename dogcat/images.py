@@ -83,11 +83,17 @@ class Picture(NamedTuple):
         pixels: uint8 [height, width, 3], RGB in sRGB, upright; perhaps at a reduced scale.
         width: Width of the original, upright, in pixels.
         height: Height of the original, upright, in pixels.
+        format: What the file is by its content, one of `FORMATS` (or MPO, a JPEG of several pictures).
+        mode: Pillow's word for the kind of pixels in the file, like RGB, L (grey) or CMYK.
+        orientation: The file's EXIF orientation, 1 to 8; 1 where it has none.
     """
 
     pixels: np.ndarray
     width: int
     height: int
+    format: str
+    mode: str
+    orientation: int
 
 
 def decode(data: bytes, max_pixels: int, size: int | None = None) -> Picture:
@@ -118,12 +124,14 @@ def decode(data: bytes, max_pixels: int, size: int | None = None) -> Picture:
     if width * height > max_pixels:
         raise RejectedPicture(TOO_LARGE, f"{width}x{height} is more than {max_pixels} pixels")
     scale = _reduction(width, height, size)
+    # Decoding through Pillow changes the mode, and turning the picture upright takes the orientation away.
+    mode, orientation = image.mode, _orientation(image)
     pixels = _decode_plain_jpeg(data, image, scale)
     if pixels is None:
         pixels = _decode_with_pillow(image, scale)
-    if _orientation(image) >= 5:
+    if orientation >= 5:
         width, height = height, width
-    return Picture(pixels, width, height)
+    return Picture(pixels, width, height, str(image.format), mode, orientation)
 
 
 def resize(pixels: np.ndarray, size: int, how: str) -> np.ndarray:

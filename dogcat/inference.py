@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import csv
 import dataclasses
-import io
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import devices, evaluation, folders, images, pipeline, records
+from dogcat import devices, evaluation, folders, images, pipeline, records, tables
 from dogcat import model as models
 from dogcat.config import MAX_PIXELS, InputError, PredictionOptions, available_cores
 from dogcat.forward import Forward
@@ -148,25 +146,19 @@ def write_submission(predictions: Predictions, clip: float, path: Path) -> Path 
     Raises:
         OSError: A file cannot be written; then the CSV is as it was.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     clipped = clip_probabilities(predictions.probabilities, clip)
     columns = predictions.classes
     if len(columns) == 2:
         columns, clipped = ["label"], clipped[:, 1:]
-    writer.writerow(["id", *columns])
-    writer.writerows([id_, *(f"{p:.6g}" for p in row)] for id_, row in zip(predictions.ids, clipped))
+    rows = ([id_, *(f"{p:.6g}" for p in row)] for id_, row in zip(predictions.ids, clipped))
     beside = path.with_name(path.stem + ".unreadable.csv")
     if predictions.unreadable:
-        listed = io.StringIO()
-        list_writer = csv.writer(listed, lineterminator="\n")
-        list_writer.writerow(("path", "reason", "detail"))
-        list_writer.writerows(map(dataclasses.astuple, predictions.unreadable))
-        records.write_atomically(beside, listed.getvalue().encode("utf-8", "surrogateescape"))
+        listed = map(dataclasses.astuple, predictions.unreadable)
+        records.write_atomically(beside, tables.as_csv(("path", "reason", "detail"), listed))
     else:
         # One of an earlier prediction would tell of other pictures.
         beside.unlink(missing_ok=True)
-    records.write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    records.write_atomically(path, tables.as_csv(["id", *columns], rows))
     return beside if predictions.unreadable else None
 
 

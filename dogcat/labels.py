@@ -20,6 +20,10 @@ from dogcat.folders import Listing
 _CLASS_IN_NAME = re.compile(r"(?P<name>.+)\.\d+\.[^.]+", re.DOTALL)
 
 
+class NoClassError(InputError):
+    """Nothing tells the class of any picture."""
+
+
 @dataclasses.dataclass(frozen=True)
 class LabelledKeys:
     """Keys with their classes.
@@ -51,7 +55,8 @@ def label_keys(listing: Listing, given: dict[str, str], order: list[str]) -> Lab
         order: All classes in the order of their labels; empty: sorted by name.
 
     Raises:
-        InputError: Folder and name say different classes, no key has a class, or the classes are others than `order`.
+        NoClassError: No key has a class.
+        InputError: Folder and name say different classes, or the classes are others than `order`.
     """
     folders = {key.split("/", 1)[0] for key in listing.keys if "/" in key}
     _refuse_folders_that_are_no_classes(listing, folders, given)
@@ -66,7 +71,7 @@ def label_keys(listing: Listing, given: dict[str, str], order: list[str]) -> Lab
             kept.append(key)
             of_kept.append(names.setdefault(name, name))
     if not kept:
-        raise InputError(
+        raise NoClassError(
             f"{listing.folder}: {listing.keys[0]} and the {len(listing.keys) - 1} other pictures have no class; "
             "put them into a folder for each class, name them like cat.0.jpg and dog.0.jpg, or give --labels "
             "(or --unlabeled for test pictures)"

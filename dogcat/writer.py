@@ -10,11 +10,9 @@ import collections
 import concurrent.futures
 import concurrent.futures.process
 import contextlib
-import csv
 import dataclasses
 import fcntl
 import hashlib
-import io
 import itertools
 import json
 import multiprocessing
@@ -31,7 +29,7 @@ from typing import Any
 import numpy as np
 
 import dogcat
-from dogcat import encoding, manifest, records, runtime, shards
+from dogcat import encoding, manifest, records, runtime, shards, tables
 from dogcat.config import InputError, ShardOptions, available_cores
 from dogcat.encoding import Chunk, Rejection, Task
 from dogcat.labels import LabelledKeys
@@ -440,13 +438,9 @@ def _require_pictures(made: manifest.Manifest, folder: str) -> None:
 
 
 def _rejected_csv(rejections: list[Rejection]) -> bytes:
-    """The rejected pictures as CSV, sorted by key; names keep their bytes."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "reason", "detail"))
+    """The rejected pictures as CSV, sorted by key."""
     rejections = sorted(rejections, key=lambda rejection: os.fsencode(rejection.key))
-    writer.writerows(rejections)
-    return text.getvalue().encode("utf-8", "surrogateescape")
+    return tables.as_csv(("path", "reason", "detail"), rejections)
 
 
 def _sync_folder(folder: Path) -> None:

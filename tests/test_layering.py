@@ -15,10 +15,10 @@ TIERS = [
     {"config"},
     {
         *("runtime", "progress", "printing", "interrupts", "images", "folders", "shards", "examples", "records"),
-        *("augment", "evaluation", "history", "optimizers"),
+        *("tables", "augment", "evaluation", "history", "optimizers"),
     },
-    {"manifest", "labels", "encoding", "weights", "devices", "feature_cache"},
-    {"pipeline", "model", "features", "writer", "stored", "forward"},
+    {"pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache"},
+    {"pipeline", "model", "features", "writer", "stored", "forward", "survey"},
     {"report", "verification", "state", "trainer"},
     {"runs"},
     {"loop"},
@@ -29,7 +29,7 @@ TIERS = [
 TIER_OF = {name: tier for tier, names in enumerate(TIERS) for name in names}
 WITHOUT_TENSORFLOW = {
     *("backbones", "presets", "config", "runtime", "progress", "printing", "images", "folders", "shards", "examples"),
-    *("records", "manifest", "interrupts", "feature_cache"),
+    *("records", "manifest", "interrupts", "feature_cache", "pages", "tables", "survey"),
     *("history", "labels", "encoding", "writer", "stored", "verification"),
     *("evaluation", "features", "report", "flags", "train", "predict"),
 }

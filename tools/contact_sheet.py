@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import io
 from pathlib import Path
 
-from matplotlib import font_manager, ft2font
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from dogcat import records, stored
 from dogcat.manifest import Manifest
-from dogcat.printing import printable
 from dogcat.stored import StoredPicture
+from tools import lettering
 
 # Pixels.
 _SIDE = 160
@@ -31,7 +29,6 @@ _MOST_CLASSES = 20
 _PAPER = "white"
 _INK = (20, 20, 20)
 _FAINT = (105, 105, 105)
-_ELLIPSIS = "…"
 
 
 def draw_sheet(folder: Path, made: Manifest, count: int) -> Image.Image:
@@ -59,8 +56,8 @@ def draw_sheet(folder: Path, made: Manifest, count: int) -> Image.Image:
     pen = ImageDraw.Draw(sheet)
     top = _GAP
     for heading, rows in sections:
-        font = _font(_HEADING_SIZE)
-        pen.text((_GAP, top), _shorten(heading, font, width - 2 * _GAP), _INK, font)
+        font = lettering.font(_HEADING_SIZE)
+        pen.text((_GAP, top), lettering.shorten(heading, font, width - 2 * _GAP), _INK, font)
         top += _HEADING_LINE
         for row in rows:
             for column, picture in enumerate(row):
@@ -82,10 +79,10 @@ def save(sheet: Image.Image, path: Path) -> None:
 
 def _heading(made: Manifest, split: str) -> str:
     part = made.splits[split]
-    counts = [f"{printable(name)} {count}" for name, count in zip(made.classes, part.counts)] or ["no labels"]
+    counts = [f"{name} {count}" for name, count in zip(made.classes, part.counts)] or ["no labels"]
     more = len(counts) - _MOST_CLASSES
     of_more = f", and {more} more classes" if more > 0 else ""
-    return f"{printable(split)}: {part.pictures} pictures ({', '.join(counts[:_MOST_CLASSES])}{of_more})"
+    return f"{split}: {part.pictures} pictures ({', '.join(counts[:_MOST_CLASSES])}{of_more})"
 
 
 def _draw_cell(sheet: Image.Image, pen: ImageDraw.ImageDraw, left: int, top: int, picture: StoredPicture) -> None:
@@ -97,40 +94,8 @@ def _draw_cell(sheet: Image.Image, pen: ImageDraw.ImageDraw, left: int, top: int
         sheet.paste(image.resize((_SIDE, _SIDE), how), (left, top))
     except ValueError:
         pen.rectangle((left, top, left + _SIDE - 1, top + _SIDE - 1), outline=_FAINT)
-        pen.text((left + _GAP, top + _GAP), "cannot be decoded", _FAINT, _font(_CAPTION_SIZE))
-    font = _font(_CAPTION_SIZE)
-    label = f"{picture.label} {printable(picture.text)}" if picture.text else "no label"
-    pen.text((left, top + _SIDE + 1), _shorten(printable(picture.key), font, _SIDE), _INK, font)
-    pen.text((left, top + _SIDE + 1 + _LINE), _shorten(label, font, _SIDE), _FAINT, font)
-
-
-def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Takes out the middle, so that both ends, which tell names apart, fit into `width` pixels."""
-    text = "".join(c if ord(c) in _characters() else f"\\u{ord(c):04x}" for c in text)
-    if font.getlength(text) <= width:
-        return text
-    kept = len(text)
-    shortened = _ELLIPSIS
-    while kept > 0:
-        kept -= 1
-        end = kept // 2
-        shortened = text[: kept - end] + _ELLIPSIS + text[len(text) - end :]
-        if font.getlength(shortened) <= width:
-            break
-    return shortened
-
-
-@functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    # Matplotlib's own font has Latin, Greek, Cyrillic and more; Pillow's has Latin alone.
-    return ImageFont.truetype(_font_file(), size)
-
-
-@functools.cache
-def _characters() -> frozenset[int]:
-    """The characters that the font can draw."""
-    return frozenset(ft2font.FT2Font(_font_file()).get_charmap())
-
-
-def _font_file() -> str:
-    return font_manager.findfont("DejaVu Sans")
+        pen.text((left + _GAP, top + _GAP), "cannot be decoded", _FAINT, lettering.font(_CAPTION_SIZE))
+    font = lettering.font(_CAPTION_SIZE)
+    label = f"{picture.label} {picture.text}" if picture.text else "no label"
+    pen.text((left, top + _SIDE + 1), lettering.shorten(picture.key, font, _SIDE), _INK, font)
+    pen.text((left, top + _SIDE + 1 + _LINE), lettering.shorten(label, font, _SIDE), _FAINT, font)

@@ -1,0 +1,42 @@
+"""HTML pages in one file each, which open from the disk and fetch nothing: the templates of `templates/`, filled in."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from dogcat.printing import printable
+
+
+def _fit_to_show(value: Any) -> Any:
+    """Makes text that came from outside visible; escaping follows."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("dogcat"),
+    autoescape=True,
+    finalize=_fit_to_show,
+    # A name that a template expects and nobody gave is a fault of the program.
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(template: str, **content: Any) -> bytes:
+    """A page as UTF-8.
+
+    Args:
+        template: Name of the file in `templates/`.
+        **content: What the template shows; no text among it acts as HTML, and control characters show as escapes.
+    """
+    return TEMPLATES.get_template(template).render(content).encode()
+
+
+def png_address(data: bytes) -> str:
+    """An address for `src` that contains the PNG itself."""
+    return "data:image/png;base64," + base64.b64encode(data).decode()

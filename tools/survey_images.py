@@ -1,0 +1,139 @@
+"""Looks at a folder of pictures: sizes, proportions, brightness, formats, and what cannot be used.
+
+Writes into --output a page for any browser (survey.html), a line for each picture (survey.csv), and the plots of the
+page (sizes.png, histograms.png). Pictures are read as tools.make_tfrecords reads them: the same ones are unusable, for
+the same reasons. With --exclude sizes are drawn before and after. Nothing in --images is changed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+
+from dogcat import flags, folders, labels, records, survey
+from dogcat.config import InputError, SurveyOptions, available_cores
+from dogcat.printing import printable
+from dogcat.survey import NO_CLASS, Survey
+from tools import survey_page, survey_plots
+from tools.survey_page import Plot, counted
+
+PAGE, TABLE, SIZES, HISTOGRAMS = "survey.html", "survey.csv", "sizes.png", "histograms.png"
+
+
+def survey_images(options: SurveyOptions) -> Survey:
+    """Lists, labels and reads the pictures, then writes what was found.
+
+    Raises:
+        InputError: The folder holds no usable picture, or an option does not fit it.
+        OSError: A folder cannot be read or written.
+    """
+    output = _usable_output(options)
+    listing = folders.list_images(Path(options.images))
+    others = f", and {listing.other} other files" if listing.other else ""
+    print(f"reading {len(listing.keys)} pictures{others} in {options.images}")
+    label_of = _classes(listing, options)
+    excluded: set[str] = set()
+    if options.exclude:
+        excluded = set(listing.keys).difference(labels.exclude(Path(options.exclude), listing).keys)
+    workers = options.workers or available_cores()
+    found = survey.survey(listing.folder, listing.keys, label_of, excluded, options.max_pixels, workers)
+    _write(found, options, output)
+    return found
+
+
+def describe(found: Survey, output: str) -> str:
+    """The survey in a few lines for a terminal; all but the first are of the pictures that are not excluded."""
+    kept = found.kept()
+    excluded = found.pictures - kept.pictures
+    facts = {
+        "pictures": f"{len(found.usable)} usable, {len(found.unusable)} unusable, {excluded} excluded",
+        "classes": _counts(picture.label or NO_CLASS for picture in kept.usable),
+        "width": _range([picture.width for picture in kept.usable]),
+        "height": _range([picture.height for picture in kept.usable]),
+        "formats": _counts(picture.format for picture in kept.usable),
+        "modes": _counts(picture.mode for picture in kept.usable),
+        "orientations": _counts(str(picture.orientation) for picture in kept.usable),
+        "unusable": _counts(picture.reason for picture in kept.unusable) or "none",
+    }
+    lines = [f"{name:<12}  {text}" for name, text in facts.items()]
+    lines.append(f"wrote {PAGE}, {TABLE}, {SIZES} and {HISTOGRAMS} in {output}")
+    return "\n".join(map(printable, lines))
+
+
+def _usable_output(options: SurveyOptions) -> Path:
+    """The folder to write into, links followed.
+
+    Raises:
+        InputError: It is a file, or the plots in it would count as pictures of --images.
+    """
+    output, images = Path(os.path.realpath(options.output)), Path(os.path.realpath(options.images))
+    if output.exists() and not output.is_dir():
+        raise InputError(f"--output={options.output}: is a file; give a folder")
+    if output == images or images in output.parents:
+        raise InputError(
+            f"--output={options.output}: lies in --images, whose pictures it would join; give another folder"
+        )
+    return output
+
+
+def _classes(listing: folders.Listing, options: SurveyOptions) -> dict[str, str]:
+    """The class of each key that has one."""
+    given = labels.read_labels(Path(options.labels), listing) if options.labels else {}
+    try:
+        pictures = labels.label_keys(listing, given, [])
+    except labels.NoClassError:
+        return {}
+    return {key: pictures.classes[label] for key, label in zip(pictures.keys, pictures.labels)}
+
+
+def _write(found: Survey, options: SurveyOptions, output: Path) -> None:
+    """Draws everything, then writes everything."""
+    kept = found.kept()
+    if not kept.usable:
+        reasons = _counts(picture.reason for picture in kept.unusable) or "none"
+        raise InputError(f"{options.images}: no picture is usable (unusable: {reasons}); give others")
+    panels = {f"{len(found.usable):,} pictures": found.usable}
+    if options.exclude:
+        panels = {
+            f"before: {len(found.usable):,} pictures": found.usable,
+            f"after: {len(kept.usable):,} pictures": kept.usable,
+        }
+    groups = survey_plots.group(picture.label for picture in found.usable)
+    sizes = Plot(*(survey_plots.draw_sizes(panels, groups, dark) for dark in (False, True)))
+    histograms = Plot(*(survey_plots.draw_histograms(kept.usable, groups, dark) for dark in (False, True)))
+    page = survey_page.render(options.images, found, sizes, histograms)
+    output.mkdir(parents=True, exist_ok=True)
+    for name, data in (
+        (SIZES, sizes.light),
+        (HISTOGRAMS, histograms.light),
+        (TABLE, found.as_csv()),
+        (PAGE, page),
+    ):
+        records.write_atomically(output / name, data)
+
+
+def _counts(values: Iterable[str]) -> str:
+    return ", ".join(f"{value} {count}" for value, count in counted(values))
+
+
+def _range(values: list[int]) -> str:
+    return f"{min(values)} to {max(values)} pixels, median {statistics.median(values):g}"
+
+
+def main(options: SurveyOptions) -> None:
+    """Surveys, and says what to do next."""
+    found = survey_images(options)
+    print(describe(found, options.output))
+    arguments = f"--images={shlex.quote(options.images)}"
+    if options.exclude:
+        arguments += f" --exclude={shlex.quote(options.exclude)}"
+    print(
+        f"next: look at {printable(options.output)}/{PAGE}, then python -m tools.make_tfrecords {printable(arguments)}"
+    )
+
+
+if __name__ == "__main__":
+    flags.run(main, SurveyOptions)
