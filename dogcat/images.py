@@ -124,11 +124,13 @@ def decode(data: bytes, max_pixels: int, size: int | None = None) -> Picture:
     if width * height > max_pixels:
         raise RejectedPicture(TOO_LARGE, f"{width}x{height} is more than {max_pixels} pixels")
     scale = _reduction(width, height, size)
-    # Decoding through Pillow changes the mode, and turning the picture upright takes the orientation away.
-    mode, orientation = image.mode, _orientation(image)
+    # A palette may become RGB while it is decoded.
+    mode = image.mode
     pixels = _decode_plain_jpeg(data, image, scale)
     if pixels is None:
         pixels = _decode_with_pillow(image, scale)
+    # Asked before, a PNG would be decoded for it, and what is wrong with it be lost.
+    orientation = _orientation(image)
     if orientation >= 5:
         width, height = height, width
     return Picture(pixels, width, height, str(image.format), mode, orientation)
