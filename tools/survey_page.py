@@ -23,6 +23,8 @@ _OUTLIERS: dict[str, Callable[[Usable], float]] = {
     "most bytes": lambda picture: picture.bytes,
 }
 _MOST_OUTLIERS = 3
+# Classes that the descriptions of plots list by name.
+_MOST_NAMED_CLASSES = 6
 # Rows of the table of unusable files; survey.csv has them all.
 _MOST_UNUSABLE = 500
 _MODES = {
@@ -74,8 +76,11 @@ def render(folder: str, found: Survey, sizes: Plot, histograms: Plot) -> bytes:
     kept = found.kept().usable
     excluded = found.pictures - found.kept().pictures
     of_excluded = f" The {excluded:,} excluded ones are only in the table of classes and in the plot before."
+    panels = f"On the left before {excluded:,} were excluded, on the right after it. " if excluded else ""
     spread, outliers = _spread(kept), _outliers(kept)
-    classes = " and ".join(name for name, _ in counted(picture.label or NO_CLASS for picture in kept))
+    by_size = (f"{row[1]} {row[3]}x{row[4]}" for row in outliers.rows if row[0] in SIZE_OUTLIERS)
+    names = [name for name, _ in counted(picture.label or NO_CLASS for picture in kept)]
+    classes = " and ".join(names) if len(names) <= _MOST_NAMED_CLASSES else f"{len(names)} classes"
     return pages.render(
         "survey.html",
         made_by=f"dogcat {dogcat.__version__}",
@@ -86,7 +91,7 @@ def render(folder: str, found: Survey, sizes: Plot, histograms: Plot) -> bytes:
         sizes=_figure(
             sizes,
             f"Scatter plot of width against height, {len(kept):,} pictures ({classes}). {_in_words(spread.rows[:2])}. "
-            f"Outliers: {', '.join(f'{row[1]} {row[3]}x{row[4]}' for row in outliers.rows) or 'none'}.",
+            f"{panels}Outliers: {', '.join(dict.fromkeys(by_size)) or 'none'}.",
             "A dot is a picture, or several of nearly the same size. The more they are, the larger it is, and the "
             "farther its colour, the mean of their classes', is from that in the legend. Curves along the edges count "
             "pictures by width and by height.",

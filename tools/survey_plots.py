@@ -76,8 +76,11 @@ _MOST_OUTLIERS = 2
 _NAME_POINTS = 8
 # Pixels between a dot and its name, the best first.
 _NAME_DISTANCES = (6, 20, 40, 60, 90)
-# A longer name loses its middle; pixels.
+# Pixels; a longer name loses its middle.
 _LONGEST_NAME = 230
+_LONGEST_CLASS = 90
+# As many as a panel has room for with names as long as that.
+_LEGEND_COLUMNS = 6
 
 
 class Groups(NamedTuple):
@@ -103,7 +106,7 @@ def group(labels: Iterable[str]) -> Groups:
     counts = collections.Counter(labels)
     alone = sorted(label for label, _ in counts.most_common(len(_COLOURS)))
     others = counts.keys() - set(alone)
-    names = [_shortened(label or NO_CLASS) for label in alone]
+    names = [_shortened(label or NO_CLASS, _LONGEST_CLASS) for label in alone]
     colours = list(_COLOURS[: len(alone)])
     of_label = {label: index for index, label in enumerate(alone)}
     if others:
@@ -165,9 +168,9 @@ def draw_histograms(pictures: Sequence[Usable], groups: Groups, dark: bool) -> b
                 _scale(axes, "x", values)
             _draw_steps(axes, values, of_group, groups)
             axes.set(xlabel=name, ylabel="pictures")
-            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
             axes.grid(alpha=0.25)
-        figure.legend(handles=_class_handles(groups), loc="outside upper center", ncols=len(groups.names))
+        figure.legend(handles=_class_handles(groups), loc="outside upper center", ncols=_LEGEND_COLUMNS)
         return _png(figure)
 
 
@@ -181,6 +184,7 @@ def _style(dark: bool) -> Iterator[None]:
         "legend.frameon": False,
         "legend.columnspacing": 1.2,
         "legend.handletextpad": 0.2,
+        "legend.fontsize": _NAME_POINTS + 1,
         "font.size": 10,
         # Pixels are the same while names are put in place and in the file.
         "figure.dpi": _DPI,
@@ -222,7 +226,7 @@ def _draw_panel(
         axes.set_axis_off()
     _draw_proportions(main)
     handles = [*_class_handles(groups), *handles]
-    part.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
+    part.legend(handles=handles, loc="outside lower center", ncols=_LEGEND_COLUMNS)
 
 
 def _class_handles(groups: Groups) -> list[Line2D]:
@@ -239,7 +243,8 @@ def _scale(axes: Axes, name: Literal["x", "y"], values: np.ndarray) -> None:
     if high > _LONG_TAIL * np.median(values):
         margin = (high / low) ** _MARGIN
         axes.set(**{f"{name}scale": "log", f"{name}lim": (low / margin, high * margin)})
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        # Over more decades there is room for the powers of ten alone.
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 2000 * low else (1,)))
         axis.set_minor_locator(NullLocator())
     else:
         axes.set(**{f"{name}lim": (0, high * (1 + _MARGIN))})
@@ -331,8 +336,8 @@ def _draw_proportions(axes: Axes) -> None:
         )
 
 
-def _shortened(name: str) -> str:
-    return lettering.shorten(name, lettering.font(_NAME_POINTS * _DPI // 72), _LONGEST_NAME)
+def _shortened(name: str, width: int) -> str:
+    return lettering.shorten(name, lettering.font(_NAME_POINTS * _DPI // 72), width)
 
 
 def _name_outliers(axes: Axes, pictures: Sequence[Usable]) -> None:
@@ -343,7 +348,7 @@ def _name_outliers(axes: Axes, pictures: Sequence[Usable]) -> None:
     found = outliers(pictures, SIZE_OUTLIERS, _MOST_OUTLIERS)
     for picture in dict.fromkeys(itertools.chain.from_iterable(found.values())):
         name = axes.annotate(
-            _shortened(picture.path),
+            _shortened(picture.path, _LONGEST_NAME),
             (picture.width, picture.height),
             (0, 0),
             textcoords="offset pixels",
