@@ -246,8 +246,8 @@ class TrainingOptions(Options):
     )
     unfreeze_from: str = option(
         "",
-        "First layer of the backbone that trains: an index or a layer's name, like 96 or "
-        "block13_sepconv1_act. Empty: the head alone trains.",
+        "First layer of the backbone that trains: an index or a layer's name, like 96 or block13_sepconv1_act; auto: "
+        "about the last quarter, 96 of Xception. Empty: the head alone trains.",
     )
     batch_norm: str = option(
         "training",
