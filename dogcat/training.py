@@ -38,7 +38,7 @@ def train(options: TrainingOptions) -> Path | None:
     """Trains as the options say.
 
     Returns:
-        The run's folder; None for a dry run.
+        The run's folder; None for a dry run, and in a worker that does not write.
 
     Raises:
         InputError: The data set, the model or a layer's name cannot be used, or training diverged.
@@ -95,7 +95,7 @@ def train(options: TrainingOptions) -> Path | None:
                 stop.args = (f"the same command with --resume goes on with {path}",)
                 raise
             _finish(folder, loop.progress, options)
-    return path
+    return path if devices.is_chief(strategy) else None
 
 
 def _load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> manifest.Manifest:

@@ -63,10 +63,15 @@ def test_equals_keras_on_the_same_pixels(model_file, samples, tmp_path):
         shutil.copy(samples / "train" / name, tmp_path)
     pixels = [images.resize(np.asarray(Image.open(tmp_path / name).convert("RGB")), 96, "stretch") for name in names]
     keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
-    expected = models.load(model_file)[0].predict(np.stack(pixels), verbose=0)[:, 0]
-    predictions = predict(model_file, tmp_path)
-    assert predictions.ids == [name.rsplit(".", 1)[0] for name in names]
-    np.testing.assert_allclose(predictions.probabilities[:, 1], expected, atol=1e-4)
+    model = models.load(model_file)[0]
+    logits = models.logits_model(model)
+    as_they_are, mirrored = (
+        logits.predict(np.stack(views), verbose=0)[:, 0] for views in (pixels, [view[:, ::-1] for view in pixels])
+    )
+    for tta, expected in (("none", as_they_are), ("flip", (as_they_are + mirrored) / 2)):
+        predictions = predict(model_file, tmp_path, tta=tta)
+        assert predictions.ids == [name.rsplit(".", 1)[0] for name in names]
+        np.testing.assert_allclose(predictions.probabilities[:, 1], special.expit(expected), atol=1e-4)
 
 
 def test_the_temperature_divides_the_logits(samples, tmp_path):
