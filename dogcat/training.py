@@ -77,7 +77,8 @@ def train(options: TrainingOptions) -> Path | None:
             raise InputError(f"--tfrecords={options.tfrecords}: is not the data set that {begun.path} began with")
         if not devices.is_chief(strategy):
             # One worker writes for all. Since saving takes all of them, the others do it too, to a folder that goes.
-            path = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "run")
+            path.mkdir()
             if begun:
                 runs.copy_state(begun.path, path)
         else:
