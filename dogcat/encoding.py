@@ -65,8 +65,8 @@ def encode_chunk(folder: Path, tasks: Sequence[Task], options: ShardOptions) -> 
     channel_sums = np.zeros((3, 3), np.int64)
     for task in tasks:
         try:
-            data = folders.read_file(folder / task.key)
-            picture = images.decode(data, options.max_pixels, options.image_size)
+            with folders.open_file(folder / task.key) as file:
+                picture = images.decode(file, options.max_pixels, options.image_size)
         except images.RejectedPicture as rejected:
             rejections.append(Rejection(task.key, rejected.reason, rejected.detail))
             continue

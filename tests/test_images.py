@@ -214,6 +214,96 @@ def test_a_large_picture_comes_at_reduced_scale_and_looks_the_same(mode, format)
     assert np.abs(ours - images.resize(whole.pixels, 299, "stretch")).mean() < 2
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_a_long_picture_is_reduced_along_its_longer_side(format, monkeypatch):
+    monkeypatch.setattr(images, "_LARGE_BYTES", 500_000)
+    data = encoded(photo(2500, 350), format)
+    reduced = images.decode(data, MAX_PIXELS, 80).pixels
+    assert reduced.shape == (175, 313, 3)
+    whole = images.resize(pixels(data), 80, "stretch").astype(int)
+    assert np.abs(images.resize(reduced, 80, "stretch") - whole).mean() < 2
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK"])
+@pytest.mark.parametrize("size", [None, 85])
+def test_tiles_meet_without_a_seam(mode, size, monkeypatch):
+    data = encoded(photo(1100, 700).convert(mode), "TIFF")
+    monkeypatch.setattr(images, "_LARGE_BYTES", 0)
+    in_tiles = images.decode(data, MAX_PIXELS, size).pixels
+    monkeypatch.setattr(images, "_TILE", 10**6)
+    np.testing.assert_array_equal(in_tiles, images.decode(data, MAX_PIXELS, size).pixels)
+
+
+def test_a_jpeg_with_further_pictures_behind_it_is_a_jpeg():
+    first = photo(1300, 1210)
+    data = encoded(first, "MPO", quality=90, save_all=True, append_images=[photo(60, 40)])
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    expected = images.decode(encoded(first, "JPEG", quality=90), MAX_PIXELS, 299).pixels
+    np.testing.assert_array_equal(images.decode(data, MAX_PIXELS, 299).pixels, expected)
+
+
+def test_an_open_file_gives_what_its_bytes_give(tmp_path, monkeypatch):
+    for format in ("JPEG", "PNG"):
+        data = encoded(photo(300, 200), format)
+        (tmp_path / "picture").write_bytes(data)
+        for limit in (2**24, 1000):
+            monkeypatch.setattr(images, "_LARGE_BYTES", limit)
+            with open(tmp_path / "picture", "rb") as file:
+                np.testing.assert_array_equal(images.decode(file, MAX_PIXELS).pixels, pixels(data))
+
+
+@pytest.mark.parametrize(
+    ("image", "format", "options", "limit"),
+    [
+        (Image.new("RGB", (50, 40)), "PNG", {}, 2000),
+        (Image.new("RGB", (50, 40)), "JPEG", {}, 2000),
+        (Image.new("RGB", (50, 40)), "WEBP", {}, 4 * 2000),
+        (Image.new("RGB", (50, 40)), "JPEG", {"progressive": True, "subsampling": "4:2:0"}, 2000),
+        (Image.new("RGB", (50, 40)), "JPEG", {"progressive": True, "subsampling": "4:4:4"}, 3000),
+        (Image.new("CMYK", (50, 40)), "JPEG", {"progressive": True, "subsampling": "4:4:4"}, 4000),
+        # A strip as high as the picture, and the file of 500 bytes or so.
+        (Image.new("RGB", (50, 40)), "TIFF", {"compression": "tiff_lzw"}, 4100),
+    ],
+    ids=["png", "jpeg", "webp", "progressive", "progressive 444", "progressive cmyk", "tiff"],
+)
+def test_what_takes_more_memory_counts_as_more_pixels(image, format, options, limit):
+    data = encoded(image, format, **options)
+    images.decode(data, limit + limit // 20)
+    assert reason(data, limit - limit // 20) == images.TOO_LARGE
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+from dogcat import encoding, runtime
+from dogcat.config import ShardOptions
+runtime.keep_large_blocks()
+chunk = encoding.encode_chunk(Path(sys.argv[1]), [encoding.Task(sys.argv[2], 0, "")], ShardOptions())
+assert len(chunk.labels) == 1, chunk.rejections
+# Not ru_maxrss: that begins with the memory of the process from which this one came.
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak of memory from /proc")
+@pytest.mark.parametrize(
+    ("mode", "format", "pixels"),
+    [
+        ("RGB", "PNG", MAX_PIXELS),
+        ("RGBA", "PNG", MAX_PIXELS),
+        ("CMYK", "TIFF", MAX_PIXELS),
+        ("RGB", "WEBP", MAX_PIXELS // 4),
+    ],
+)
+def test_a_worker_stays_below_400_mib_at_the_limit_of_pixels(mode, format, pixels, tmp_path):
+    side = int(pixels**0.5)
+    Image.new(mode, (side, side)).save(tmp_path / "picture", format)
+    command = [sys.executable, "-c", MEMORY, str(tmp_path), "picture"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    # Not far below, or the limit is lower than it need be.
+    assert 340 < int(done.stdout) / 1024 < 400
+
+
 def test_a_jpeg_that_is_not_much_larger_is_decoded_whole():
     data = encoded(photo(1000, 800), "JPEG")
     assert images.decode(data, MAX_PIXELS, 299).pixels.shape == (800, 1000, 3)
