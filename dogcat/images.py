@@ -70,6 +70,8 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 # Pillow warns of odd metadata, which says nothing about the pixels.
 warnings.filterwarnings("ignore", module=r"PIL\..*")
 
+_TRIANGLE = resizer.ResizeOptions(resizer.ResizeAlg.convolution(resizer.FilterType.bilinear))
+
 _ONE_AT_A_TIME = threading.Lock()
 
 _SRGB = ImageCms.createProfile("sRGB")
@@ -94,14 +96,19 @@ class Picture(NamedTuple):
     """A decoded picture.
 
     Attributes:
-        pixels: uint8 [height, width, 3], RGB in sRGB, upright; perhaps at a reduced scale.
+        rgbx: uint8 [height, width, 4], RGB in sRGB and a byte without meaning, upright; perhaps at a reduced scale.
         width: Width of the original, upright, in pixels.
         height: Height of the original, upright, in pixels.
     """
 
-    pixels: np.ndarray
+    rgbx: np.ndarray
     width: int
     height: int
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The same picture as uint8 [height, width, 3]."""
+        return self.rgbx[:, :, :3]
 
 
 def decode(file: bytes | BinaryIO, max_pixels: int, size: int | None = None) -> Picture:
@@ -140,57 +147,59 @@ def decode(file: bytes | BinaryIO, max_pixels: int, size: int | None = None) -> 
     if memory > max_pixels * _BYTES_A_PIXEL:
         of_pixels = f"as {memory // _BYTES_A_PIXEL} pixels of other formats, more than {max_pixels}"
         raise RejectedPicture(TOO_LARGE, f"{width}x{height} {image.format} takes as much memory {of_pixels}")
-    pixels = _decode_plain_jpeg(file, image, size)
-    if pixels is None:
-        pixels = _decode_with_pillow(image, size)
+    rgbx = _decode_plain_jpeg(file, image, size)
+    if rgbx is None:
+        rgbx = _decode_with_pillow(image, size)
     orientation = _orientation(image)
     if orientation in _MIRRORED:
-        pixels = pixels[:, ::-1]
+        rgbx = rgbx[:, ::-1]
     if _QUARTER_TURNS[orientation] % 2:
         width, height = height, width
-    return Picture(np.rot90(pixels, _QUARTER_TURNS[orientation]), width, height)
+    return Picture(np.rot90(rgbx, _QUARTER_TURNS[orientation]), width, height)
 
 
-def resize(pixels: np.ndarray, size: int, how: str) -> np.ndarray:
+def resize(rgbx: np.ndarray, size: int, how: str) -> np.ndarray:
     """Resizes to a square, bilinear with antialiasing: the filter widens with the scale, so every pixel counts.
 
     Args:
-        pixels: uint8 [height, width, 3].
+        rgbx: uint8 [height, width, 4], as `Picture.rgbx`.
         size: Side of the result, in pixels.
         how: `stretch` changes the proportions; `crop` takes the square in the middle; `pad` adds black.
 
     Returns:
-        uint8 [size, size, 3].
+        uint8 [size, size, 4].
     """
-    height, width = pixels.shape[:2]
+    height, width = rgbx.shape[:2]
     if how == "crop":
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        return _resize(pixels[top : top + side, left : left + side], size, size)
+        return _resize(rgbx[top : top + side, left : left + side], size, size)
     if how == "pad":
         longer = max(height, width)
         inner_height, inner_width = max(1, round(height * size / longer)), max(1, round(width * size / longer))
         top, left = (size - inner_height) // 2, (size - inner_width) // 2
-        canvas = np.zeros((size, size, 3), np.uint8)
-        canvas[top : top + inner_height, left : left + inner_width] = _resize(pixels, inner_width, inner_height)
+        canvas = np.zeros((size, size, 4), np.uint8)
+        canvas[top : top + inner_height, left : left + inner_width] = _resize(rgbx, inner_width, inner_height)
         return canvas
-    return _resize(pixels, size, size)
+    return _resize(rgbx, size, size)
 
 
 def encode(pixels: np.ndarray, encoding: str, quality: int, chroma: str) -> bytes:
     """Encodes a picture without metadata.
 
     Args:
-        pixels: uint8 [height, width, 3], RGB.
+        pixels: uint8 [height, width, 3] or [height, width, 4], RGB or RGBX.
         encoding: `jpeg`, or `png`, which is lossless.
         quality: JPEG quality, 1 to 100.
         chroma: JPEG chroma subsampling, `420` or `444`.
     """
     if encoding == "png":
         buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG")
+        Image.fromarray(pixels[:, :, :3]).save(buffer, "PNG")
         return buffer.getvalue()
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality, colorsubsampling=chroma, fastdct=False)
+    return simplejpeg.encode_jpeg(
+        np.ascontiguousarray(pixels), quality, "RGBX"[: pixels.shape[2]], colorsubsampling=chroma, fastdct=False
+    )
 
 
 def read_pixels(data: bytes, size: int, how: str, max_pixels: int) -> np.ndarray:
@@ -199,7 +208,7 @@ def read_pixels(data: bytes, size: int, how: str, max_pixels: int) -> np.ndarray
     Raises:
         RejectedPicture: As `decode`.
     """
-    return resize(decode(data, max_pixels, size).pixels, size, how)
+    return resize(decode(data, max_pixels, size).rgbx, size, how)[:, :, :3]
 
 
 def _decoding_bytes(file: BinaryIO, image: Image.Image) -> int:
@@ -246,11 +255,11 @@ def _decode_plain_jpeg(file: BinaryIO, image: Image.Image, size: int | None) -> 
         return None
     scale = _jpeg_scale(image, size)
     width, height = -(-image.width // scale), -(-image.height // scale)
-    if max(file.seek(0, os.SEEK_END), width * height * 3) > _LARGE_BYTES:
+    if max(file.seek(0, os.SEEK_END), width * height * 4) > _LARGE_BYTES:
         return None
     file.seek(0)
     try:
-        return simplejpeg.decode_jpeg(file.read(), "RGB", min_width=width, min_height=height)
+        return simplejpeg.decode_jpeg(file.read(), "RGBX", min_width=width, min_height=height)
     except ValueError:
         # Damaged, or harmlessly odd, which Pillow tells apart.
         return None
@@ -262,7 +271,7 @@ def _jpeg_scale(image: Image.Image, size: int | None) -> int:
 
 
 def _decode_with_pillow(image: Image.Image, size: int | None) -> np.ndarray:
-    """Decodes any picture that Pillow has opened: uint8 [height, width, 3], as it is stored, not yet upright."""
+    """Decodes any picture that Pillow has opened: uint8 [height, width, 4], as it is stored, not yet upright."""
     try:
         scale = _jpeg_scale(image, size)
         if image.format in _JPEG and scale > 1:
@@ -281,18 +290,18 @@ def _decode_with_pillow(image: Image.Image, size: int | None) -> np.ndarray:
 
 
 def _to_reduced_srgb(image: Image.Image, size: int | None) -> np.ndarray:
-    """Converts to RGB in sRGB, and reduces what is large, and much larger than `size`: uint8 [height, width, 3]."""
-    large = image.width * image.height * 3 > _LARGE_BYTES
+    """Converts to RGB in sRGB, and reduces what is large, and much larger than `size`: uint8 [height, width, 4]."""
+    large = image.width * image.height * 4 > _LARGE_BYTES
     across, down = _reductions(*image.size, size) if large else (1, 1)
     width, height = -(-image.width // across), -(-image.height // down)
-    pixels = np.empty((height, width, 3), np.uint8)
+    rgbx = np.empty((height, width, 4), np.uint8)
     # Sides of a tile in pixels of the result.
     columns, rows = -(-_TILE // across), -(-_TILE // down)
     for top, left in itertools.product(range(0, height, rows), range(0, width, columns)):
         right, bottom = min((left + columns) * across, image.width), min((top + rows) * down, image.height)
         tile = _to_srgb(image.crop((left * across, top * down, right, bottom)))
-        pixels[top : top + rows, left : left + columns] = tile.reduce((across, down))
-    return pixels
+        rgbx[top : top + rows, left : left + columns, :3] = tile.reduce((across, down))
+    return rgbx
 
 
 @contextlib.contextmanager
@@ -341,16 +350,19 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
     return image if converted is None else converted
 
 
-def _resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Stretches to `width` x `height` by a triangle filter: uint8 [height, width, 3]."""
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    kind = resizer.PixelType.U8x3
-    source = resizer.ImageData(pixels.shape[1], pixels.shape[0], kind, pixels.tobytes())
-    target = resizer.ImageData(width, height, kind)
-    bilinear = resizer.ResizeAlg.convolution(resizer.FilterType.bilinear)
-    resizer.Resizer().resize(source, target, resizer.ResizeOptions(bilinear))
-    return np.frombuffer(target.get_buffer(), np.uint8).reshape(height, width, 3)
+def _resize(rgbx: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Stretches to `width` x `height` by a triangle filter: uint8 [height, width, 4]."""
+    if rgbx.shape[:2] == (height, width):
+        return rgbx
+    target = np.empty((height, width, 4), np.uint8)
+    resizer.Resizer().resize_pil(_shared(np.ascontiguousarray(rgbx)), _shared(target), _TRIANGLE)
+    return target
+
+
+def _shared(rgbx: np.ndarray) -> Image.Image:
+    """A Pillow image in an array's memory; called CMYK, since of RGBA's channels the last would weigh the others."""
+    height, width = rgbx.shape[:2]
+    return Image.frombuffer("CMYK", (width, height), rgbx, "raw", "CMYK", 0, 1)
 
 
 def _one_line(error: Exception) -> str:
