@@ -49,8 +49,7 @@ def _feature(value: bytes | int) -> bytes:
 
 def _field(number: int, payload: bytes) -> bytes:
     """A field of wire type 2: tag, length, bytes."""
-    # Joined, not added: a picture is copied once for each level of the message, not twice.
-    return b"".join((bytes((number << 3 | 2,)), _varint(len(payload)), payload))
+    return bytes((number << 3 | 2,)) + _varint(len(payload)) + payload
 
 
 def _varint(value: int) -> bytes:
