@@ -16,9 +16,8 @@ from typing import Any, TypeVar
 from dogcat.backbones import BACKBONES
 from dogcat.presets import PRESETS
 
-# Pillow's default limit, above which it suspects a decompression bomb.
-MAX_PIXELS = 89_478_485
-
+# At the 4 bytes that Pillow needs for a pixel, a worker of the shard tool stays below 400 MiB.
+MAX_PIXELS = 80_000_000
 
 # How a picture becomes square.
 RESIZE_MODES = ("stretch", "crop", "pad")
@@ -114,7 +113,11 @@ class ShardOptions(Options):
     encoding: str = option("jpeg", "Encoding of the pictures in the shards; png is lossless.", choices=("jpeg", "png"))
     quality: int = option(95, "JPEG quality of the pictures in the shards, 1 to 100.")
     chroma: str = option("420", "JPEG chroma subsampling; 444 keeps all colour.", choices=("420", "444"))
-    max_pixels: int = option(MAX_PIXELS, "Pictures of more pixels than this are rejected as too large.")
+    max_pixels: int = option(
+        MAX_PIXELS,
+        "Pictures of more pixels than this are rejected as too large. A WebP counts 4 times, a progressive JPEG up to "
+        "2 times, since decoding takes as much more memory.",
+    )
     validation: float = option(0.1, "Share of each class that goes to the validation split, 0 to less than 1.")
     seed: int = option(0, "Seed of the split and of the order.")
     shard_mib: int = option(128, "Wanted size of a shard, in MiB; used where --shards is 0.")

@@ -6,13 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy import special
 from tensorflow import keras
 
 from dogcat import devices, images, inference
 from dogcat import model as models
-from dogcat.config import PredictionOptions
+from dogcat.config import MAX_PIXELS, PredictionOptions
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ def test_equals_keras_on_the_same_pixels(model_file, samples, tmp_path):
     names = sorted(path.name for path in (samples / "train").glob("cat.[0-9].jpg"))[:4]
     for name in names:
         shutil.copy(samples / "train" / name, tmp_path)
-    pixels = [images.resize(np.asarray(Image.open(tmp_path / name).convert("RGB")), 96, "stretch") for name in names]
+    pixels = [images.read_pixels((tmp_path / name).read_bytes(), 96, "stretch", MAX_PIXELS) for name in names]
     keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
     model = models.load(model_file)[0]
     logits = models.logits_model(model)
