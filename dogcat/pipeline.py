@@ -16,7 +16,7 @@ from dogcat.config import InputError
 from dogcat.manifest import Manifest, Split
 
 # Memory for the shuffle buffer, which holds encoded records (about 34 KB a picture, not 268 KB).
-SHUFFLE_BYTES = 512 * 2**20
+SHUFFLE_BYTES = 128 * 2**20
 # Shards read at a time.
 _OPEN_SHARDS = 16
 # One process that takes all.
@@ -172,8 +172,8 @@ def _training_records(
         epoch_seed = seed * 1_000_003 + epoch
         files = _shards(folder, split)
         files = files.shuffle(len(split.shards), seed=epoch_seed, reshuffle_each_iteration=False)
-        records = files.interleave(
-            _read_shard,
+        records = files.enumerate().interleave(
+            lambda number, shard: _read_rotated(*shard, tf.stack([epoch_seed, number])),
             cycle_length=min(len(split.shards), _OPEN_SHARDS),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
@@ -196,6 +196,13 @@ def _shards(folder: Path, split: Split) -> tf.data.Dataset:
 
 def _read_shard(name: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(name).take(count)
+
+
+def _read_rotated(name: tf.Tensor, count: tf.Tensor, seed: tf.Tensor) -> tf.data.Dataset:
+    """The records of a shard from a drawn place on, then those before it: no record is always among the first."""
+    start = tf.random.stateless_uniform((), seed, maxval=count, dtype=tf.int64)
+    records = _read_shard(name, count)
+    return records.skip(start).concatenate(records.take(start))
 
 
 def _part_of(context: tf.distribute.InputContext, batch_size: int) -> slice:

@@ -19,7 +19,7 @@ TIERS = [
     },
     {"manifest", "labels", "encoding", "weights", "devices", "feature_cache"},
     {"pipeline", "model", "features", "writer", "stored", "forward"},
-    {"report", "verification", "state", "trainer"},
+    {"report", "verification", "state", "trainer", "extraction"},
     {"runs"},
     {"loop"},
     {"training", "inference"},

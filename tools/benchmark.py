@@ -28,6 +28,7 @@ from dogcat import flags, folders, images, records, runtime
 from dogcat.config import MAX_PIXELS, BenchmarkOptions, InputError, available_cores
 from dogcat.progress import pictures_bar
 from tools import benchmark_rounds as rounds
+from tools import benchmark_train
 from tools.benchmark_peers import QUALITY, SIZE, Work
 
 _PEERS_SCRIPT = Path(__file__).with_name("benchmark_peers.py")
@@ -80,9 +81,6 @@ def _benchmark_shards(options: BenchmarkOptions) -> dict[str, Any]:
 
 
 def _benchmark_train(options: BenchmarkOptions) -> dict[str, Any]:
-    runtime.prepare()
-    from tools import benchmark_train
-
     load = _warn_of_load()
     measured = rounds.measure(
         benchmark_train.contestants(Path(options.tfrecords), options.steps), options.rounds, lambda work, ours: None

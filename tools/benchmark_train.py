@@ -8,13 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-from tensorflow import keras
-
-from dogcat import devices, manifest, pipeline
-from dogcat import model as models
+from dogcat import manifest, runtime, shards
 from dogcat.config import TrainingOptions
-from dogcat.trainer import Trainer
 from tools import benchmark_rounds as rounds
 from tools.benchmark_peers import Work
 
@@ -26,6 +21,14 @@ def contestants(tfrecords: Path, steps: int) -> list[rounds.Contestant]:
         tfrecords: A data set of two classes, at least one batch of pictures.
         steps: Steps of each run.
     """
+    runtime.prepare()
+    import tensorflow as tf
+    from tensorflow import keras
+
+    from dogcat import devices, pipeline
+    from dogcat import model as models
+    from dogcat.trainer import Trainer
+
     options = TrainingOptions.from_given({"preset": "best", "tfrecords": str(tfrecords), "weights": "none"})
     data = manifest.load(tfrecords)
     keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
@@ -34,10 +37,11 @@ def contestants(tfrecords: Path, steps: int) -> list[rounds.Contestant]:
         model = models.build_model(options.backbone, data.image_size, len(data.classes))
         models.open_layers(model, models.find_layer(models.backbone_of(model), options.unfreeze_from))
     trainer = Trainer(model, strategy, options, steps=10**6)
+    in_epoch = pipeline.steps_in_epoch(data.splits[shards.TRAIN], options.batch_size)
     batches = iter(
         strategy.distribute_datasets_from_function(
             lambda context: pipeline.train_dataset(
-                tfrecords, data, options.batch_size, _steps(data, options), options.seed, context=context
+                tfrecords, data, options.batch_size, in_epoch, options.seed, context=context
             )
         )
     )
@@ -61,7 +65,3 @@ def contestants(tfrecords: Path, steps: int) -> list[rounds.Contestant]:
         rounds.Contestant("pipeline", "through the pipeline", "TensorFlow", lambda: run(from_pipeline())),
         rounds.Contestant("memory", "one batch in memory", "the limit", lambda: run(itertools.repeat(first, steps))),
     ]
-
-
-def _steps(data: manifest.Manifest, options: TrainingOptions) -> int:
-    return pipeline.steps_in_epoch(data.splits["train"], options.batch_size)
