@@ -173,7 +173,7 @@ def _training_records(
         files = _shards(folder, split)
         files = files.shuffle(len(split.shards), seed=epoch_seed, reshuffle_each_iteration=False)
         records = files.enumerate().interleave(
-            lambda number, shard: _read_rotated(*shard, tf.stack([epoch_seed, number])),
+            lambda number, shard: _read_rotated(shard[0], shard[1], tf.stack([epoch_seed, number])),
             cycle_length=min(len(split.shards), _OPEN_SHARDS),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
