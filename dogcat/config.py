@@ -246,8 +246,8 @@ class TrainingOptions(Options):
     )
     unfreeze_from: str = option(
         "",
-        "First layer of the backbone that trains: an index or a layer's name, like 96 or "
-        "block13_sepconv1_act. Empty: the head alone trains.",
+        "First layer of the backbone that trains: an index or a layer's name, like 96 or block13_sepconv1_act; auto: "
+        "about the last quarter, 96 of Xception. Empty: the head alone trains.",
     )
     batch_norm: str = option(
         "training",
@@ -443,8 +443,10 @@ class ReproductionOptions(Options):
 class BenchmarkOptions(Options):
     """Options of `tools.benchmark`."""
 
-    subject: str = option("shards", "What to measure.", choices=("shards",), positional=True)
-    images: str = option("data/train", "Folder of pictures to measure on.")
+    subject: str = option("shards", "What to measure.", choices=("shards", "train"), positional=True)
+    images: str = option("data/train", "Folder of pictures to measure shards on.")
+    tfrecords: str = option("data/tfrecords", "Folder of the data set to measure train on.")
+    steps: int = option(10, "Training steps of each run of train.")
     pictures: int = option(2000, "Pictures to take, spread over the folder; 0: all. Few make start-up weigh more.")
     rounds: int = option(5, "Times that each contestant runs, in turn with the others; at least 2.")
     workers: int = option(0, "Number of worker processes of each contestant; 0: one for each processor core.")
@@ -457,6 +459,7 @@ class BenchmarkOptions(Options):
         """Raises InputError for a value out of range."""
         super().__post_init__()
         self.require("pictures", self.pictures >= 0, "use 1 or more, or 0 for all")
+        self.require("steps", self.steps >= 1, "use 1 or more")
         self.require("rounds", self.rounds >= 2, "use 2 or more: one round shows no spread")
         self.require("workers", self.workers >= 0, "use 1 or more, or 0 for one a core")
         drawable = not self.chart or self.chart.lower().endswith((".png", ".svg", ".pdf"))

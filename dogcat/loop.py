@@ -58,7 +58,9 @@ class TrainingLoop:
         logits = models.logits_model(self._model)
         self._logits = Forward(lambda pictures, number: logits(pictures, training=False), strategy)
         self._validation_labels = pipeline.read_labels(self._tfrecords, data, shards.VALIDATION)
-        self._frozen_validation: np.ndarray | None = None
+        self._validation_features: np.ndarray | None = None
+        # Pictures of which features were computed, not found.
+        self._passed = 0
 
     def run(self, folder: RunFolder) -> None:
         """Trains into `folder` from wherever its state is, to the end.
@@ -106,28 +108,31 @@ class TrainingLoop:
         """
         started = time.perf_counter()
         options = self._options
-        passed = 0
         if not options.init_from and options.head == "fit":
             views = [self._features(shards.TRAIN, view) for view in range(options.feature_views)]
-            passed = sum(map(len, views))
             labels = np.tile(pipeline.read_labels(self._tfrecords, self._data, shards.TRAIN), len(views))
             with self._timed("head"):
                 head = features.fit_head(np.concatenate(views), labels)
             models.head_of(self._model).set_weights(head)
-        computed = self._features(shards.VALIDATION, _PLAIN)
-        if not options.unfreeze_from:
-            self._frozen_validation = computed
-        seconds = time.perf_counter() - started
+        # The backbone is still what it was, so its features do, also where its layers are going to train.
+        logits = self._frozen_validation_logits()
+        forward_seconds = self.progress.stages.get("features", 0.0)
         return self._measured(
-            features.apply_head(computed, *models.head_of(self._model).get_weights()),
+            logits,
             epoch=0,
             loss=math.nan,
             accuracy=math.nan,
             learning_rate=math.nan,
-            seconds=seconds,
-            pictures_per_second=(passed + len(computed)) / seconds,
+            seconds=time.perf_counter() - started,
+            pictures_per_second=self._passed / forward_seconds if self._passed else math.nan,
             input_wait=math.nan,
         )
+
+    def _frozen_validation_logits(self) -> np.ndarray:
+        """Logits of the validation split, from features of a backbone that has not trained."""
+        if self._validation_features is None:
+            self._validation_features = self._features(shards.VALIDATION, _PLAIN)
+        return features.apply_head(self._validation_features, *models.head_of(self._model).get_weights())
 
     def _features(self, split: str, view: int) -> np.ndarray:
         """The backbone's features of a split, float32 [pictures, channels], as it is now; from the cache, if there."""
@@ -168,8 +173,12 @@ class TrainingLoop:
         what = f"features, {split}" + (f", view {view + 1}" if view else "")
         with self._timed("features"):
             computed = self._over_split(Forward(run, self._strategy), split, what)
+        self._passed += len(computed)
         if devices.is_chief(self._strategy):
-            feature_cache.keep(folder, made_from, computed)
+            try:
+                feature_cache.keep(folder, made_from, computed)
+            except OSError as error:
+                print(f"features are not kept for another run: {folder}: {error.strerror}")
         return computed
 
     def _over_split(self, forward: Forward, split: str, what: str) -> np.ndarray:
@@ -248,10 +257,10 @@ class TrainingLoop:
         """Validates the model after the last step of an epoch, and gives the epoch's record."""
         progress, options = self.progress, self._options
         started = time.perf_counter()
-        if self._frozen_validation is None:
+        if options.unfreeze_from:
             logits = self._over_split(self._logits, shards.VALIDATION, "validating")
         else:
-            logits = features.apply_head(self._frozen_validation, *models.head_of(self._model).get_weights())
+            logits = self._frozen_validation_logits()
         validation_seconds = time.perf_counter() - started
         progress.add_time("validation", validation_seconds)
         progress.add_time("training", progress.seconds)
@@ -327,7 +336,8 @@ def print_epoch(record: EpochRecord, is_best: bool) -> None:
     if not math.isnan(record.loss):
         parts.append(f"log loss {record.loss:.4f}, accuracy {record.accuracy:.2%};")
     parts.append(f"validation log loss {record.val_loss:.4f}, accuracy {record.val_accuracy:.2%}")
-    parts.append(f"({record.seconds:.0f} s, {record.pictures_per_second:.1f} pictures/s)")
+    rate = "" if math.isnan(record.pictures_per_second) else f", {record.pictures_per_second:.1f} pictures/s"
+    parts.append(f"({record.seconds:.0f} s{rate})")
     if is_best:
         parts.append("best so far")
     print(*parts)

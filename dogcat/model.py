@@ -39,6 +39,8 @@ _SCALING: dict[str, tuple[float | list[float], float | list[float]]] = {
 # The layers of Xception that the usual runs open, by index: should Keras ever number them otherwise, nothing must
 # train unnoticed.
 _KNOWN_LAYERS = {96: "block11_sepconv1_act", 116: "block13_sepconv1_act"}
+# Share of the layers that `auto` keeps frozen: of Xception all up to its last four blocks.
+_FROZEN_SHARE = 96 / 132
 _DESCRIPTION = "dogcat.json"
 _LOGITS = "logits"
 _PROBABILITY = "probability"
@@ -143,7 +145,8 @@ def find_layer(backbone: keras.Model, unfreeze_from: str) -> int:
 
     Args:
         backbone: The backbone.
-        unfreeze_from: An index, or a layer's name; empty: no layer, which gives their number.
+        unfreeze_from: An index, or a layer's name; `auto`: the first of the last quarter; empty: no layer, which gives
+            their number.
 
     Raises:
         InputError: There is no such layer.
@@ -156,6 +159,8 @@ def find_layer(backbone: keras.Model, unfreeze_from: str) -> int:
         examples = list(_KNOWN_LAYERS)
     if not unfreeze_from:
         return len(names)
+    if unfreeze_from == "auto":
+        return round(_FROZEN_SHARE * len(names))
     if unfreeze_from in names:
         return names.index(unfreeze_from)
     if unfreeze_from.isdecimal() and int(unfreeze_from) < len(names):

@@ -91,6 +91,11 @@ def test_layers_are_found_by_index_and_by_name(model, index, name):
     assert models.find_layer(backbone, backbone.layers[index].name) == index
 
 
+@pytest.mark.parametrize(("name", "first"), [("xception", 96), ("vgg16", 14)])
+def test_auto_opens_the_last_quarter(name, first):
+    assert models.find_layer(models.make_backbone(name, 80), "auto") == first
+
+
 def test_no_layer_leaves_the_head_alone(model):
     first = models.find_layer(models.backbone_of(model), "")
     models.open_layers(model, first)
