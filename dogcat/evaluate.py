@@ -38,13 +38,13 @@ def main(options: EvaluationOptions) -> None:
     from dogcat import assessment, scorecard
 
     assessed = assessment.assess(predictions, options)
-    output.mkdir(exist_ok=True)
-    # Where metrics.json is, predictions.csv is of the same evaluation.
-    (output / _METRICS).unlink(missing_ok=True)
     files = {
         _PREDICTIONS: scorecard.predictions_csv(predictions),
         _METRICS: scorecard.metrics_json(predictions, assessed, options),
     }
+    output.mkdir(exist_ok=True)
+    # Where metrics.json is, predictions.csv is of the same evaluation.
+    (output / _METRICS).unlink(missing_ok=True)
     for name, text in files.items():
         records.write_atomically(output / name, text.encode("utf-8", "surrogateescape"))
     print(scorecard.table(predictions, assessed, options))

@@ -121,11 +121,11 @@ def table(predictions: LabelledPredictions, assessment: Assessment, options: Eva
 
 
 def _rows(metrics: dict[str, Interval]) -> list[str]:
-    return [
-        f"  {title:20}{_text(metrics[name].value):>9}   {_range(metrics[name])}"
-        for name, title in _TITLES.items()
-        if name in metrics
-    ]
+    return [_row(title, metrics[name]) for name, title in _TITLES.items() if name in metrics]
+
+
+def _row(title: str, interval: Interval) -> str:
+    return f"  {title:27}{_text(interval.value):>9}   {_range(interval)}".rstrip()
 
 
 def _class_rows(predictions: LabelledPredictions, model: ModelAssessment) -> list[str]:
@@ -137,11 +137,8 @@ def _class_rows(predictions: LabelledPredictions, model: ModelAssessment) -> lis
     for name, cells in zip(names, model.confusion):
         rows.append(f"  {name:18}" + "".join(f"{cell.value:>18.0f}" for cell in cells))
     for name, metrics in zip(names, model.by_class):
-        shares = (
-            f"{_TITLES[metric]} {_text(metrics[metric].value)} ({_range(metrics[metric])})"
-            for metric in ("recall", "precision")
-        )
-        rows.append(f"  {name}: {', '.join(shares)}")
+        for metric in ("recall", "precision"):
+            rows.append(_row(f"{_TITLES[metric]}, {name}", metrics[metric]))
     return rows
 
 
@@ -167,7 +164,7 @@ def _range(interval: Interval) -> str:
 
 
 def _as_json(metrics: dict[str, Interval]) -> dict[str, Any]:
-    return {name: _interval_as_json(metrics[name]) for name in metrics}
+    return {name: _interval_as_json(interval) for name, interval in metrics.items()}
 
 
 def _interval_as_json(interval: Interval) -> dict[str, float | None]:
