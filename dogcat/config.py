@@ -378,6 +378,53 @@ class PredictionOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True)
+class EvaluationOptions(Options):
+    """Options of `dogcat.evaluate`."""
+
+    model: str = option("runs/latest", "A run's folder or a .keras file.")
+    against: str = option(
+        "", "A second model, or with --predictions a second CSV, to compare with on the same pictures. Empty: none."
+    )
+    tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.")
+    split: str = option("validation", "Split of the data set.")
+    images: str = option(
+        "",
+        "Take a folder of pictures instead of a data set: a folder per class, or names like cat.0.jpg. Empty: none.",
+    )
+    predictions: str = option("", "Run no model: take its predictions from this CSV of dogcat.predict. Empty: none.")
+    labels: str = option("", "CSV with the columns id,label, the label a class's name; for --predictions.")
+    output: str = option("evaluation", "Folder for metrics.json and predictions.csv.")
+    tta: str = option(
+        "flip",
+        "Test-time augmentation, as of dogcat.predict: flip averages the logits of each picture and its mirror image.",
+        choices=("none", "flip"),
+    )
+    batch_size: int = option(32, "Pictures a step.")
+    clip: float = option(0.005, "Clip of the clipped log loss, as of dogcat.predict.")
+    resamples: int = option(1000, "Bootstrap resamples that the intervals come from.")
+    seed: int = option(
+        0, "Seed of the resamples, and of the halves that temperature and clip are fitted and scored on."
+    )
+    save_temperature: bool = option(
+        False, "Store the fitted temperature with --model if it lowers the log loss by more than chance explains."
+    )
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range, or for options that exclude each other."""
+        super().__post_init__()
+        self.require("images", not (self.images and self.predictions), "give it or --predictions, not both")
+        self.require("labels", bool(self.labels) == bool(self.predictions), "give --predictions and --labels together")
+        self.require(
+            "save_temperature", not (self.save_temperature and self.predictions), "goes with --model; a CSV holds none"
+        )
+        self.require("output", bool(self.output), "give a folder")
+        self.require("batch_size", self.batch_size >= 1, "use 1 or more")
+        self.require("clip", 0 < self.clip < 0.5, "use above 0 and below 0.5, like 0.005")
+        self.require("resamples", self.resamples >= 100, "use 100 or more")
+        self.require("seed", self.seed >= 0, "use 0 or more")
+
+
+@dataclasses.dataclass(frozen=True)
 class ReproductionOptions(Options):
     """Options of `tools.reproduce`."""
 

@@ -8,6 +8,7 @@ nothing that is stored in a file gets to run, and the arithmetic is that of the 
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 import os
@@ -187,6 +188,23 @@ def save(model: keras.Model, path: Path, description: Description) -> None:
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(_DESCRIPTION, json.dumps(dataclasses.asdict(description)))
         os.replace(temporary, path)
+
+
+def store_temperature(path: Path, temperature: float) -> None:
+    """Gives a saved model another temperature, whole or not at all; its weights stay as they are.
+
+    Raises:
+        InputError: The file is no model of this program.
+        OSError: It cannot be written; then it is as it was.
+    """
+    description = dataclasses.replace(describe(path), temperature=temperature)
+    copied = io.BytesIO()
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copied, "w") as copy:
+        for member in archive.infolist():
+            if member.filename != _DESCRIPTION:
+                copy.writestr(member, archive.read(member))
+        copy.writestr(_DESCRIPTION, json.dumps(dataclasses.asdict(description)))
+    records.write_atomically(path, copied.getvalue())
 
 
 def find_file(place: str, flag: str) -> Path:

@@ -251,7 +251,17 @@ def _finish(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 def read_labels(folder: Path, manifest: Manifest, split: str) -> np.ndarray:
     """Labels of a split in the order of `evaluation_dataset`, int32 [pictures]; decodes no picture."""
-    feature = {examples.LABEL: tf.io.FixedLenFeature((), tf.int64)}
+    return _read_feature(folder, manifest, split, examples.LABEL, tf.int64).astype(np.int32)
+
+
+def read_keys(folder: Path, manifest: Manifest, split: str) -> list[str]:
+    """Keys of a split's pictures in the order of `evaluation_dataset`; decodes no picture."""
+    return [os.fsdecode(key) for key in _read_feature(folder, manifest, split, examples.FILENAME, tf.string)]
+
+
+def _read_feature(folder: Path, manifest: Manifest, split: str, name: str, kind: tf.DType) -> np.ndarray:
+    """A feature of each of a split's records, [pictures]."""
+    feature = {name: tf.io.FixedLenFeature((), kind)}
     dataset = _shards(folder, manifest.splits[split]).flat_map(_read_shard).batch(1024)
-    dataset = dataset.map(lambda batch: tf.io.parse_example(batch, feature)[examples.LABEL])
-    return np.concatenate(list(dataset.as_numpy_iterator())).astype(np.int32)
+    dataset = dataset.map(lambda batch: tf.io.parse_example(batch, feature)[name])
+    return np.concatenate(list(dataset.as_numpy_iterator()))

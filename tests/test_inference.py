@@ -88,42 +88,6 @@ def test_the_temperature_divides_the_logits(samples, tmp_path):
     np.testing.assert_allclose(predicted[2.0], softened, atol=1e-6)
 
 
-def test_clipping_and_the_list_of_unreadable_pictures(tmp_path):
-    path = tmp_path / "out.csv"
-    bad = inference.Unreadable("b/3.jpg", "truncated", "x, y")
-    probabilities = np.array([[1.0, 0.0], [0.75, 0.25], [0.5, 0.5]])
-    predictions = inference.Predictions(["1", "2", "3"], probabilities, [bad], ["cat", "dog"])
-    assert inference.write_submission(predictions, 0.01, path) == tmp_path / "out.unreadable.csv"
-    assert rows_of(path) == [["id", "label"], ["1", "0.01"], ["2", "0.25"], ["3", "0.5"]]
-    assert rows_of(tmp_path / "out.unreadable.csv") == [
-        ["path", "reason", "detail"],
-        ["b/3.jpg", "truncated", "x, y"],
-    ]
-    # A later prediction without trouble takes the list away.
-    clean = inference.Predictions(["1"], np.array([[0.0, 1.0]]), [], ["cat", "dog"])
-    assert inference.write_submission(clean, 0.0, path) is None
-    assert rows_of(path) == [["id", "label"], ["1", "1"]]
-    assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
-
-
-def test_more_classes_have_a_column_each(tmp_path):
-    path = tmp_path / "out.csv"
-    probabilities = np.array([[1.0, 0.0, 0.0, 0.0], [0.4, 0.3, 0.2, 0.1]])
-    predictions = inference.Predictions(["1", "2"], probabilities, [], ["a", "b,c", "d", "e"])
-    inference.write_submission(predictions, 0.02, path)
-    assert rows_of(path) == [
-        ["id", "a", "b,c", "d", "e"],
-        ["1", "0.97", "0.01", "0.01", "0.01"],
-        ["2", "0.4", "0.3", "0.2", "0.1"],
-    ]
-
-
-def test_clipped_rows_are_probabilities():
-    clipped = inference.clip_probabilities(np.array([[0.9, 0.1 - 1e-9, 1e-9], [0.5, 0.5, 0.0]]), 0.015)
-    np.testing.assert_allclose(clipped.sum(axis=1), 1, atol=1e-12)
-    assert clipped.min() >= 0.0098
-
-
 def test_the_command(run, model_file, samples, tmp_path):
     output = tmp_path / "s.csv"
     done = run("dogcat.predict", f"--model={model_file}", f"--images={samples}/test", f"--output={output}")

@@ -130,15 +130,6 @@ def test_saved_and_loaded_it_predicts_the_same(model, tmp_path):
     np.testing.assert_array_equal(plain.predict(pictures(4), verbose=0), expected)
 
 
-def test_forward_trims_the_padding(model):
-    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
-    batch = pictures(5)
-    padded = np.concatenate([batch, np.zeros_like(batch[:1])])
-    dataset = tf.data.Dataset.from_tensor_slices(padded).batch(2)
-    out = models.forward(model, dataset, 5, strategy, "test")
-    np.testing.assert_allclose(out, model.predict(batch, verbose=0), atol=1e-6)
-
-
 def test_what_is_no_model_is_refused(model, tmp_path):
     path = tmp_path / "m.keras"
     path.write_text("no model")
