@@ -16,9 +16,8 @@ from typing import Any, TypeVar
 from dogcat.backbones import BACKBONES
 from dogcat.presets import PRESETS
 
-# Pillow's default limit, above which it suspects a decompression bomb.
-MAX_PIXELS = 89_478_485
-
+# At the 4 bytes that Pillow needs for a pixel, a worker of the shard tool stays below 400 MiB.
+MAX_PIXELS = 80_000_000
 
 # How a picture becomes square.
 RESIZE_MODES = ("stretch", "crop", "pad")
@@ -114,7 +113,11 @@ class ShardOptions(Options):
     encoding: str = option("jpeg", "Encoding of the pictures in the shards; png is lossless.", choices=("jpeg", "png"))
     quality: int = option(95, "JPEG quality of the pictures in the shards, 1 to 100.")
     chroma: str = option("420", "JPEG chroma subsampling; 444 keeps all colour.", choices=("420", "444"))
-    max_pixels: int = option(MAX_PIXELS, "Pictures of more pixels than this are rejected as too large.")
+    max_pixels: int = option(
+        MAX_PIXELS,
+        "Pictures of more pixels than this are rejected as too large. A WebP counts 4 times, a progressive JPEG up to "
+        "2 times, since decoding takes as much more memory.",
+    )
     validation: float = option(0.1, "Share of each class that goes to the validation split, 0 to less than 1.")
     seed: int = option(0, "Seed of the split and of the order.")
     shard_mib: int = option(128, "Wanted size of a shard, in MiB; used where --shards is 0.")
@@ -269,8 +272,8 @@ class TrainingOptions(Options):
     )
     unfreeze_from: str = option(
         "",
-        "First layer of the backbone that trains: an index or a layer's name, like 96 or "
-        "block13_sepconv1_act. Empty: the head alone trains.",
+        "First layer of the backbone that trains: an index or a layer's name, like 96 or block13_sepconv1_act; auto: "
+        "about the last quarter, 96 of Xception. Empty: the head alone trains.",
     )
     batch_norm: str = option(
         "training",
@@ -398,6 +401,53 @@ class PredictionOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True)
+class EvaluationOptions(Options):
+    """Options of `dogcat.evaluate`."""
+
+    model: str = option("runs/latest", "A run's folder or a .keras file.")
+    against: str = option(
+        "", "A second model, or with --predictions a second CSV, to compare with on the same pictures. Empty: none."
+    )
+    tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.")
+    split: str = option("validation", "Split of the data set.")
+    images: str = option(
+        "",
+        "Take a folder of pictures instead of a data set: a folder per class, or names like cat.0.jpg. Empty: none.",
+    )
+    predictions: str = option("", "Run no model: take its predictions from this CSV of dogcat.predict. Empty: none.")
+    labels: str = option("", "CSV with the columns id,label, the label a class's name; for --predictions.")
+    output: str = option("evaluation", "Folder for metrics.json and predictions.csv.")
+    tta: str = option(
+        "flip",
+        "Test-time augmentation, as of dogcat.predict: flip averages the logits of each picture and its mirror image.",
+        choices=("none", "flip"),
+    )
+    batch_size: int = option(32, "Pictures a step.")
+    clip: float = option(0.005, "Clip of the clipped log loss, as of dogcat.predict.")
+    resamples: int = option(1000, "Bootstrap resamples that the intervals come from.")
+    seed: int = option(
+        0, "Seed of the resamples, and of the halves that temperature and clip are fitted and scored on."
+    )
+    save_temperature: bool = option(
+        False, "Store the fitted temperature with --model if it lowers the log loss by more than chance explains."
+    )
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range, or for options that exclude each other."""
+        super().__post_init__()
+        self.require("images", not (self.images and self.predictions), "give it or --predictions, not both")
+        self.require("labels", bool(self.labels) == bool(self.predictions), "give --predictions and --labels together")
+        self.require(
+            "save_temperature", not (self.save_temperature and self.predictions), "goes with --model; a CSV holds none"
+        )
+        self.require("output", bool(self.output), "give a folder")
+        self.require("batch_size", self.batch_size >= 1, "use 1 or more")
+        self.require("clip", 0 < self.clip < 0.5, "use above 0 and below 0.5, like 0.005")
+        self.require("resamples", self.resamples >= 100, "use 100 or more")
+        self.require("seed", self.seed >= 0, "use 0 or more")
+
+
+@dataclasses.dataclass(frozen=True)
 class ReproductionOptions(Options):
     """Options of `tools.reproduce`."""
 
@@ -419,8 +469,10 @@ class ReproductionOptions(Options):
 class BenchmarkOptions(Options):
     """Options of `tools.benchmark`."""
 
-    subject: str = option("shards", "What to measure.", choices=("shards",), positional=True)
-    images: str = option("data/train", "Folder of pictures to measure on.")
+    subject: str = option("shards", "What to measure.", choices=("shards", "train"), positional=True)
+    images: str = option("data/train", "Folder of pictures to measure shards on.")
+    tfrecords: str = option("data/tfrecords", "Folder of the data set to measure train on.")
+    steps: int = option(10, "Training steps of each run of train.")
     pictures: int = option(2000, "Pictures to take, spread over the folder; 0: all. Few make start-up weigh more.")
     rounds: int = option(5, "Times that each contestant runs, in turn with the others; at least 2.")
     workers: int = option(0, "Number of worker processes of each contestant; 0: one for each processor core.")
@@ -433,6 +485,7 @@ class BenchmarkOptions(Options):
         """Raises InputError for a value out of range."""
         super().__post_init__()
         self.require("pictures", self.pictures >= 0, "use 1 or more, or 0 for all")
+        self.require("steps", self.steps >= 1, "use 1 or more")
         self.require("rounds", self.rounds >= 2, "use 2 or more: one round shows no spread")
         self.require("workers", self.workers >= 0, "use 1 or more, or 0 for one a core")
         drawable = not self.chart or self.chart.lower().endswith((".png", ".svg", ".pdf"))

@@ -62,20 +62,20 @@ def encode_chunk(folder: Path, tasks: Sequence[Task], options: ShardOptions) -> 
         options: Size, encoding and limits.
     """
     framed, labels, rejections = [], [], []
-    channel_sums = np.zeros((3, 3), np.int64)
+    sampled = [np.empty((0, 3), np.uint8)]
     for task in tasks:
         try:
-            data = folders.read_file(folder / task.key)
-            picture = images.decode(data, options.max_pixels, options.image_size)
+            with folders.open_file(folder / task.key) as file:
+                picture = images.decode(file, options.max_pixels, options.image_size)
         except images.RejectedPicture as rejected:
             rejections.append(Rejection(task.key, rejected.reason, rejected.detail))
             continue
         except OSError as error:
             rejections.append(Rejection(task.key, UNREADABLE, str(error.strerror)))
             continue
-        pixels = images.resize(picture.pixels, options.image_size, options.resize)
+        rgbx = images.resize(picture.rgbx, options.image_size, options.resize)
         features: dict[str, bytes | int] = {
-            examples.ENCODED: images.encode(pixels, options.encoding, options.quality, options.chroma),
+            examples.ENCODED: images.encode(rgbx, options.encoding, options.quality, options.chroma),
             examples.FORMAT: options.encoding.encode(),
             examples.HEIGHT: options.image_size,
             examples.WIDTH: options.image_size,
@@ -87,8 +87,8 @@ def encode_chunk(folder: Path, tasks: Sequence[Task], options: ShardOptions) -> 
         }
         framed.append(records.frame(examples.encode_example(features)))
         labels.append(task.label)
-        channel_sums += _sums(pixels)
-    return Chunk(b"".join(framed), labels, rejections, channel_sums)
+        sampled.append(rgbx[::_STATISTICS_STEP, ::_STATISTICS_STEP, :3].reshape(-1, 3))
+    return Chunk(b"".join(framed), labels, rejections, _sums(np.concatenate(sampled)))
 
 
 def mean_and_deviation(channel_sums: np.ndarray) -> tuple[list[float], list[float]]:
@@ -100,7 +100,8 @@ def mean_and_deviation(channel_sums: np.ndarray) -> tuple[list[float], list[floa
 
 
 def _sums(pixels: np.ndarray) -> np.ndarray:
+    """`Chunk.channel_sums` of pixels, uint8 [number, 3]."""
     # Whole numbers far below 2^53, so that float64, which is quicker to sum, is exact.
-    sampled = pixels[::_STATISTICS_STEP, ::_STATISTICS_STEP].reshape(-1, 3).astype(np.float64)
-    number = np.full(3, len(sampled))
-    return np.stack([number, sampled.sum(0), np.einsum("ij,ij->j", sampled, sampled)]).astype(np.int64)
+    values = pixels.astype(np.float64)
+    number = np.full(3, len(values))
+    return np.stack([number, values.sum(0), np.einsum("ij,ij->j", values, values)]).astype(np.int64)

@@ -11,8 +11,12 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from dogcat.config import InputError
+
+# Most pictures come in one read.
+_BUFFER_BYTES = 2**16
 
 EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"))
 
@@ -77,15 +81,25 @@ def list_images(folder: Path) -> Listing:
     return Listing(folder, keys, other)
 
 
-def read_file(path: Path) -> bytes:
-    """Reads a picture's file.
+def open_file(path: Path) -> BinaryIO:
+    """Opens a picture's file for reading.
 
     Raises:
         OSError: It cannot be read, or is a pipe or a device, which might never end.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return path.read_bytes()
+    return open(path, "rb", _BUFFER_BYTES)
+
+
+def read_file(path: Path) -> bytes:
+    """Reads a picture's file.
+
+    Raises:
+        OSError: As `open_file`.
+    """
+    with open_file(path) as file:
+        return file.read()
 
 
 def submission_order(keys: list[str]) -> list[tuple[str, str]]:

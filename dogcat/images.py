@@ -1,7 +1,7 @@
 """Bytes of a picture file -> an upright RGB picture of the wanted size, or a named rejection; and back to bytes.
 
-Works on bytes and arrays alone: no paths, no TensorFlow. The shard tool and prediction from files both come through
-here, so that a picture is seen the same way in training and in use.
+Works on bytes, open files and arrays alone: no paths, no TensorFlow. The shard tool and prediction from files both come
+through here, so that a picture is seen the same way in training and in use.
 
 A plain JPEG is decoded by libjpeg-turbo directly, everything else by Pillow, which is built on the same library: the
 pixels are equal. Resizing is by one implementation for all, and follows Pillow's filter.
@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 try:
     import cykooz_resizer as resizer
@@ -31,6 +32,9 @@ except ImportError:
 # that nobody needs only widen what a hostile file can reach.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 
+# What Pillow calls a JPEG, and one with further pictures behind it, as cameras write them.
+_JPEG = ("JPEG", "MPO")
+
 # Why a picture can be rejected.
 EMPTY = "empty"
 NOT_A_PICTURE = "not_a_picture"
@@ -39,9 +43,19 @@ TOO_LARGE = "too_large"
 DECODER_ERROR = "decoder_error"
 UNSUPPORTED_MODE = "unsupported_mode"
 
-# A picture is reduced to 1/2, 1/4 or 1/8 (a JPEG while it is decoded) where that leaves at least this many pixels for
-# each wanted one, along each side: enough that the resize after it decides how the picture looks.
+# A JPEG while it is decoded, and a large picture afterwards, is reduced by a power of two that leaves at least this
+# many pixels for each wanted one, along each side: enough that the resize after it decides how the picture looks.
 _PIXELS_LEFT_FOR_EACH = 2
+# Of a file or pixels above this no copies are made: such a file is read while it is decoded, such a picture reduced.
+_LARGE_BYTES = 32 * 2**20
+# Pixels are converted in tiles of about this side, so that a picture stands in memory once.
+_TILE = 1024
+# What Pillow takes of memory for each pixel, of one byte a pixel or of four.
+_BYTES_A_PIXEL = 4
+# WebP's decoder keeps two frames of an animation, and Pillow two copies of one.
+_WEBP_BYTES_A_PIXEL = 16
+# A progressive JPEG's coefficients are all in memory before its first pixel is.
+_COEFFICIENT_BYTES = 2
 
 _ORIENTATION = 0x0112  # EXIF
 # How an array is turned upright for each EXIF orientation: quarter turns counter-clockwise after a mirroring.
@@ -55,6 +69,8 @@ Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 # Pillow warns of odd metadata, which says nothing about the pixels.
 warnings.filterwarnings("ignore", module=r"PIL\..*")
+
+_TRIANGLE = resizer.ResizeOptions(resizer.ResizeAlg.convolution(resizer.FilterType.bilinear))
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -80,7 +96,7 @@ class Picture(NamedTuple):
     """A decoded picture.
 
     Attributes:
-        pixels: uint8 [height, width, 3], RGB in sRGB, upright; perhaps at a reduced scale.
+        rgbx: uint8 [height, width, 4], RGB in sRGB and a byte without meaning, upright; perhaps at a reduced scale.
         width: Width of the original, upright, in pixels.
         height: Height of the original, upright, in pixels.
         format: What the file is by its content, one of `FORMATS` (or MPO, a JPEG of several pictures).
@@ -88,20 +104,27 @@ class Picture(NamedTuple):
         orientation: The file's EXIF orientation, 1 to 8; 1 where it has none.
     """
 
-    pixels: np.ndarray
+    rgbx: np.ndarray
     width: int
     height: int
     format: str
     mode: str
     orientation: int
 
+    @property
+    def pixels(self) -> np.ndarray:
+        """The same picture as uint8 [height, width, 3]."""
+        return self.rgbx[:, :, :3]
 
-def decode(data: bytes, max_pixels: int, size: int | None = None) -> Picture:
+
+def decode(file: bytes | BinaryIO, max_pixels: int, size: int | None = None) -> Picture:
     """Decodes a picture file completely.
 
     Args:
-        data: The whole file.
-        max_pixels: Width times height above which the picture is rejected.
+        file: The whole file, or the file opened at its beginning, which then never is in memory as a whole if it is
+            large.
+        max_pixels: Width times height above which the picture is rejected. Where decoding takes more than 4 bytes a
+            pixel (WebP, progressive JPEG, compressed TIFF), those count: a WebP as four times its pixels.
         size: The side in pixels to which it will be resized: a picture that is much larger comes at a reduced scale,
             which saves memory, and for a JPEG time. None: full scale.
 
@@ -112,70 +135,81 @@ def decode(data: bytes, max_pixels: int, size: int | None = None) -> Picture:
     Raises:
         RejectedPicture: The file is empty, no picture, cut short, too large or damaged.
     """
-    if not data:
+    if isinstance(file, bytes):
+        file = io.BytesIO(file)
+    start = file.read(8)
+    if not start:
         raise RejectedPicture(EMPTY, "the file has no bytes")
     try:
-        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image: Image.Image = Image.open(file, formats=FORMATS)
+        memory = _decoding_bytes(file, image)
     except UnidentifiedImageError:
-        raise RejectedPicture(NOT_A_PICTURE, f"the file begins with {data[:8]!r}") from None
+        raise RejectedPicture(NOT_A_PICTURE, f"the file begins with {start!r}") from None
     except Exception as error:
         raise RejectedPicture(DECODER_ERROR, _one_line(error)) from error
     width, height = image.size
     if width * height > max_pixels:
         raise RejectedPicture(TOO_LARGE, f"{width}x{height} is more than {max_pixels} pixels")
-    scale = _reduction(width, height, size)
+    if memory > max_pixels * _BYTES_A_PIXEL:
+        of_pixels = f"as {memory // _BYTES_A_PIXEL} pixels of other formats, more than {max_pixels}"
+        raise RejectedPicture(TOO_LARGE, f"{width}x{height} {image.format} takes as much memory {of_pixels}")
     # A palette may become RGB while it is decoded.
     mode = image.mode
-    pixels = _decode_plain_jpeg(data, image, scale)
-    if pixels is None:
-        pixels = _decode_with_pillow(image, scale)
+    rgbx = _decode_plain_jpeg(file, image, size)
+    if rgbx is None:
+        rgbx = _decode_with_pillow(image, size)
     # Asked before, a PNG would be decoded for it, and what is wrong with it be lost.
     orientation = _orientation(image)
-    if orientation >= 5:
+    if orientation in _MIRRORED:
+        rgbx = rgbx[:, ::-1]
+    if _QUARTER_TURNS[orientation] % 2:
         width, height = height, width
-    return Picture(pixels, width, height, str(image.format), mode, orientation)
+    upright = np.rot90(rgbx, _QUARTER_TURNS[orientation])
+    return Picture(upright, width, height, str(image.format), mode, orientation)
 
 
-def resize(pixels: np.ndarray, size: int, how: str) -> np.ndarray:
+def resize(rgbx: np.ndarray, size: int, how: str) -> np.ndarray:
     """Resizes to a square, bilinear with antialiasing: the filter widens with the scale, so every pixel counts.
 
     Args:
-        pixels: uint8 [height, width, 3].
+        rgbx: uint8 [height, width, 4], as `Picture.rgbx`.
         size: Side of the result, in pixels.
         how: `stretch` changes the proportions; `crop` takes the square in the middle; `pad` adds black.
 
     Returns:
-        uint8 [size, size, 3].
+        uint8 [size, size, 4].
     """
-    height, width = pixels.shape[:2]
+    height, width = rgbx.shape[:2]
     if how == "crop":
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        return _resize(pixels[top : top + side, left : left + side], size, size)
+        return _resize(rgbx[top : top + side, left : left + side], size, size)
     if how == "pad":
         longer = max(height, width)
         inner_height, inner_width = max(1, round(height * size / longer)), max(1, round(width * size / longer))
         top, left = (size - inner_height) // 2, (size - inner_width) // 2
-        canvas = np.zeros((size, size, 3), np.uint8)
-        canvas[top : top + inner_height, left : left + inner_width] = _resize(pixels, inner_width, inner_height)
+        canvas = np.zeros((size, size, 4), np.uint8)
+        canvas[top : top + inner_height, left : left + inner_width] = _resize(rgbx, inner_width, inner_height)
         return canvas
-    return _resize(pixels, size, size)
+    return _resize(rgbx, size, size)
 
 
 def encode(pixels: np.ndarray, encoding: str, quality: int, chroma: str) -> bytes:
     """Encodes a picture without metadata.
 
     Args:
-        pixels: uint8 [height, width, 3], RGB.
+        pixels: uint8 [height, width, 3] or [height, width, 4], RGB or RGBX.
         encoding: `jpeg`, or `png`, which is lossless.
         quality: JPEG quality, 1 to 100.
         chroma: JPEG chroma subsampling, `420` or `444`.
     """
     if encoding == "png":
         buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG")
+        Image.fromarray(pixels[:, :, :3]).save(buffer, "PNG")
         return buffer.getvalue()
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality, colorsubsampling=chroma, fastdct=False)
+    return simplejpeg.encode_jpeg(
+        np.ascontiguousarray(pixels), quality, "RGBX"[: pixels.shape[2]], colorsubsampling=chroma, fastdct=False
+    )
 
 
 def read_pixels(data: bytes, size: int, how: str, max_pixels: int) -> np.ndarray:
@@ -184,15 +218,35 @@ def read_pixels(data: bytes, size: int, how: str, max_pixels: int) -> np.ndarray
     Raises:
         RejectedPicture: As `decode`.
     """
-    return resize(decode(data, max_pixels, size).pixels, size, how)
+    return resize(decode(data, max_pixels, size).rgbx, size, how)[:, :, :3]
 
 
-def _reduction(width: int, height: int, size: int | None) -> int:
-    """The largest of 8, 4, 2 by which a picture may be reduced beforehand, or 1."""
+def _decoding_bytes(file: BinaryIO, image: Image.Image) -> int:
+    """Memory that decoding takes at most, at any scale, beside the result."""
+    width, height = image.size
+    if image.format == "WEBP":
+        return width * height * _WEBP_BYTES_A_PIXEL
+    if image.format in _JPEG and "progressive" in image.info:
+        factors = [layer[1:3] for layer in image.layer]  # type: ignore[attr-defined]
+        widest, highest = map(max, zip(*factors))
+        return width * height * _COEFFICIENT_BYTES * sum(x * y for x, y in factors) // (widest * highest)
+    memory = width * height * _BYTES_A_PIXEL
+    if image.format == "TIFF" and image.tile[0][0] == "libtiff":  # type: ignore[attr-defined]
+        # libtiff maps the file, and decodes a strip or tile beside the picture.
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        columns = tags.get(TiffImagePlugin.TILEWIDTH, width)
+        rows = tags.get(TiffImagePlugin.TILELENGTH, min(height, tags.get(TiffImagePlugin.ROWSPERSTRIP, height)))
+        sample_bytes = sum(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) // 8
+        memory += file.seek(0, os.SEEK_END) + columns * rows * max(sample_bytes, _BYTES_A_PIXEL)
+    return memory
+
+
+def _reductions(width: int, height: int, size: int | None) -> tuple[int, int]:
+    """By how much a picture may be reduced beforehand, across and down: powers of two."""
     if size is None:
-        return 1
-    enough = size * _PIXELS_LEFT_FOR_EACH
-    return next((by for by in (8, 4, 2) if width // by >= enough and height // by >= enough), 1)
+        return 1, 1
+    across, down = (2 ** max(0, (side // (size * _PIXELS_LEFT_FOR_EACH)).bit_length() - 1) for side in (width, height))
+    return across, down
 
 
 def _orientation(image: Image.Image) -> int:
@@ -205,35 +259,36 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in _QUARTER_TURNS else 1
 
 
-def _decode_plain_jpeg(data: bytes, image: Image.Image, scale: int) -> np.ndarray | None:
-    """Decodes a JPEG in RGB or grey that needs no colour conversion; None where the general way is needed."""
-    if image.format != "JPEG" or image.mode not in ("RGB", "L") or image.info.get("icc_profile"):
+def _decode_plain_jpeg(file: BinaryIO, image: Image.Image, size: int | None) -> np.ndarray | None:
+    """Decodes a JPEG in RGB or grey that needs no more than that; None where the general way is needed."""
+    if image.format not in _JPEG or image.mode not in ("RGB", "L") or image.info.get("icc_profile"):
         return None
+    scale = _jpeg_scale(image, size)
+    width, height = -(-image.width // scale), -(-image.height // scale)
+    if max(file.seek(0, os.SEEK_END), width * height * 4) > _LARGE_BYTES:
+        return None
+    file.seek(0)
     try:
-        pixels = simplejpeg.decode_jpeg(
-            data, "RGB", min_width=-(-image.width // scale), min_height=-(-image.height // scale)
-        )
+        return simplejpeg.decode_jpeg(file.read(), "RGBX", min_width=width, min_height=height)
     except ValueError:
         # Damaged, or harmlessly odd, which Pillow tells apart.
         return None
-    orientation = _orientation(image)
-    if orientation in _MIRRORED:
-        pixels = pixels[:, ::-1]
-    return np.rot90(pixels, _QUARTER_TURNS[orientation])
 
 
-def _decode_with_pillow(image: Image.Image, scale: int) -> np.ndarray:
-    """Decodes any picture that Pillow has opened: uint8 [height, width, 3], upright."""
+def _jpeg_scale(image: Image.Image, size: int | None) -> int:
+    """By how much a JPEG may be reduced while it is decoded: 1, 2, 4 or 8."""
+    return min(8, *_reductions(*image.size, size))
+
+
+def _decode_with_pillow(image: Image.Image, size: int | None) -> np.ndarray:
+    """Decodes any picture that Pillow has opened: uint8 [height, width, 4], as it is stored, not yet upright."""
     try:
-        is_jpeg = image.format == "JPEG"
-        if is_jpeg and scale > 1:
+        scale = _jpeg_scale(image, size)
+        if image.format in _JPEG and scale > 1:
             image.draft(None, (image.width // scale, image.height // scale))
         with _libtiff_silenced() if image.format == "TIFF" else contextlib.nullcontext():
             image.load()
-        # Turned before the mode changes, since converting may drop the EXIF data.
-        # Pillow would copy an upright picture.
-        image = _to_srgb(image if _orientation(image) == 1 else ImageOps.exif_transpose(image))
-        return np.asarray(image if is_jpeg else image.reduce(scale))
+        return _to_reduced_srgb(image, size)
     except RejectedPicture:
         raise
     # Pillow's decoders raise nearly anything on damaged bytes: OSError, SyntaxError, ValueError, struct.error,
@@ -242,6 +297,21 @@ def _decode_with_pillow(image: Image.Image, scale: int) -> np.ndarray:
         text = _one_line(error)
         cut_short = "truncated" in text.lower() or "end of file" in text.lower()
         raise RejectedPicture(TRUNCATED if cut_short else DECODER_ERROR, text) from error
+
+
+def _to_reduced_srgb(image: Image.Image, size: int | None) -> np.ndarray:
+    """Converts to RGB in sRGB, and reduces what is large, and much larger than `size`: uint8 [height, width, 4]."""
+    large = image.width * image.height * 4 > _LARGE_BYTES
+    across, down = _reductions(*image.size, size) if large else (1, 1)
+    width, height = -(-image.width // across), -(-image.height // down)
+    rgbx = np.empty((height, width, 4), np.uint8)
+    # Sides of a tile in pixels of the result.
+    columns, rows = -(-_TILE // across), -(-_TILE // down)
+    for top, left in itertools.product(range(0, height, rows), range(0, width, columns)):
+        right, bottom = min((left + columns) * across, image.width), min((top + rows) * down, image.height)
+        tile = _to_srgb(image.crop((left * across, top * down, right, bottom)))
+        rgbx[top : top + rows, left : left + columns, :3] = tile.reduce((across, down))
+    return rgbx
 
 
 @contextlib.contextmanager
@@ -290,16 +360,19 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
     return image if converted is None else converted
 
 
-def _resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Stretches to `width` x `height` by a triangle filter: uint8 [height, width, 3]."""
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    kind = resizer.PixelType.U8x3
-    source = resizer.ImageData(pixels.shape[1], pixels.shape[0], kind, pixels.tobytes())
-    target = resizer.ImageData(width, height, kind)
-    bilinear = resizer.ResizeAlg.convolution(resizer.FilterType.bilinear)
-    resizer.Resizer().resize(source, target, resizer.ResizeOptions(bilinear))
-    return np.frombuffer(target.get_buffer(), np.uint8).reshape(height, width, 3)
+def _resize(rgbx: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Stretches to `width` x `height` by a triangle filter: uint8 [height, width, 4]."""
+    if rgbx.shape[:2] == (height, width):
+        return rgbx
+    target = np.empty((height, width, 4), np.uint8)
+    resizer.Resizer().resize_pil(_shared(np.ascontiguousarray(rgbx)), _shared(target), _TRIANGLE)
+    return target
+
+
+def _shared(rgbx: np.ndarray) -> Image.Image:
+    """A Pillow image in an array's memory; called CMYK, since of RGBA's channels the last would weigh the others."""
+    height, width = rgbx.shape[:2]
+    return Image.frombuffer("CMYK", (width, height), rgbx, "raw", "CMYK", 0, 1)
 
 
 def _one_line(error: Exception) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import time
 from collections.abc import Iterator
@@ -12,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
-from dogcat import augment, devices, evaluation, feature_cache, features, pipeline, report, runs, shards, state, weights
+from dogcat import augment, devices, evaluation, features, pipeline, report, runs, shards, state
 from dogcat import history as histories
 from dogcat import model as models
 from dogcat.config import AugmentationRanges, InputError, TrainingOptions
+from dogcat.extraction import PLAIN, FeatureExtractor
 from dogcat.forward import Forward
 from dogcat.history import EpochRecord
 from dogcat.interrupts import Interrupts, Terminated
@@ -31,8 +30,6 @@ from dogcat.trainer import Trainer
 _SECONDS_BETWEEN_READS = 0.5
 # Pictures in augmented.png, and versions of each.
 _SHEET_PICTURES, _SHEET_VERSIONS = 6, 5
-# Views of a picture for the head: as it is, mirrored, and from the third on augmented.
-_PLAIN, _MIRRORED = 0, 1
 
 
 class TrainingLoop:
@@ -58,7 +55,8 @@ class TrainingLoop:
         logits = models.logits_model(self._model)
         self._logits = Forward(lambda pictures, number: logits(pictures, training=False), strategy)
         self._validation_labels = pipeline.read_labels(self._tfrecords, data, shards.VALIDATION)
-        self._frozen_validation: np.ndarray | None = None
+        self._features_of = FeatureExtractor(self._model, options, data, strategy)
+        self._validation_features: np.ndarray | None = None
 
     def run(self, folder: RunFolder) -> None:
         """Trains into `folder` from wherever its state is, to the end.
@@ -106,80 +104,32 @@ class TrainingLoop:
         """
         started = time.perf_counter()
         options = self._options
-        passed = 0
         if not options.init_from and options.head == "fit":
-            views = [self._features(shards.TRAIN, view) for view in range(options.feature_views)]
-            passed = sum(map(len, views))
+            views = [self._features_of(shards.TRAIN, view) for view in range(options.feature_views)]
             labels = np.tile(pipeline.read_labels(self._tfrecords, self._data, shards.TRAIN), len(views))
             with self._timed("head"):
                 head = features.fit_head(np.concatenate(views), labels)
             models.head_of(self._model).set_weights(head)
-        computed = self._features(shards.VALIDATION, _PLAIN)
-        if not options.unfreeze_from:
-            self._frozen_validation = computed
-        seconds = time.perf_counter() - started
+        # The backbone is still what it was, so its features do, also where its layers are going to train.
+        logits = self._frozen_validation_logits()
+        extracted = self._features_of
+        self.progress.add_time("features", extracted.seconds)
         return self._measured(
-            features.apply_head(computed, *models.head_of(self._model).get_weights()),
+            logits,
             epoch=0,
             loss=math.nan,
             accuracy=math.nan,
             learning_rate=math.nan,
-            seconds=seconds,
-            pictures_per_second=(passed + len(computed)) / seconds,
+            seconds=time.perf_counter() - started,
+            pictures_per_second=extracted.passed / extracted.seconds if extracted.passed else math.nan,
             input_wait=math.nan,
         )
 
-    def _features(self, split: str, view: int) -> np.ndarray:
-        """The backbone's features of a split, float32 [pictures, channels], as it is now; from the cache, if there."""
-        options, backbone = self._options, models.backbone_of(self._model)
-        made_from = {
-            "data": self._data.digest(),
-            "split": split,
-            "backbone": options.backbone,
-            "weights": weights.digest(backbone.get_weights()),
-            "precision": keras.mixed_precision.global_policy().name,
-            "tensorflow": tf.__version__,
-            "view": view,
-        }
-        if view > _MIRRORED:
-            # What the draws follow from.
-            made_from |= {
-                "augmentation": dataclasses.asdict(options.augmentation),
-                "seed": options.seed,
-                "batches": [options.batch_size, self._strategy.num_replicas_in_sync],
-            }
-        folder = weights.cache_folder() / "features"
-        kept = feature_cache.load(folder, made_from)
-        if kept is not None:
-            return kept
-        to_features = models.features_model(self._model)
-        number_of_view = tf.constant(-view, tf.int64)
-
-        def run(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-            if view == _MIRRORED:
-                pictures = tf.reverse(pictures, [2])
-            elif view > _MIRRORED:
-                replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-                # Below 0, where no epoch is.
-                seed = augment.seed_of(options.seed, number_of_view, number, replica)
-                pictures = augment.apply(pictures, options.augmentation, seed)
-            return to_features(pictures, training=False)
-
-        what = f"features, {split}" + (f", view {view + 1}" if view else "")
-        with self._timed("features"):
-            computed = self._over_split(Forward(run, self._strategy), split, what)
-        if devices.is_chief(self._strategy):
-            feature_cache.keep(folder, made_from, computed)
-        return computed
-
-    def _over_split(self, forward: Forward, split: str, what: str) -> np.ndarray:
-        return forward(
-            lambda context: pipeline.evaluation_dataset(
-                self._tfrecords, self._data, split, self._options.batch_size, context
-            ),
-            self._data.splits[split].pictures,
-            what,
-        )
+    def _frozen_validation_logits(self) -> np.ndarray:
+        """Logits of the validation split, from features of a backbone that has not trained."""
+        if self._validation_features is None:
+            self._validation_features = self._features_of(shards.VALIDATION, PLAIN)
+        return features.apply_head(self._validation_features, *models.head_of(self._model).get_weights())
 
     def _training_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         options = self._options
@@ -248,10 +198,16 @@ class TrainingLoop:
         """Validates the model after the last step of an epoch, and gives the epoch's record."""
         progress, options = self.progress, self._options
         started = time.perf_counter()
-        if self._frozen_validation is None:
-            logits = self._over_split(self._logits, shards.VALIDATION, "validating")
+        if options.unfreeze_from:
+            logits = self._logits(
+                lambda context: pipeline.evaluation_dataset(
+                    self._tfrecords, self._data, shards.VALIDATION, options.batch_size, context
+                ),
+                len(self._validation_labels),
+                "validating",
+            )
         else:
-            logits = features.apply_head(self._frozen_validation, *models.head_of(self._model).get_weights())
+            logits = self._frozen_validation_logits()
         validation_seconds = time.perf_counter() - started
         progress.add_time("validation", validation_seconds)
         progress.add_time("training", progress.seconds)
@@ -327,7 +283,8 @@ def print_epoch(record: EpochRecord, is_best: bool) -> None:
     if not math.isnan(record.loss):
         parts.append(f"log loss {record.loss:.4f}, accuracy {record.accuracy:.2%};")
     parts.append(f"validation log loss {record.val_loss:.4f}, accuracy {record.val_accuracy:.2%}")
-    parts.append(f"({record.seconds:.0f} s, {record.pictures_per_second:.1f} pictures/s)")
+    rate = "" if math.isnan(record.pictures_per_second) else f", {record.pictures_per_second:.1f} pictures/s"
+    parts.append(f"({record.seconds:.0f} s{rate})")
     if is_best:
         parts.append("best so far")
     print(*parts)

@@ -8,6 +8,7 @@ nothing that is stored in a file gets to run, and the arithmetic is that of the 
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 import os
@@ -38,6 +39,8 @@ _SCALING: dict[str, tuple[float | list[float], float | list[float]]] = {
 # The layers of Xception that the usual runs open, by index: should Keras ever number them otherwise, nothing must
 # train unnoticed.
 _KNOWN_LAYERS = {96: "block11_sepconv1_act", 116: "block13_sepconv1_act"}
+# Share of the layers that `auto` keeps frozen: of Xception all up to its last four blocks.
+_FROZEN_SHARE = 96 / 132
 _DESCRIPTION = "dogcat.json"
 _LOGITS = "logits"
 _PROBABILITY = "probability"
@@ -142,7 +145,8 @@ def find_layer(backbone: keras.Model, unfreeze_from: str) -> int:
 
     Args:
         backbone: The backbone.
-        unfreeze_from: An index, or a layer's name; empty: no layer, which gives their number.
+        unfreeze_from: An index, or a layer's name; `auto`: the first of the last quarter; empty: no layer, which gives
+            their number.
 
     Raises:
         InputError: There is no such layer.
@@ -155,6 +159,8 @@ def find_layer(backbone: keras.Model, unfreeze_from: str) -> int:
         examples = list(_KNOWN_LAYERS)
     if not unfreeze_from:
         return len(names)
+    if unfreeze_from == "auto":
+        return round(_FROZEN_SHARE * len(names))
     if unfreeze_from in names:
         return names.index(unfreeze_from)
     if unfreeze_from.isdecimal() and int(unfreeze_from) < len(names):
@@ -182,6 +188,23 @@ def save(model: keras.Model, path: Path, description: Description) -> None:
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(_DESCRIPTION, json.dumps(dataclasses.asdict(description)))
         os.replace(temporary, path)
+
+
+def store_temperature(path: Path, temperature: float) -> None:
+    """Gives a saved model another temperature, whole or not at all; its weights stay as they are.
+
+    Raises:
+        InputError: The file is no model of this program.
+        OSError: It cannot be written; then it is as it was.
+    """
+    description = dataclasses.replace(describe(path), temperature=temperature)
+    copied = io.BytesIO()
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copied, "w") as copy:
+        for member in archive.infolist():
+            if member.filename != _DESCRIPTION:
+                copy.writestr(member, archive.read(member))
+        copy.writestr(_DESCRIPTION, json.dumps(dataclasses.asdict(description)))
+    records.write_atomically(path, copied.getvalue())
 
 
 def find_file(place: str, flag: str) -> Path:

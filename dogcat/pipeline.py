@@ -16,7 +16,7 @@ from dogcat.config import InputError
 from dogcat.manifest import Manifest, Split
 
 # Memory for the shuffle buffer, which holds encoded records (about 34 KB a picture, not 268 KB).
-SHUFFLE_BYTES = 512 * 2**20
+SHUFFLE_BYTES = 128 * 2**20
 # Shards read at a time.
 _OPEN_SHARDS = 16
 # One process that takes all.
@@ -172,8 +172,8 @@ def _training_records(
         epoch_seed = seed * 1_000_003 + epoch
         files = _shards(folder, split)
         files = files.shuffle(len(split.shards), seed=epoch_seed, reshuffle_each_iteration=False)
-        records = files.interleave(
-            _read_shard,
+        records = files.enumerate().interleave(
+            lambda number, shard: _read_rotated(shard[0], shard[1], tf.stack([epoch_seed, number])),
             cycle_length=min(len(split.shards), _OPEN_SHARDS),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
@@ -196,6 +196,13 @@ def _shards(folder: Path, split: Split) -> tf.data.Dataset:
 
 def _read_shard(name: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(name).take(count)
+
+
+def _read_rotated(name: tf.Tensor, count: tf.Tensor, seed: tf.Tensor) -> tf.data.Dataset:
+    """The records of a shard from a drawn place on, then those before it: no record is always among the first."""
+    start = tf.random.stateless_uniform((), seed, maxval=count, dtype=tf.int64)
+    records = _read_shard(name, count)
+    return records.skip(start).concatenate(records.take(start))
 
 
 def _part_of(context: tf.distribute.InputContext, batch_size: int) -> slice:
@@ -244,7 +251,17 @@ def _finish(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 def read_labels(folder: Path, manifest: Manifest, split: str) -> np.ndarray:
     """Labels of a split in the order of `evaluation_dataset`, int32 [pictures]; decodes no picture."""
-    feature = {examples.LABEL: tf.io.FixedLenFeature((), tf.int64)}
+    return _read_feature(folder, manifest, split, examples.LABEL, tf.int64).astype(np.int32)
+
+
+def read_keys(folder: Path, manifest: Manifest, split: str) -> list[str]:
+    """Keys of a split's pictures in the order of `evaluation_dataset`; decodes no picture."""
+    return [os.fsdecode(key) for key in _read_feature(folder, manifest, split, examples.FILENAME, tf.string)]
+
+
+def _read_feature(folder: Path, manifest: Manifest, split: str, name: str, kind: tf.DType) -> np.ndarray:
+    """A feature of each of a split's records, [pictures]."""
+    feature = {name: tf.io.FixedLenFeature((), kind)}
     dataset = _shards(folder, manifest.splits[split]).flat_map(_read_shard).batch(1024)
-    dataset = dataset.map(lambda batch: tf.io.parse_example(batch, feature)[examples.LABEL])
-    return np.concatenate(list(dataset.as_numpy_iterator())).astype(np.int32)
+    dataset = dataset.map(lambda batch: tf.io.parse_example(batch, feature)[name])
+    return np.concatenate(list(dataset.as_numpy_iterator()))

@@ -20,12 +20,12 @@ from dogcat.printing import printable
 def main(options: PredictionOptions) -> None:
     """Predicts, writes the CSV and says what came out."""
     runtime.prepare()
-    from dogcat import inference
+    from dogcat import inference, submission
 
     path = Path(options.output)
-    inference.check_output(path)
+    submission.check_output(path)
     predictions = inference.predict_folder(options)
-    listed = inference.write_submission(predictions, options.clip, path)
+    listed = submission.write(predictions, options.clip, path)
     for picture in predictions.unreadable:
         print(printable(f"unreadable: {picture.key}: {picture.reason}, {picture.detail}"), file=sys.stderr)
     decided = predictions.probabilities[np.ptp(predictions.probabilities, axis=1) > 0]

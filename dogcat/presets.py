@@ -22,7 +22,20 @@ _SOURCE: dict[str, Any] = {
 
 PRESETS: dict[str, dict[str, Any]] = {
     "none": {},
-    "best": {},
+    # Chosen by cross-validation (BUILD_NOTES.md).
+    "best": {
+        "feature_views": 2,
+        "unfreeze_from": "auto",
+        "batch_norm": "training",
+        "optimizer": "adamw",
+        "learning_rate": 3e-5,
+        "schedule": "cosine",
+        "warmup_steps": 20,
+        "batch_size": 32,
+        "epochs": 3,
+        "augment": "none",
+        "flip": 0.5,
+    },
     "top": {**_SOURCE, "head": "random", "epochs": 30},
     "continue": {**_SOURCE, "init_from": "top", "epochs": 50},
     "open2": {**_SOURCE, "init_from": "continue", "unfreeze_from": "116", "epochs": 50},

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tensorflow import keras
 
@@ -127,8 +127,15 @@ def create(options: TrainingOptions) -> Path:
     raise InputError(f"--runs={runs}: has 99 runs of this second; start again")
 
 
-def unfinished(options: TrainingOptions) -> tuple[Path, dict[str, Any]]:
-    """The last run in --runs that was begun and not finished, and its config.
+class Unfinished(NamedTuple):
+    """A run that was begun and not finished: its folder and the content of its config.json."""
+
+    path: Path
+    config: dict[str, Any]
+
+
+def unfinished(options: TrainingOptions) -> Unfinished:
+    """The last run in --runs that was begun and not finished.
 
     Raises:
         InputError: There is none, or it has other options.
@@ -147,7 +154,13 @@ def unfinished(options: TrainingOptions) -> tuple[Path, dict[str, Any]]:
                 f"--{name}={value}: {path} began with --{name}={before}; give what it began with, "
                 "or start a new run without --resume"
             )
-    return path, config
+    return Unfinished(path, config)
+
+
+def copy_state(run: Path, folder: Path) -> None:
+    """Copies the state of a run, if it has one, for a process that writes elsewhere."""
+    if (run / _STATE).is_dir():
+        shutil.copytree(run / _STATE, folder / _STATE)
 
 
 def point_links_to(folder: Path, options: TrainingOptions) -> None:

@@ -98,7 +98,8 @@ def load(folder: Path, variables: tf.train.Checkpoint) -> Progress | None:
         values["history"] = [history.from_json(record) for record in values["history"]]
         progress = Progress(**values)
         variables.read(str(states[-1] / _VARIABLES)).expect_partial()
-    except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+    # TensorFlow's own for files that are cut: OpError for one, IndexError for the other.
+    except (OSError, ValueError, KeyError, TypeError, IndexError, tf.errors.OpError) as error:
         raise InputError(f"{states[-1]} is damaged ({' '.join(str(error).split())[:200]}); start a new run") from error
     return progress
 

@@ -171,14 +171,16 @@ def outliers(
 def _look_at(folder: Path, key: str, label: str, excluded: int, max_pixels: int) -> Usable | Unusable:
     size = None
     try:
-        data = folders.read_file(folder / key)
-        size = len(data)
-        picture = images.decode(data, max_pixels, _SIDE)
+        with folders.open_file(folder / key) as file:
+            size = os.fstat(file.fileno()).st_size
+            picture = images.decode(file, max_pixels, _SIDE)
     except images.RejectedPicture as rejected:
         return Unusable(key, label, excluded, size, rejected.reason, rejected.detail)
     except OSError as error:
         return Unusable(key, label, excluded, size, UNREADABLE, str(error.strerror))
-    # A product is several times quicker than a mean of bytes over two axes.
-    brightness = round(float((picture.pixels @ _LUMA).mean()), 1)
+    height, width = picture.rgbx.shape[:2]
+    # Over one axis after the other, with the byte without meaning: several times quicker, and no copy of another type.
+    red_green_blue = picture.rgbx.sum(0, dtype=np.uint32).sum(0)[:3]
+    brightness = round(float(red_green_blue @ _LUMA) / (height * width), 1)
     of_file = (picture.format, picture.mode, picture.orientation)
     return Usable(key, label, excluded, size, *of_file, picture.width, picture.height, brightness)

@@ -38,7 +38,7 @@ def train(options: TrainingOptions) -> Path | None:
     """Trains as the options say.
 
     Returns:
-        The run's folder; None for a dry run.
+        The run's folder; None for a dry run, and in a worker that does not write.
 
     Raises:
         InputError: The data set, the model or a layer's name cannot be used, or training diverged.
@@ -73,29 +73,30 @@ def train(options: TrainingOptions) -> Path | None:
             return None
         stack.enter_context(pipeline.naming_damaged_shards(Path(options.tfrecords), data))
         loop = TrainingLoop(options, data, steps, strategy, trainer)
-        if begun:
-            path, config = begun
-            if config["data_digest"] != data.digest():
-                raise InputError(f"--tfrecords={options.tfrecords}: is not the data set that {path} began with")
-        elif devices.is_chief(strategy):
-            path = runs.create(options)
-        else:
+        if begun and begun.config["data_digest"] != data.digest():
+            raise InputError(f"--tfrecords={options.tfrecords}: is not the data set that {begun.path} began with")
+        if not devices.is_chief(strategy):
             # One worker writes for all. Since saving takes all of them, the others do it too, to a folder that goes.
-            path = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "run")
+            path.mkdir()
+            if begun:
+                runs.copy_state(begun.path, path)
+        else:
+            path = begun.path if begun else runs.create(options)
         with RunFolder(path) as folder:
             try:
                 if not begun:
                     folder.write_config(_config(options, data, policy, strategy))
                 loop.run(folder)
             except Exception:
-                if not loop.progress.history:
+                if not begun and not loop.progress.history:
                     shutil.rmtree(path)
                 raise
             except (Terminated, KeyboardInterrupt) as stop:
                 stop.args = (f"the same command with --resume goes on with {path}",)
                 raise
             _finish(folder, loop.progress, options)
-    return path
+    return path if devices.is_chief(strategy) else None
 
 
 def _load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> manifest.Manifest:
@@ -134,11 +135,11 @@ def _load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> ma
     return data
 
 
-def _precision(options: TrainingOptions, begun: tuple[Path, dict[str, Any]] | None) -> tuple[str, str]:
+def _precision(options: TrainingOptions, begun: runs.Unfinished | None) -> tuple[str, str]:
     """The policy, and why; a run goes on with the one that it began with, on whatever machine."""
     policy, reason = devices.choose_precision(options.precision)
-    if begun and begun[1]["precision"] != policy:
-        return begun[1]["precision"], "the run began with it"
+    if begun and begun.config["precision"] != policy:
+        return begun.config["precision"], "the run began with it"
     return policy, reason
 
 

@@ -290,10 +290,10 @@ def _write_shards(
     bytes_a_picture = len(sample.framed) / max(1, len(sample.labels))
     workers = options.workers or available_cores()
     parts: dict[str, list[FinishedShard]] = {}
-    # Spawned, not forked: the same on every system, and nothing of the parent is copied along.
-    executor = concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker
-    )
+    # Forked from a process that has imported what they need and holds nothing of this one, so they start at once.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    executor = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_prepare_worker)
     with pictures_bar(len(pictures.keys), "writing") as progress:
         try:
             for split, order in plan.items():

@@ -20,6 +20,8 @@ from dogcat.config import InputError
         (config.TrainingOptions, "optimizer", "adagrad"),
         (config.TrainingOptions, "precision", "float64"),
         (config.PredictionOptions, "clip", 0.5),
+        (config.EvaluationOptions, "clip", 0.0),
+        (config.EvaluationOptions, "resamples", 99),
         (config.SampleOptions, "train", 1),
         (config.AugmentationRanges, "shear", 90.0),
         (config.AugmentationRanges, "zoom", 1.0),

@@ -7,6 +7,7 @@ import pytest
 from dogcat import flags
 from dogcat.config import (
     BenchmarkOptions,
+    EvaluationOptions,
     InputError,
     InspectOptions,
     PredictionOptions,
@@ -17,7 +18,7 @@ from dogcat.config import (
 )
 
 ALL = (
-    *(BenchmarkOptions, InspectOptions, PredictionOptions, SampleOptions),
+    *(BenchmarkOptions, EvaluationOptions, InspectOptions, PredictionOptions, SampleOptions),
     *(ShardOptions, TrainingOptions, WeightsOptions),
 )
 

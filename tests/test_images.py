@@ -27,6 +27,12 @@ def ramp(width=60, height=40):
     return Image.fromarray(np.stack([x * 4, y * 6, x + y], -1).astype(np.uint8))
 
 
+def resized(pixels, size, how="stretch"):
+    """The pixels of `images.resize`, from an RGB picture: int [size, size, 3]."""
+    rgbx = np.asarray(Image.fromarray(np.asarray(pixels)).convert("RGBX"))
+    return images.resize(rgbx, size, how)[:, :, :3].astype(int)
+
+
 def pixels(data):
     return images.decode(data, MAX_PIXELS).pixels
 
@@ -146,8 +152,8 @@ def test_shrinking_counts_every_pixel():
     # Fine stripes average to grey; bilinear without antialiasing would pick black or white.
     stripes = np.zeros((400, 400, 3), np.uint8)
     stripes[:, ::2] = 255
-    shrunk = images.resize(stripes, 40, "stretch")
-    assert np.abs(shrunk.astype(int) - 127).max() <= 4
+    shrunk = resized(stripes, 40)
+    assert np.abs(shrunk - 127).max() <= 4
 
 
 @pytest.mark.parametrize(("chroma", "factors"), [("420", (2, 2)), ("444", (1, 1))])
@@ -156,6 +162,16 @@ def test_jpeg_has_the_chroma_asked_for_and_no_metadata(chroma, factors):
     assert reopened.layer[0][1:3] == factors
     assert set(reopened.info) == {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
     np.testing.assert_allclose(np.asarray(reopened).astype(int), np.asarray(ramp()), atol=30)
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "png"])
+def test_the_byte_without_meaning_means_nothing(encoding):
+    picture = np.asarray(photo(500, 374).convert("RGBX"))
+    junk = picture.copy()
+    junk[:, :, 3] = np.random.default_rng(0).integers(0, 256, junk.shape[:2])
+    ours, other = (images.encode(images.resize(p, 299, "stretch"), encoding, 95, "420") for p in (picture, junk))
+    assert ours == other
+    assert ours == images.encode(images.resize(picture, 299, "stretch")[:, :, :3], encoding, 95, "420")
 
 
 def test_png_is_lossless():
@@ -198,7 +214,7 @@ def test_the_direct_way_turns_every_orientation_as_pillow_does(orientation, monk
 def test_resizing_equals_pillows_to_within_rounding(size):
     picture = photo(*size)
     expected = np.asarray(picture.resize((299, 299), Image.Resampling.BILINEAR)).astype(int)
-    difference = np.abs(images.resize(np.asarray(picture), 299, "stretch") - expected)
+    difference = np.abs(resized(picture, 299) - expected)
     assert difference.max() <= 2 and difference.mean() < 0.3
 
 
@@ -210,8 +226,98 @@ def test_a_large_picture_comes_at_reduced_scale_and_looks_the_same(mode, format)
     assert (reduced.width, reduced.height) == (4000, 3000)
     whole = images.decode(data, MAX_PIXELS)
     assert whole.pixels.shape == (3000, 4000, 3)
-    ours = images.resize(reduced.pixels, 299, "stretch").astype(int)
-    assert np.abs(ours - images.resize(whole.pixels, 299, "stretch")).mean() < 2
+    ours = resized(reduced.pixels, 299)
+    assert np.abs(ours - resized(whole.pixels, 299)).mean() < 2
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_a_long_picture_is_reduced_along_its_longer_side(format, monkeypatch):
+    monkeypatch.setattr(images, "_LARGE_BYTES", 500_000)
+    data = encoded(photo(2500, 350), format)
+    reduced = images.decode(data, MAX_PIXELS, 80).pixels
+    assert reduced.shape == (175, 313, 3)
+    whole = resized(pixels(data), 80)
+    assert np.abs(resized(reduced, 80) - whole).mean() < 2
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK"])
+@pytest.mark.parametrize("size", [None, 85])
+def test_tiles_meet_without_a_seam(mode, size, monkeypatch):
+    data = encoded(photo(1100, 700).convert(mode), "TIFF")
+    monkeypatch.setattr(images, "_LARGE_BYTES", 0)
+    in_tiles = images.decode(data, MAX_PIXELS, size).pixels
+    monkeypatch.setattr(images, "_TILE", 10**6)
+    np.testing.assert_array_equal(in_tiles, images.decode(data, MAX_PIXELS, size).pixels)
+
+
+def test_a_jpeg_with_further_pictures_behind_it_is_a_jpeg():
+    first = photo(1300, 1210)
+    data = encoded(first, "MPO", quality=90, save_all=True, append_images=[photo(60, 40)])
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    expected = images.decode(encoded(first, "JPEG", quality=90), MAX_PIXELS, 299).pixels
+    np.testing.assert_array_equal(images.decode(data, MAX_PIXELS, 299).pixels, expected)
+
+
+def test_an_open_file_gives_what_its_bytes_give(tmp_path, monkeypatch):
+    for format in ("JPEG", "PNG"):
+        data = encoded(photo(300, 200), format)
+        (tmp_path / "picture").write_bytes(data)
+        for limit in (2**24, 1000):
+            monkeypatch.setattr(images, "_LARGE_BYTES", limit)
+            with open(tmp_path / "picture", "rb") as file:
+                np.testing.assert_array_equal(images.decode(file, MAX_PIXELS).pixels, pixels(data))
+
+
+@pytest.mark.parametrize(
+    ("image", "format", "options", "limit"),
+    [
+        (Image.new("RGB", (50, 40)), "PNG", {}, 2000),
+        (Image.new("RGB", (50, 40)), "JPEG", {}, 2000),
+        (Image.new("RGB", (50, 40)), "WEBP", {}, 4 * 2000),
+        (Image.new("RGB", (50, 40)), "JPEG", {"progressive": True, "subsampling": "4:2:0"}, 2000),
+        (Image.new("RGB", (50, 40)), "JPEG", {"progressive": True, "subsampling": "4:4:4"}, 3000),
+        (Image.new("CMYK", (50, 40)), "JPEG", {"progressive": True, "subsampling": "4:4:4"}, 4000),
+        # A strip as high as the picture, and the file of 500 bytes or so.
+        (Image.new("RGB", (50, 40)), "TIFF", {"compression": "tiff_lzw"}, 4100),
+    ],
+    ids=["png", "jpeg", "webp", "progressive", "progressive 444", "progressive cmyk", "tiff"],
+)
+def test_what_takes_more_memory_counts_as_more_pixels(image, format, options, limit):
+    data = encoded(image, format, **options)
+    images.decode(data, limit + limit // 20)
+    assert reason(data, limit - limit // 20) == images.TOO_LARGE
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+from dogcat import encoding, runtime
+from dogcat.config import ShardOptions
+runtime.keep_large_blocks()
+chunk = encoding.encode_chunk(Path(sys.argv[1]), [encoding.Task(sys.argv[2], 0, "")], ShardOptions())
+assert len(chunk.labels) == 1, chunk.rejections
+# Not ru_maxrss: that begins with the memory of the process from which this one came.
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak of memory from /proc")
+@pytest.mark.parametrize(
+    ("mode", "format", "pixels"),
+    [
+        ("RGB", "PNG", MAX_PIXELS),
+        ("RGBA", "PNG", MAX_PIXELS),
+        ("CMYK", "TIFF", MAX_PIXELS),
+        ("RGB", "WEBP", MAX_PIXELS // 4),
+    ],
+)
+def test_a_worker_stays_below_400_mib_at_the_limit_of_pixels(mode, format, pixels, tmp_path):
+    side = int(pixels**0.5)
+    Image.new(mode, (side, side)).save(tmp_path / "picture", format)
+    command = [sys.executable, "-c", MEMORY, str(tmp_path), "picture"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    # Not far below, or the limit is lower than it need be.
+    assert 340 < int(done.stdout) / 1024 < 400
 
 
 def test_a_jpeg_that_is_not_much_larger_is_decoded_whole():
@@ -222,12 +328,12 @@ def test_a_jpeg_that_is_not_much_larger_is_decoded_whole():
 def test_crop_takes_the_middle_and_pad_adds_black():
     wide = np.zeros((40, 100, 3), np.uint8)
     wide[:, 30:70] = 200
-    np.testing.assert_array_equal(images.resize(wide, 20, "crop"), np.full((20, 20, 3), 200))
-    padded = images.resize(np.full((40, 100, 3), 200, np.uint8), 20, "pad")
+    np.testing.assert_array_equal(resized(wide, 20, "crop"), np.full((20, 20, 3), 200))
+    padded = resized(np.full((40, 100, 3), 200, np.uint8), 20, "pad")
     assert padded[:6].max() == padded[14:].max() == 0
     np.testing.assert_array_equal(padded[6:14], np.full((8, 20, 3), 200))
     for how in ("crop", "pad", "stretch"):
-        assert images.resize(np.zeros((1, 5000, 3), np.uint8), 20, how).shape == (20, 20, 3)
+        assert resized(np.zeros((1, 5000, 3), np.uint8), 20, how).shape == (20, 20, 3)
 
 
 def test_libraries_print_nothing_about_damaged_files():

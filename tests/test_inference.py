@@ -6,13 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy import special
 from tensorflow import keras
 
 from dogcat import devices, images, inference
 from dogcat import model as models
-from dogcat.config import PredictionOptions
+from dogcat.config import MAX_PIXELS, PredictionOptions
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +60,17 @@ def test_equals_keras_on_the_same_pixels(model_file, samples, tmp_path):
     names = sorted(path.name for path in (samples / "train").glob("cat.[0-9].jpg"))[:4]
     for name in names:
         shutil.copy(samples / "train" / name, tmp_path)
-    pixels = [images.resize(np.asarray(Image.open(tmp_path / name).convert("RGB")), 96, "stretch") for name in names]
+    pixels = [images.read_pixels((tmp_path / name).read_bytes(), 96, "stretch", MAX_PIXELS) for name in names]
     keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
-    expected = models.load(model_file)[0].predict(np.stack(pixels), verbose=0)[:, 0]
-    predictions = predict(model_file, tmp_path)
-    assert predictions.ids == [name.rsplit(".", 1)[0] for name in names]
-    np.testing.assert_allclose(predictions.probabilities[:, 1], expected, atol=1e-4)
+    model = models.load(model_file)[0]
+    logits = models.logits_model(model)
+    as_they_are, mirrored = (
+        logits.predict(np.stack(views), verbose=0)[:, 0] for views in (pixels, [view[:, ::-1] for view in pixels])
+    )
+    for tta, expected in (("none", as_they_are), ("flip", (as_they_are + mirrored) / 2)):
+        predictions = predict(model_file, tmp_path, tta=tta)
+        assert predictions.ids == [name.rsplit(".", 1)[0] for name in names]
+        np.testing.assert_allclose(predictions.probabilities[:, 1], special.expit(expected), atol=1e-4)
 
 
 def test_the_temperature_divides_the_logits(samples, tmp_path):
@@ -82,42 +86,6 @@ def test_the_temperature_divides_the_logits(samples, tmp_path):
     assert np.ptp(predicted[1.0], axis=0).max() > 0.01
     softened = special.softmax(np.log(predicted[1.0]) / 2, axis=1)
     np.testing.assert_allclose(predicted[2.0], softened, atol=1e-6)
-
-
-def test_clipping_and_the_list_of_unreadable_pictures(tmp_path):
-    path = tmp_path / "out.csv"
-    bad = inference.Unreadable("b/3.jpg", "truncated", "x, y")
-    probabilities = np.array([[1.0, 0.0], [0.75, 0.25], [0.5, 0.5]])
-    predictions = inference.Predictions(["1", "2", "3"], probabilities, [bad], ["cat", "dog"])
-    assert inference.write_submission(predictions, 0.01, path) == tmp_path / "out.unreadable.csv"
-    assert rows_of(path) == [["id", "label"], ["1", "0.01"], ["2", "0.25"], ["3", "0.5"]]
-    assert rows_of(tmp_path / "out.unreadable.csv") == [
-        ["path", "reason", "detail"],
-        ["b/3.jpg", "truncated", "x, y"],
-    ]
-    # A later prediction without trouble takes the list away.
-    clean = inference.Predictions(["1"], np.array([[0.0, 1.0]]), [], ["cat", "dog"])
-    assert inference.write_submission(clean, 0.0, path) is None
-    assert rows_of(path) == [["id", "label"], ["1", "1"]]
-    assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
-
-
-def test_more_classes_have_a_column_each(tmp_path):
-    path = tmp_path / "out.csv"
-    probabilities = np.array([[1.0, 0.0, 0.0, 0.0], [0.4, 0.3, 0.2, 0.1]])
-    predictions = inference.Predictions(["1", "2"], probabilities, [], ["a", "b,c", "d", "e"])
-    inference.write_submission(predictions, 0.02, path)
-    assert rows_of(path) == [
-        ["id", "a", "b,c", "d", "e"],
-        ["1", "0.97", "0.01", "0.01", "0.01"],
-        ["2", "0.4", "0.3", "0.2", "0.1"],
-    ]
-
-
-def test_clipped_rows_are_probabilities():
-    clipped = inference.clip_probabilities(np.array([[0.9, 0.1 - 1e-9, 1e-9], [0.5, 0.5, 0.0]]), 0.015)
-    np.testing.assert_allclose(clipped.sum(axis=1), 1, atol=1e-12)
-    assert clipped.min() >= 0.0098
 
 
 def test_the_command(run, model_file, samples, tmp_path):

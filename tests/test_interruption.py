@@ -171,16 +171,20 @@ def test_unfinished_work_of_another_call_is_not_mixed_in(noisy, unbroken, interr
 def test_a_killed_worker_leaves_the_finished_shards(noisy, unbroken, tmp_path):
     process = start(noisy, tmp_path / "out")
     wait_for_shards(tmp_path / "out.partial", 2)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    # The resource tracker is a child too; without it nothing more happens than a warning.
-    for child in children:
-        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-            os.kill(int(child), signal.SIGKILL)
+    # Its children are the process that workers are forked from, and another that watches resources.
+    workers = [worker for child in children_of(process.pid) for worker in children_of(child)]
+    assert len(workers) == 2
+    for worker in workers:
+        os.kill(int(worker), signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "a worker was killed" in err and "the same command goes on after them" in err
     make(noisy, tmp_path / "out", shards=6)
     assert contents(tmp_path / "out") == unbroken
+
+
+def children_of(process):
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
 
 
 def test_ctrl_c_stops_at_once_and_says_how_to_go_on(noisy, unbroken, tmp_path):

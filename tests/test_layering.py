@@ -15,25 +15,26 @@ TIERS = [
     {"config"},
     {
         *("runtime", "progress", "printing", "interrupts", "images", "folders", "shards", "examples", "records"),
-        *("tables", "augment", "evaluation", "history", "optimizers"),
+        *("tables", "augment", "evaluation", "bootstrap", "history", "optimizers"),
     },
-    {"pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache"},
-    {"pipeline", "model", "features", "writer", "stored", "forward", "survey"},
-    {"report", "verification", "state", "trainer"},
+    {"pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration"},
+    {"pipeline", "model", "features", "writer", "stored", "forward", "assessment", "survey"},
+    {"report", "verification", "state", "trainer", "extraction", "submission", "scorecard"},
     {"runs"},
     {"loop"},
     {"training", "inference"},
     {"flags"},
-    {"train", "predict"},
+    {"train", "predict", "evaluate"},
 ]
 TIER_OF = {name: tier for tier, names in enumerate(TIERS) for name in names}
 WITHOUT_TENSORFLOW = {
     *("backbones", "presets", "config", "runtime", "progress", "printing", "images", "folders", "shards", "examples"),
     *("records", "manifest", "interrupts", "feature_cache", "pages", "tables", "survey"),
     *("history", "labels", "encoding", "writer", "stored", "verification"),
-    *("evaluation", "features", "report", "flags", "train", "predict"),
+    *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard"),
+    *("features", "report", "flags", "train", "predict", "evaluate"),
 }
-ENTRY_POINTS = {"train", "predict"}
+ENTRY_POINTS = {"train", "predict", "evaluate"}
 
 FILES = sorted((ROOT / "dogcat").glob("*.py")) + sorted((ROOT / "tools").glob("*.py"))
 

@@ -91,6 +91,11 @@ def test_layers_are_found_by_index_and_by_name(model, index, name):
     assert models.find_layer(backbone, backbone.layers[index].name) == index
 
 
+@pytest.mark.parametrize(("name", "first"), [("xception", 96), ("vgg16", 14)])
+def test_auto_opens_the_last_quarter(name, first):
+    assert models.find_layer(models.make_backbone(name, 80), "auto") == first
+
+
 def test_no_layer_leaves_the_head_alone(model):
     first = models.find_layer(models.backbone_of(model), "")
     models.open_layers(model, first)
@@ -123,15 +128,6 @@ def test_saved_and_loaded_it_predicts_the_same(model, tmp_path):
     # Plain Keras, in safe mode, needs nothing of this project.
     plain = keras.models.load_model(path, safe_mode=True, compile=False)
     np.testing.assert_array_equal(plain.predict(pictures(4), verbose=0), expected)
-
-
-def test_forward_trims_the_padding(model):
-    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
-    batch = pictures(5)
-    padded = np.concatenate([batch, np.zeros_like(batch[:1])])
-    dataset = tf.data.Dataset.from_tensor_slices(padded).batch(2)
-    out = models.forward(model, dataset, 5, strategy, "test")
-    np.testing.assert_allclose(out, model.predict(batch, verbose=0), atol=1e-6)
 
 
 def test_what_is_no_model_is_refused(model, tmp_path):

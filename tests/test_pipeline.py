@@ -73,6 +73,15 @@ def test_the_order_repeats_for_the_seed_and_goes_on_from_any_epoch(tfrecords, da
     assert epochs_of(tfrecords, data, 1, batch_size=8, seed=6) != first[:1]
 
 
+def test_any_picture_may_come_at_any_time(tfrecords, data, monkeypatch):
+    # With a buffer of one record, what moves a picture is the order of the shards and where each begins.
+    monkeypatch.setattr(pipeline, "SHUFFLE_BYTES", 1)
+    epochs = epochs_of(tfrecords, data, 40, batch_size=1, seed=0)
+    places = np.array([[epoch.index(mark) for epoch in epochs] for mark in sorted(epochs[0])])
+    count = len(epochs[0])
+    assert places.min(axis=1).max() < count / 4 and places.max(axis=1).min() > count * 3 / 4
+
+
 def batches_of(folder, data, count, start=pipeline.BEGINNING, **contexts):
     """Fingerprints of batches of 8, two of them an epoch."""
     context = tf.distribute.InputContext(**contexts)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from scipy import special
 from sklearn import metrics
 
-from dogcat import manifest, pipeline, trainer, training
+from dogcat import extraction, manifest, pipeline, trainer, training
 from dogcat import model as models
 from dogcat.config import InputError, TrainingOptions
 
@@ -197,14 +197,14 @@ def test_a_preset_starts_from_the_run_of_another(tfrecords, tmp_path):
     assert history_of(run)[0]["val_loss"] == pytest.approx(best, abs=1e-4)
 
 
-def test_features_are_computed_once_for_what_made_them(tfrecords, tmp_path, monkeypatch, capfd):
+def test_features_are_computed_once_for_what_made_them(tfrecords, tmp_path, monkeypatch):
     monkeypatch.setenv("DOGCAT_CACHE", str(tmp_path / "cache"))
     computed = []
-    forward = training.TrainingLoop._over_split
+    compute = extraction.FeatureExtractor._compute
     monkeypatch.setattr(
-        training.TrainingLoop,
-        "_over_split",
-        lambda self, function, split, what: computed.append(what) or forward(self, function, split, what),
+        extraction.FeatureExtractor,
+        "_compute",
+        lambda self, split, view: computed.append((split, view)) or compute(self, split, view),
     )
 
     def new(**changes):
@@ -212,10 +212,10 @@ def test_features_are_computed_once_for_what_made_them(tfrecords, tmp_path, monk
         training.train(options(tfrecords, tmp_path / "runs", unfreeze_from="", epochs=0, **changes))
         return list(computed)
 
-    assert new() == ["features, train", "features, validation"]
+    assert new() == [("train", 0), ("validation", 0)]
     assert new() == []
-    assert new(feature_views=2) == ["features, train, view 2"]
-    assert new(feature_views=3) == ["features, train, view 3"]
+    assert new(feature_views=2) == [("train", 1)]
+    assert new(feature_views=3) == [("train", 2)]
     # Augmented views follow from the seed, and so do random weights.
     assert len(new(seed=1)) == 2
     assert len(new(precision="mixed_bfloat16")) == 2

@@ -83,10 +83,10 @@ def main(options: ReproductionOptions) -> None:
     output.mkdir(parents=True, exist_ok=True)
     own = []
     for source in SOURCE_RUNS:
-        run = _finished_run(options, source.preset)
+        run = finished_run(options, source.preset)
         if run is None:
             _train(options, source.preset)
-            run = _finished_run(options, source.preset)
+            run = finished_run(options, source.preset)
             assert run is not None, "training ended without a summary"
         submission = output / f"{source.preset}.csv"
         if not submission.exists() or submission.stat().st_mtime < (run.folder / "summary.json").stat().st_mtime:
@@ -102,7 +102,7 @@ def main(options: ReproductionOptions) -> None:
     print(f"wrote {output}: table.md, comparison.png, {names}")
 
 
-def _finished_run(options: ReproductionOptions, preset: str) -> OwnRun | None:
+def finished_run(options: ReproductionOptions, preset: str) -> OwnRun | None:
     """The last run of a preset, if it is finished and was made with these options."""
     folder = (Path(options.runs) / f"latest-{preset}").resolve()
     if not (folder / "summary.json").exists():

@@ -1,0 +1,70 @@
+"""Tells how good a model is, and how far its figures can be trusted.
+
+The pictures are those of a split of a data set, or of a folder whose names tell the classes; or --predictions and
+--labels take a CSV of dogcat.predict and run no model. --against adds a second model, and says whether the data tells
+the two apart. Each figure has a 95% interval by bootstrap. A temperature and a clip are fitted on one half of the
+pictures and scored on the other. Written are metrics.json and predictions.csv in the folder --output.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dogcat import flags, records, runtime
+from dogcat.calibration import Adjustment
+from dogcat.config import EvaluationOptions, InputError
+from dogcat.printing import printable
+
+_METRICS = "metrics.json"
+_PREDICTIONS = "predictions.csv"
+
+
+def main(options: EvaluationOptions) -> None:
+    """Evaluates, writes what came out and shows it."""
+    output = Path(options.output)
+    if output.exists() and not output.is_dir():
+        raise InputError(f"--output={output}: is no folder; give the name of one")
+    if not output.parent.is_dir():
+        raise InputError(f"--output={output}: the folder {output.parent} does not exist; make it first")
+    if options.predictions:
+        from dogcat import submission
+
+        predictions = submission.read_labelled(options)
+    else:
+        runtime.prepare()
+        from dogcat import inference
+
+        predictions = inference.predict_labelled(options)
+    from dogcat import assessment, scorecard
+
+    assessed = assessment.assess(predictions, options)
+    files = {
+        _PREDICTIONS: scorecard.predictions_csv(predictions),
+        _METRICS: scorecard.metrics_json(predictions, assessed, options),
+    }
+    output.mkdir(exist_ok=True)
+    # Where metrics.json is, predictions.csv is of the same evaluation.
+    (output / _METRICS).unlink(missing_ok=True)
+    for name, text in files.items():
+        records.write_atomically(output / name, text.encode("utf-8", "surrogateescape"))
+    print(scorecard.table(predictions, assessed, options))
+    print(printable(f"wrote {output}: {_METRICS}, {_PREDICTIONS}"))
+    if options.save_temperature:
+        _save_temperature(Path(predictions.predicted_by[0]), assessed.models[0].temperature)
+
+
+def _save_temperature(path: Path, fitted: Adjustment) -> None:
+    """Stores a fitted temperature with the model that it is of, if it helped."""
+    from dogcat import model as models
+
+    if not fitted.helped:
+        print("the temperature was not stored, since it does not lower the log loss by more than chance explains")
+        return
+    # It was fitted to what the stored one made of the logits.
+    temperature = models.describe(path).temperature * fitted.value
+    models.store_temperature(path, temperature)
+    print(printable(f"stored the temperature {temperature:.4g} with {path}"))
+
+
+if __name__ == "__main__":
+    flags.run(main, EvaluationOptions)

@@ -1,0 +1,107 @@
+"""Features of a data set by a frozen backbone: from the cache, or computed in one pass and kept there."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from dogcat import augment, devices, feature_cache, pipeline, weights
+from dogcat import model as models
+from dogcat.config import TrainingOptions
+from dogcat.forward import Forward
+from dogcat.manifest import Manifest
+
+# Views of a picture: as it is, mirrored, and from the third on augmented.
+PLAIN, MIRRORED = 0, 1
+
+
+class FeatureExtractor:
+    """Gives the features of a model's backbone as it is at the time of the call.
+
+    Attributes:
+        passed: Pictures that went through the backbone, which are not those that were found in the cache.
+        seconds: Time that took.
+    """
+
+    def __init__(
+        self, model: keras.Model, options: TrainingOptions, data: Manifest, strategy: tf.distribute.Strategy
+    ) -> None:
+        """Takes a model made under `strategy`, the options, and the manifest of the data set that they name."""
+        self.passed = 0
+        self.seconds = 0.0
+        self._model = model
+        self._options = options
+        self._data = data
+        self._strategy = strategy
+
+    def __call__(self, split: str, view: int) -> np.ndarray:
+        """Features of a split, float32 [pictures, channels].
+
+        Args:
+            split: Name of the split.
+            view: `PLAIN`, `MIRRORED`, or the number of an augmented view, whose draws follow from it.
+        """
+        folder = weights.cache_folder() / "features"
+        made_from = self._made_from(split, view)
+        kept = feature_cache.load(folder, made_from)
+        if kept is not None:
+            return kept
+        started = time.perf_counter()
+        computed = self._compute(split, view)
+        self.seconds += time.perf_counter() - started
+        self.passed += len(computed)
+        if devices.is_chief(self._strategy):
+            try:
+                feature_cache.keep(folder, made_from, computed)
+            except OSError as error:
+                print(f"features are not kept for another run: {folder}: {error.strerror}")
+        return computed
+
+    def _made_from(self, split: str, view: int) -> dict[str, Any]:
+        """All that the features follow from."""
+        options = self._options
+        made_from = {
+            "data": self._data.digest(),
+            "split": split,
+            "backbone": options.backbone,
+            "weights": weights.digest(models.backbone_of(self._model).get_weights()),
+            "precision": keras.mixed_precision.global_policy().name,
+            "tensorflow": tf.__version__,
+            "view": view,
+        }
+        if view > MIRRORED:
+            made_from |= {
+                "augmentation": dataclasses.asdict(options.augmentation),
+                "seed": options.seed,
+                "batches": [options.batch_size, self._strategy.num_replicas_in_sync],
+            }
+        return made_from
+
+    def _compute(self, split: str, view: int) -> np.ndarray:
+        options = self._options
+        to_features = models.features_model(self._model)
+        # Below 0, where no epoch of training is.
+        epoch = tf.constant(-view, tf.int64)
+
+        def of_batch(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+            if view == MIRRORED:
+                pictures = tf.reverse(pictures, [2])
+            elif view > MIRRORED:
+                replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+                seed = augment.seed_of(options.seed, epoch, number, replica)
+                pictures = augment.apply(pictures, options.augmentation, seed)
+            return to_features(pictures, training=False)
+
+        return Forward(of_batch, self._strategy)(
+            lambda context: pipeline.evaluation_dataset(
+                Path(options.tfrecords), self._data, split, options.batch_size, context
+            ),
+            self._data.splits[split].pictures,
+            f"features, {split}" + (f", view {view + 1}" if view else ""),
+        )

@@ -1,0 +1,233 @@
+"""The command dogcat.evaluate, end to end on drawn pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT, draw, make, touch
+from sklearn import metrics
+from tensorflow import keras
+
+from dogcat import devices, evaluate, inference, manifest, pipeline
+from dogcat import model as models
+from dogcat.config import EvaluationOptions, InputError, PredictionOptions
+
+DESCRIPTION = models.Description(["cat", "dog"], 96, "stretch", "mobilenetv2")
+
+
+@pytest.fixture(scope="module")
+def model_files(tmp_path_factory):
+    """Two models with random weights, whose probabilities are spread."""
+    folder = tmp_path_factory.mktemp("models")
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 256, (8, 96, 96, 3), np.uint8)
+    for name in ("a", "b"):
+        model = models.build_model("mobilenetv2", 96, 2)
+        # With random weights features are tiny, and hardly differ.
+        features = models.features_model(model)(noise).numpy()
+        kernel = generator.normal(0, 1, features.shape[1]) / np.linalg.norm(features.std(axis=0))
+        bias = -np.mean(features @ kernel)
+        models.head_of(model).set_weights([kernel[:, np.newaxis], np.array([bias])])
+        models.save(model, folder / f"{name}.keras", DESCRIPTION)
+    return folder / "a.keras", folder / "b.keras"
+
+
+def evaluated(folder):
+    """metrics.json, and the lines of predictions.csv."""
+    assert sorted(path.name for path in folder.iterdir()) == ["metrics.json", "predictions.csv"]
+    with open(folder / "predictions.csv", newline="") as file:
+        return json.loads((folder / "metrics.json").read_text()), list(csv.DictReader(file))
+
+
+def test_two_models_on_a_split(run, model_files, tfrecords, tmp_path):
+    output = tmp_path / "out"
+    flags = {
+        "model": model_files[0],
+        "against": model_files[1],
+        "tfrecords": tfrecords,
+        "output": output,
+        "tta": "none",
+    }
+    done = run("dogcat.evaluate", *(f"--{name}={value}" for name, value in flags.items()), "--batch_size=5")
+    assert done.code == 0, done.err
+    found, rows = evaluated(output)
+    data = manifest.load(tfrecords)
+    assert found["pictures"] == data.splits["validation"].pictures == len(rows)
+    # So the last batch was padded.
+    assert found["pictures"] % 5
+    assert [row["key"] for row in rows] == pipeline.read_keys(tfrecords, data, "validation")
+    labels = np.array([row["class"] == "dog" for row in rows])
+    np.testing.assert_array_equal(labels, pipeline.read_labels(tfrecords, data, "validation"))
+    probabilities = np.array([float(row["p_dog"]) for row in rows])
+    assert np.ptp(probabilities) > 0.001
+    keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
+    model, _ = models.load(model_files[0])
+    expected = model.predict(pipeline.evaluation_dataset(tfrecords, data, "validation", 1), verbose=0)[:, 0]
+    np.testing.assert_allclose(probabilities, expected, atol=0.02)
+    first, second = found["models"]
+    assert first["metrics"]["log_loss"]["value"] == pytest.approx(metrics.log_loss(labels, probabilities), abs=1e-6)
+    assert first["metrics"]["roc_auc"]["value"] == pytest.approx(metrics.roc_auc_score(labels, probabilities), abs=1e-6)
+    difference = first["metrics"]["log_loss"]["value"] - second["metrics"]["log_loss"]["value"]
+    assert found["comparison"]["differences"]["log_loss"]["value"] == pytest.approx(difference)
+    assert found["comparison"]["verdict"] in done.out
+    assert f"wrote {output}" in done.out
+
+
+def test_a_folder_is_predicted_as_by_predict(model_files, samples, tmp_path, capsys):
+    output = tmp_path / "out"
+    evaluate.main(EvaluationOptions(model=str(model_files[0]), images=str(samples / "train"), output=str(output)))
+    found, rows = evaluated(output)
+    predicted = inference.predict_folder(PredictionOptions(model=str(model_files[0]), images=str(samples / "train")))
+    by_key = {row["key"].rsplit("/", 1)[-1].rsplit(".", 1)[0]: float(row["p_dog"]) for row in rows}
+    assert set(found["left_out"]) == {picture.key for picture in predicted.unreadable} != set()
+    assert len(rows) + len(found["left_out"]) == len(predicted.ids)
+    for id_, probability in zip(predicted.ids, predicted.probabilities[:, 1]):
+        if id_ in by_key:
+            assert by_key[id_] == pytest.approx(probability, abs=1e-5)
+    assert f"left out: {len(found['left_out'])} pictures" in capsys.readouterr().out
+
+
+def test_three_classes(tmp_path):
+    pictures = draw(tmp_path / "pictures", *(f"{name}/{i}.png" for name in ("cat", "dog", "owl") for i in range(4)))
+    make(pictures, tmp_path / "data", validation=0.5)
+    models.save(
+        models.build_model("vgg16", 32, 3),
+        tmp_path / "m.keras",
+        models.Description(["cat", "dog", "owl"], 32, "stretch", "vgg16"),
+    )
+    common = {"model": str(tmp_path / "m.keras"), "output": str(tmp_path / "out"), "resamples": 100}
+    evaluate.main(EvaluationOptions(tfrecords=str(tmp_path / "data"), **common))
+    found, rows = evaluated(tmp_path / "out")
+    assert found["counts"] == {"cat": 2, "dog": 2, "owl": 2}
+    evaluate.main(EvaluationOptions(images=str(pictures), **common))
+    found, rows = evaluated(tmp_path / "out")
+    assert found["pictures"] == 12 and {"p_cat", "p_dog", "p_owl"} < set(rows[0])
+
+
+def test_the_temperature_is_stored_only_when_it_helps(tmp_path, capsys):
+    """Red pictures all look the same, so the best prediction is the share of each class, far from a sure model's."""
+    draw(tmp_path / "pictures", *(f"{name}/{i}.png" for name in ("cat", "dog") for i in range(40)))
+    model = models.build_model("vgg16", 32, 2)
+    head = models.head_of(model)
+    path = tmp_path / "m.keras"
+    stored = []
+    for bias in (8.0, 0.0):
+        head.set_weights([np.zeros_like(head.get_weights()[0]), np.array([bias], np.float32)])
+        models.save(model, path, models.Description(["cat", "dog"], 32, "stretch", "vgg16", 1.5))
+        options = EvaluationOptions(
+            model=str(path), images=str(tmp_path / "pictures"), output=str(tmp_path / "out"), save_temperature=True
+        )
+        evaluate.main(options)
+        stored.append(models.describe(path).temperature)
+        fitted = json.loads((tmp_path / "out" / "metrics.json").read_text())["models"][0]["temperature"]
+        assert fitted["helped"] == (bias == 8.0)
+        if fitted["helped"]:
+            assert stored[-1] == pytest.approx(1.5 * fitted["value"])
+            assert "stored the temperature" in capsys.readouterr().out
+    assert stored[0] > 10 and stored[1] == 1.5
+    assert "was not stored" in capsys.readouterr().out
+
+
+def test_storing_a_temperature_keeps_the_weights(model_files, tmp_path):
+    path = tmp_path / "m.keras"
+    shutil.copy(model_files[0], path)
+    models.store_temperature(path, 2.5)
+    model, description = models.load(path)
+    assert description == models.Description(["cat", "dog"], 96, "stretch", "mobilenetv2", 2.5)
+    for before, after in zip(models.load(model_files[0])[0].get_weights(), model.get_weights()):
+        np.testing.assert_array_equal(before, after)
+
+
+def write_submissions(folder):
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, 300)
+    (folder / "labels.csv").write_text("id,label\n" + "".join(f"{i},{'cd'[y]}\n" for i, y in enumerate(labels)))
+    columns = {}
+    for name, noise in (("good", 1), ("bad", 4)):
+        columns[name] = 1 / (1 + np.exp(-3 * (2 * labels - 1) - generator.normal(0, noise, 300)))
+        rows = "".join(f"{i},{p:.6g}\n" for i, p in enumerate(columns[name]))
+        (folder / f"{name}.csv").write_text("id,label\n" + rows)
+    return labels, columns
+
+
+def test_submissions_need_no_tensorflow(tmp_path):
+    labels, columns = write_submissions(tmp_path)
+    script = """
+import sys
+sys.modules["tensorflow"] = None
+from dogcat import evaluate, flags
+flags.run(evaluate.main, evaluate.EvaluationOptions)
+"""
+    flags = {"predictions": "good.csv", "against": "bad.csv", "labels": "labels.csv", "output": "out"}
+    arguments = [f"--{name}={tmp_path / value}" for name, value in flags.items()]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    found, _ = evaluated(tmp_path / "out")
+    for model, name in zip(found["models"], ("good", "bad")):
+        expected = metrics.log_loss(labels, columns[name])
+        assert model["metrics"]["log_loss"]["value"] == pytest.approx(expected, abs=1e-4)
+    assert found["comparison"]["told_apart"] is True
+    assert f"tells them apart: {tmp_path / 'good.csv'} is better" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model": "/no/run"}, "--model=/no/run: no model there"),
+        ({"against": "/no/run"}, "--against=/no/run: no model there"),
+        ({"against": "owls.keras"}, "owls.keras: knows cat, owl, and not cat, dog"),
+        ({"model": "small.keras"}, "small.keras: made for pictures of 32 pixels (stretch)"),
+        ({"tfrecords": "/no/data"}, "/no/data does not exist"),
+        ({"split": "test"}, "--split=test: "),
+        ({"images": "/no/folder"}, "/no/folder does not exist"),
+        ({"images": "foreign"}, "has pictures of 'fox', which is none of the model's classes, cat, dog"),
+        ({"images": "unlabelled"}, "have no class"),
+        ({"images": "broken"}, "0 pictures can be read"),
+        ({"images": "a", "predictions": "b", "labels": "c"}, "--images=a: give it or --predictions, not both"),
+        ({"predictions": "b"}, "--labels=: give --predictions and --labels together"),
+        ({"predictions": "/no/p.csv", "labels": "labels.csv"}, "--predictions=/no/p.csv: no such file"),
+        ({"predictions": "good.csv", "labels": "/no/l.csv"}, "--labels=/no/l.csv: no such file"),
+        ({"predictions": "b", "labels": "c", "save_temperature": True}, "--save_temperature=True: goes with --model"),
+        ({"output": "good.csv"}, "good.csv: is no folder"),
+        ({"output": "none/out"}, "none does not exist; make it first"),
+        ({"clip": 0.0}, "--clip=0.0: use above 0"),
+        ({"resamples": 1}, "--resamples=1: use 100 or more"),
+    ],
+)
+def test_bad_input_is_named_and_leaves_nothing(
+    bad_inputs, model_files, tfrecords, tmp_path, monkeypatch, changes, said
+):
+    monkeypatch.chdir(bad_inputs)
+    given = {"model": str(model_files[0]), "tfrecords": str(tfrecords), "output": str(tmp_path / "out"), **changes}
+    with pytest.raises(InputError) as caught:
+        evaluate.main(EvaluationOptions(**given))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def bad_inputs(tmp_path_factory):
+    """A folder with what cannot be used."""
+    folder = tmp_path_factory.mktemp("bad")
+    write_submissions(folder)
+    draw(folder / "foreign", "cat/1.png", "fox/2.png")
+    draw(folder / "unlabelled", "1.png", "2.png")
+    touch(folder / "broken", "cat.1.png", "dog.2.png")
+    small = models.build_model("mobilenetv2", 32, 2)
+    for name, classes in (("owls", ["cat", "owl"]), ("small", ["cat", "dog"])):
+        models.save(small, folder / f"{name}.keras", models.Description(classes, 32, "stretch", "mobilenetv2"))
+    return folder
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(run, tmp_path):
+    done = run("dogcat.evaluate", "--predictions=/no/p.csv", "--labels=/no/l.csv", f"--output={tmp_path}/out")
+    assert done.code == 2
+    assert done.err.splitlines() == ["error: --labels=/no/l.csv: no such file"]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,122 @@
+"""The CSV of a submission, written and read back beside the right classes."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from dogcat import submission
+from dogcat.config import EvaluationOptions, InputError
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_clipping_and_the_list_of_unreadable_pictures(tmp_path):
+    path = tmp_path / "out.csv"
+    bad = submission.Unreadable("b/3.jpg", "truncated", "x, y")
+    probabilities = np.array([[1.0, 0.0], [0.75, 0.25], [0.5, 0.5]])
+    predictions = submission.Predictions(["1", "2", "3"], probabilities, [bad], ["cat", "dog"])
+    assert submission.write(predictions, 0.01, path) == tmp_path / "out.unreadable.csv"
+    assert rows_of(path) == [["id", "label"], ["1", "0.01"], ["2", "0.25"], ["3", "0.5"]]
+    assert rows_of(tmp_path / "out.unreadable.csv") == [
+        ["path", "reason", "detail"],
+        ["b/3.jpg", "truncated", "x, y"],
+    ]
+    # A later prediction without trouble takes the list away.
+    clean = submission.Predictions(["1"], np.array([[0.0, 1.0]]), [], ["cat", "dog"])
+    assert submission.write(clean, 0.0, path) is None
+    assert rows_of(path) == [["id", "label"], ["1", "1"]]
+    assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_more_classes_have_a_column_each(tmp_path):
+    path = tmp_path / "out.csv"
+    probabilities = np.array([[1.0, 0.0, 0.0, 0.0], [0.4, 0.3, 0.2, 0.1]])
+    predictions = submission.Predictions(["1", "2"], probabilities, [], ["a", "b,c", "d", "e"])
+    submission.write(predictions, 0.02, path)
+    assert rows_of(path) == [
+        ["id", "a", "b,c", "d", "e"],
+        ["1", "0.97", "0.01", "0.01", "0.01"],
+        ["2", "0.4", "0.3", "0.2", "0.1"],
+    ]
+
+
+def read(folder, predictions, labels, against=None):
+    """Reads files with these lines."""
+    files = {"predictions": predictions, "labels": labels, **({"against": against} if against else {})}
+    for name, lines in files.items():
+        (folder / f"{name}.csv").write_text("".join(f"{line}\n" for line in lines))
+    return submission.read_labelled(EvaluationOptions(**{name: str(folder / f"{name}.csv") for name in files}))
+
+
+TWO = ["id,label", "1,0.25", "2,1", "3,0"]
+LABELS = ["id,label", "2,dog", "1,cat", "3,dog"]
+THREE = ["id,cat,dog,owl", "1,0.2,0.3,0.5", "2,1,0,0"]
+LABELS_OF_THREE = ["id,label", "1,owl", "2,cat"]
+
+
+def test_predictions_and_labels_are_joined_by_id(tmp_path):
+    found = read(tmp_path, [*TWO, "4,0.5"], LABELS)
+    assert (found.keys, found.labels.tolist(), found.classes) == (["2", "1", "3"], [1, 0, 1], ["cat", "dog"])
+    [log_probabilities] = found.log_probabilities
+    np.testing.assert_allclose(np.exp(log_probabilities), [[0, 1], [0.75, 0.25], [1, 0]], atol=1e-12)
+    expected = metrics.log_loss([1, 0, 1], [1, 0.25, 0])
+    assert -log_probabilities[[0, 1, 2], found.labels].mean() == pytest.approx(expected, abs=1e-9)
+    assert found.left_out == {"4": "no label"}
+
+
+def test_a_column_for_each_class(tmp_path):
+    found = read(tmp_path, THREE, LABELS_OF_THREE)
+    assert (found.labels.tolist(), found.classes) == ([2, 0], ["cat", "dog", "owl"])
+    np.testing.assert_allclose(np.exp(found.log_probabilities[0]), [[0.2, 0.3, 0.5], [1, 0, 0]], atol=1e-12)
+
+
+def test_what_was_written_can_be_read(tmp_path):
+    probabilities = np.array([[0.25, 0.75], [0.5, 0.5]])
+    submission.write(submission.Predictions(["1", "a,b"], probabilities, [], ["cat", "dog"]), 0.0, tmp_path / "p.csv")
+    (tmp_path / "l.csv").write_text('\ufeffid,label\r\n1,dog\r\n"a,b",cat\r\n')
+    options = EvaluationOptions(predictions=str(tmp_path / "p.csv"), labels=str(tmp_path / "l.csv"))
+    found = submission.read_labelled(options)
+    assert found.keys == ["1", "a,b"]
+    np.testing.assert_allclose(np.exp(found.log_probabilities[0]), probabilities, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "labels", "against", "said"),
+    [
+        (["path,label", "1,1"], LABELS, None, "predictions.csv: the first line is 'path,label'"),
+        ([], LABELS, None, "predictions.csv: the first line is ''"),
+        (["id,cat,cat", "1,1,0"], LABELS, None, "each class once"),
+        (["id,cat,owl", "1,1,0"], LABELS, None, "has no column for 'dog'"),
+        ([*TWO, "1,0.5"], LABELS, None, "line 5 names '1' again"),
+        ([*TWO, "4"], LABELS, None, "line 5 is '4'; write id,label"),
+        ([*TWO, "4,"], LABELS, None, "line 5 is '4,'"),
+        ([*TWO, "4,high"], LABELS, None, "line 5: could not convert string to float: 'high'"),
+        ([*TWO, "4,1.5"], LABELS, None, "line 5: 1.5 are no probabilities"),
+        ([*TWO, "4,nan"], LABELS, None, "line 5: nan are no probabilities"),
+        ([*THREE, "3,1,1,0"], LABELS_OF_THREE, None, "line 4: 1,1,0 are no probabilities"),
+        (TWO[:2], LABELS, None, "has no row for '2' and 1 other ids"),
+        (TWO, LABELS[:1], None, "labels.csv: names 0 pictures"),
+        (TWO, ["path,label", "1,cat"], None, "labels.csv: the first line is 'path,label'"),
+        (TWO, ["id,label", "1,cat", "2,cat"], None, "--labels names 1 (cat)"),
+        (TWO, [*LABELS, "1,dog"], None, "labels.csv: line 5 names '1' again"),
+        (TWO, LABELS, TWO[:2], "against.csv: has no row for '2'"),
+        (
+            ["id,dog,cat", *(f"{i},0.5,0.5" for i in (1, 2, 3))],
+            LABELS,
+            TWO,
+            "predicts cat, dog, --predictions dog, cat",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, predictions, labels, against, said):
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, predictions, labels, against)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
