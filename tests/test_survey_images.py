@@ -161,6 +161,11 @@ def test_classes_are_those_of_make_tfrecords_and_may_be_missing(tmp_path, keys):
     assert ("no class" in Page(tmp_path / "out" / "survey.html").text) == ("" in got.values())
 
 
+def test_the_next_command_fits_pictures_without_classes(tmp_path, capsys):
+    survey_images.main(SurveyOptions(str(draw(tmp_path / "in", "1.jpg")), str(tmp_path / "out")))
+    assert capsys.readouterr().out.endswith(f"tools.make_tfrecords --images={tmp_path}/in --unlabeled\n")
+
+
 def test_labels_win(tmp_path):
     (tmp_path / "labels.csv").write_text("path,label\n2.jpg,bird\n")
     survey(draw(tmp_path / "in", "cat.0.jpg", "2.jpg"), tmp_path / "out", labels=str(tmp_path / "labels.csv"))

@@ -127,12 +127,12 @@ def main(options: SurveyOptions) -> None:
     """Surveys, and says what to do next."""
     found = survey_images(options)
     print(describe(found, options.output))
-    arguments = f"--images={shlex.quote(options.images)}"
-    if options.exclude:
-        arguments += f" --exclude={shlex.quote(options.exclude)}"
-    print(
-        f"next: look at {printable(options.output)}/{PAGE}, then python -m tools.make_tfrecords {printable(arguments)}"
-    )
+    given = {"images": options.images, "labels": options.labels, "exclude": options.exclude}
+    arguments = [f"--{name}={shlex.quote(value)}" for name, value in given.items() if value]
+    if not any(picture.label for picture in found.usable):
+        arguments.append("--unlabeled")
+    page, command = f"{options.output}/{PAGE}", f"python -m tools.make_tfrecords {' '.join(arguments)}"
+    print(printable(f"next: look at {page}, then {command}"))
 
 
 if __name__ == "__main__":

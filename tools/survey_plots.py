@@ -230,8 +230,9 @@ def _draw_panel(
 
 
 def _class_handles(groups: Groups) -> list[Line2D]:
+    # With the space, since some releases of Matplotlib leave out of a legend what begins with an underscore.
     return [
-        Line2D([], [], color=colour, marker="o", markersize=6, linestyle="", label=name)
+        Line2D([], [], color=colour, marker="o", markersize=6, linestyle="", label=f" {name}")
         for name, colour in zip(groups.names, groups.colours)
     ]
 
