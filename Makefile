@@ -17,12 +17,19 @@ TEST_IMAGES ?=
 DEMO_IMAGES = $(or $(IMAGES),$(DEMO)/data/train)
 DEMO_TEST_IMAGES = $(or $(TEST_IMAGES),$(if $(IMAGES),$(IMAGES),$(DEMO)/data/test))
 
-.PHONY: help demo test lint format peers clean
+# For `make reproduce`; EPOCHS= and LIMIT= shorten its runs.
+DATA ?= data/tfrecords
+EPOCHS ?= 0
+LIMIT ?= 0
+
+.PHONY: help demo reproduce test lint format peers clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo     from pictures to a submission: draws samples, makes shards, trains, predicts'
 	@echo '              IMAGES=folder TEST_IMAGES=folder: on your own pictures'
+	@echo 'make reproduce DATA=tfrecords TEST_IMAGES=folder [EPOCHS=n LIMIT=n]'
+	@echo '              repeats the five runs that this project follows, and compares'
 	@echo 'make test     runs every test'
 	@echo 'make lint     checks style and types'
 	@echo 'make format   formats the code'
@@ -47,6 +54,10 @@ endif
 	@echo '  $(DEMO)/runs/latest/curves.png       loss and accuracy'
 	@echo '  $(DEMO)/runs/latest/best.keras       the model'
 	@echo '  $(DEMO)/submission.csv               the probability of dog for each test picture'
+
+reproduce: $(VENV)/ready
+	$(RUN) -m tools.reproduce --tfrecords='$(DATA)' --test_images='$(or $(TEST_IMAGES),data/test)' \
+		--epochs=$(EPOCHS) --limit=$(LIMIT)
 
 test: $(VENV)/ready
 	$(RUN) -m pytest

@@ -1,8 +1,7 @@
-"""Augmentation of a batch on its device: shear, zoom and flip as one warp, so that pixels are resampled once.
+"""Augmentation of a batch on its device: all geometry as one warp, so that pixels are resampled once; then brightness.
 
-The parameters are those of Keras'
-`ImageDataGenerator(shear_range=0.2, zoom_range=0.2, horizontal_flip=True)`.
-Not for a jit-compiled function: XLA has no kernel for the warp.
+The parameters mean what they mean to Keras' `ImageDataGenerator` and are spread as there. Not for a jit-compiled
+function: XLA has no kernel for the warp.
 """
 
 from __future__ import annotations
@@ -13,44 +12,88 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_addons as tfa
 
-SHEAR_DEGREES = 0.2
-ZOOM = 0.2
+from dogcat.config import AugmentationRanges
 
 
 class WarpParameters(NamedTuple):
-    """The parameters of a batch; each float32 [batch].
+    """What is done to each picture of a batch, in this order; each float32 [batch].
 
     Attributes:
-        shear: Angle in degrees, counter-clockwise.
+        rotate: Angle in degrees, counter-clockwise.
+        shift_x: How far the content moves to the left, as a share of the width.
+        shift_y: How far it moves up, as a share of the height.
+        shear: Angle in degrees by which columns lean, counter-clockwise.
         zoom_x: Step between columns in the source, in pixels: above 1 shows more of it, smaller.
         zoom_y: The same for rows.
         flip: 1 for a picture that is mirrored left to right, else 0.
+        brightness: Factor of every pixel. None: all stay as they are, which saves two passes over the pixels.
     """
 
+    rotate: tf.Tensor
+    shift_x: tf.Tensor
+    shift_y: tf.Tensor
     shear: tf.Tensor
     zoom_x: tf.Tensor
     zoom_y: tf.Tensor
     flip: tf.Tensor
+    brightness: tf.Tensor | None
 
 
-def draw(batch_size: int, seed: tf.Tensor) -> WarpParameters:
-    """Draws parameters; the same seed gives the same ones.
+def seed_of(run_seed: int, epoch: tf.Tensor, step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
+    """The seed of one draw, int64 [2]: the same for the same four numbers, another one for others.
+
+    Args:
+        run_seed: The run's seed; this and the others are integers, in a tensor or not.
+        epoch: The number of the epoch.
+        step: The number of the step.
+        replica: The number of the replica.
+    """
+    seed = tf.stack([tf.cast(run_seed, tf.int64), tf.cast(epoch, tf.int64)])
+    for position in (step, replica):
+        seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(position, tf.int64))
+    return seed
+
+
+def apply(pictures: tf.Tensor, ranges: AugmentationRanges, seed: tf.Tensor) -> tf.Tensor:
+    """Augments a batch with parameters drawn from ranges; where all ranges are 0, returns the batch itself.
+
+    Args:
+        pictures: uint8 [batch, height, width, 3], all sides known.
+        ranges: How far each parameter may go.
+        seed: int [2], as from `seed_of`.
+
+    Returns:
+        uint8, the same shape.
+    """
+    if ranges == AugmentationRanges():
+        return pictures
+    return warp(pictures, draw(pictures.shape[0], ranges, seed))
+
+
+def draw(batch_size: int, ranges: AugmentationRanges, seed: tf.Tensor) -> WarpParameters:
+    """Draws parameters, all independent and uniform; the same seed gives the same ones.
 
     Args:
         batch_size: Number of pictures.
+        ranges: How far each parameter may go.
         seed: int [2].
     """
-    unit = tf.random.stateless_uniform((4, batch_size), seed)
+    unit = tf.random.stateless_uniform((8, batch_size), seed)
+    either_way = 2 * unit - 1
     return WarpParameters(
-        shear=SHEAR_DEGREES * (2 * unit[0] - 1),
-        zoom_x=1 + ZOOM * (2 * unit[1] - 1),
-        zoom_y=1 + ZOOM * (2 * unit[2] - 1),
-        flip=tf.cast(unit[3] < 0.5, tf.float32),
+        rotate=ranges.rotate * either_way[0],
+        shift_x=ranges.shift * either_way[1],
+        shift_y=ranges.shift * either_way[2],
+        shear=ranges.shear * either_way[3],
+        zoom_x=1 + ranges.zoom * either_way[4],
+        zoom_y=1 + ranges.zoom * either_way[5],
+        flip=tf.cast(unit[6] < ranges.flip, tf.float32),
+        brightness=1 + ranges.brightness * either_way[7] if ranges.brightness else None,
     )
 
 
 def warp(pictures: tf.Tensor, parameters: WarpParameters) -> tf.Tensor:
-    """Warps each picture about its centre, bilinear, the border filled with the nearest pixel.
+    """Warps each picture about its centre, bilinear, the border filled with the nearest pixel; then sets brightness.
 
     Args:
         pictures: uint8 [batch, height, width, 3], both sides known.
@@ -64,6 +107,8 @@ def warp(pictures: tf.Tensor, parameters: WarpParameters) -> tf.Tensor:
     warped = tfa.image.transform(
         tf.cast(pictures, tf.float32), transforms, interpolation="bilinear", fill_mode="nearest"
     )
+    if parameters.brightness is not None:
+        warped = tf.minimum(warped * parameters.brightness[:, None, None, None], 255.0)
     # Rounded, since a cast alone would darken every picture by half a level.
     return tf.cast(tf.round(warped), tf.uint8)
 
@@ -71,16 +116,20 @@ def warp(pictures: tf.Tensor, parameters: WarpParameters) -> tf.Tensor:
 def _transforms(parameters: WarpParameters, height: int, width: int) -> tf.Tensor:
     """Flattened projective matrices, float32 [batch, 8], from output to source coordinates (x, y).
 
-    As Keras' `apply_affine_transform`: the shear times the zoom, about the centre; then the flip.
+    As Keras' `apply_affine_transform`: rotation times shift times shear times zoom, about the centre; then the flip.
     """
-    angle = parameters.shear * (math.pi / 180)
+    angle = parameters.rotate * (math.pi / 180)
+    # Rotation times shear turns rows by the first angle and columns by the sum of both.
+    column_angle = angle + parameters.shear * (math.pi / 180)
     # A flip of the output mirrors x about the centre before the rest is applied.
-    x_from_x = parameters.zoom_x * (1 - 2 * parameters.flip)
-    x_from_y = -tf.sin(angle) * parameters.zoom_y
-    y_from_y = tf.cos(angle) * parameters.zoom_y
+    zoom_x = parameters.zoom_x * (1 - 2 * parameters.flip)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    x_from_x, x_from_y = cos * zoom_x, -tf.sin(column_angle) * parameters.zoom_y
+    y_from_x, y_from_y = sin * zoom_x, tf.cos(column_angle) * parameters.zoom_y
+    shift_x, shift_y = parameters.shift_x * width, parameters.shift_y * height
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    offset_x = centre_x - x_from_x * centre_x - x_from_y * centre_y + cos * shift_x - sin * shift_y
+    offset_y = centre_y - y_from_x * centre_x - y_from_y * centre_y + sin * shift_x + cos * shift_y
     zero = tf.zeros_like(angle)
-    offset_x = centre_x - x_from_x * centre_x - x_from_y * centre_y
-    offset_y = centre_y - y_from_y * centre_y
-    columns = (x_from_x, x_from_y, offset_x, zero, y_from_y, offset_y, zero, zero)
+    columns = (x_from_x, x_from_y, offset_x, y_from_x, y_from_y, offset_y, zero, zero)
     return tf.stack(columns, axis=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from dogcat import runtime
+from dogcat.config import InputError
 
 # NVIDIA compute capability from which tensor cores multiply float16 (Volta) and bfloat16 (Ampere).
 _FLOAT16_CAPABILITY = (7, 0)
@@ -12,15 +13,47 @@ _BFLOAT16_CAPABILITY = (8, 0)
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """Makes the strategy `auto`, `one_device` or `mirrored`.
+    """Makes the strategy `auto`, `one_device`, `mirrored` or `multi_worker`.
 
-    Mirrored runs on all GPUs or, where there is none, on all logical CPU devices.
+    Mirrored runs on all GPUs or, where there is none, on all logical CPU devices. Multi-worker runs on the devices of
+    all workers that the environment variable TF_CONFIG names, in each of which the same command is started.
+
+    Raises:
+        InputError: TF_CONFIG names no workers.
     """
+    in_cluster = bool(tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec().as_dict())
+    if name == "multi_worker" and not in_cluster:
+        raise InputError(
+            "--strategy=multi_worker: the environment variable TF_CONFIG names no workers; set it to the cluster and "
+            "to this process' task, like "
+            '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+        )
+    if name == "multi_worker" or (name == "auto" and in_cluster):
+        return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_logical_devices("GPU")
     devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         return tf.distribute.MirroredStrategy(devices)
     return tf.distribute.OneDeviceStrategy(devices[0])
+
+
+def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
+    """Whether the strategy's replicas are in several processes."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes."""
+    if not is_multi_worker(strategy):
+        return True
+    resolver = strategy.cluster_resolver
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
+
+
+def compiles(name: str) -> bool:
+    """Resolves the flag `jit_compile`: XLA makes Xception slower on a CPU (BUILD_NOTES.md)."""
+    return name == "on" or (name == "auto" and bool(tf.config.list_physical_devices("GPU")))
 
 
 def choose_precision(name: str) -> tuple[str, str]:

@@ -16,10 +16,11 @@ def fit_head(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.n
 
     Args:
         features: float32 [n, channels].
-        labels: 0 or 1, [n].
+        labels: Indices of the classes, [n]; every class occurs.
 
     Returns:
-        Kernel float32 [channels, 1] and bias float32 [1] of a dense layer that gives the logit of class 1.
+        Kernel float32 [channels, 1 or classes] and bias float32 [1 or classes] of a dense layer that gives the logit
+        of class 1 of two classes, or of each of more.
     """
     regression = LogisticRegression(C=HEAD_C, max_iter=_MOST_ITERATIONS)
     regression.fit(features.astype(np.float64), labels)
@@ -27,5 +28,5 @@ def fit_head(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def apply_head(features: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Logits, float32 [n]."""
-    return (features @ kernel + bias)[:, 0]
+    """Logits, float32 [n, 1 or classes]."""
+    return features @ kernel + bias

@@ -12,16 +12,17 @@ import os
 import sys
 import textwrap
 import typing
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable
 
 from absl import flags
 
-from dogcat.config import InputError, Options
+from dogcat.config import AnyOptions, InputError, Options
+from dogcat.interrupts import Terminated
 from dogcat.printing import printable
 
-AnyOptions = TypeVar("AnyOptions", bound=Options)
-
 EXIT_BAD_INPUT = 2
+# That of sysexits.h for "try again later", so that a scheduler can tell a stopped run from a failed one.
+EXIT_TERMINATED = 75
 
 
 def define_flags(options_class: type[Options], flag_values: flags.FlagValues) -> None:
@@ -56,19 +57,20 @@ def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
         rest = flag_values(["command", *arguments])[1:]
     except flags.Error as error:
         raise InputError(" ".join(str(error).split())) from error
-    values = {
+    given = {
         field.name: flag_values[field.name].value
         for field in dataclasses.fields(options_class)  # type: ignore[arg-type]
+        if flag_values[field.name].present
     }
     positional = _positional(options_class)
     if rest and positional:
         word = rest.pop(0)
-        if flag_values[positional].present:
-            raise InputError(f"{word!r} and --{positional}={values[positional]}: give one of the two")
-        values[positional] = word
+        if positional in given:
+            raise InputError(f"{word!r} and --{positional}={given[positional]}: give one of the two")
+        given[positional] = word
     if rest:
         raise InputError(f"{rest[0]!r} belongs to no flag; write --name=value (see --help)")
-    return options_class(**values)
+    return options_class.from_given(given)
 
 
 def _positional(options_class: type[Options]) -> str | None:
@@ -96,7 +98,8 @@ def run(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions
     """Runs a command: `main` with the options of the command line; never returns.
 
     Exit codes: what `main` returns, 0 for None; 2 for input that cannot be used or a file that cannot be read or
-    written (one line on standard error, no traceback), 130 where the user stopped it.
+    written (one line on standard error, no traceback), 75 for a run that SIGTERM stopped and --resume goes on with, 130
+    where the user stopped it.
     """
     module = sys.modules[main.__module__]
     command = f"python -m {module.__spec__.name}" if module.__spec__ else "python"
@@ -115,6 +118,9 @@ def run(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions
         if error.filename is None or error.strerror is None:
             raise
         sys.exit(fail(f"{os.fsdecode(error.filename)}: {error.strerror}"))
+    except Terminated as terminated:
+        print(f"terminated; {terminated}", file=sys.stderr)
+        sys.exit(EXIT_TERMINATED)
     except KeyboardInterrupt as interrupt:
         print(f"\nstopped; {printable(str(interrupt))}" if str(interrupt) else "\nstopped", file=sys.stderr)
         sys.exit(130)

@@ -1,26 +1,31 @@
-"""The figures of each epoch of a run: history.csv."""
+"""The figures of each epoch of a run: history.csv and history.jsonl."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import io
+import json
+import math
 from collections.abc import Sequence
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
 class EpochRecord:
-    """The figures of an epoch; a line of history.csv.
+    """The figures of an epoch.
 
     Attributes:
-        epoch: From 1; 0 is the model before training, which has no training figures (nan).
+        epoch: From 1; 0 is the model before its epochs, which has no training figures (nan).
         loss: Mean training log loss over the epoch, with augmentation.
         accuracy: Training accuracy, likewise.
         val_loss: Validation log loss after the epoch.
         val_accuracy: Validation accuracy.
-        learning_rate: Learning rate at the end of the epoch.
+        val_auc: Area under the ROC curve on validation.
+        learning_rate: Learning rate of the epoch's last step.
         seconds: Time of the epoch with its validation.
         pictures_per_second: Training pictures a second, validation not counted.
+        input_wait: Share of the training time in which the next batch was waited for, 0 to 1.
     """
 
     epoch: int
@@ -28,15 +33,43 @@ class EpochRecord:
     accuracy: float
     val_loss: float
     val_accuracy: float
+    val_auc: float
     learning_rate: float
     seconds: float
     pictures_per_second: float
+    input_wait: float
+
+
+# Fields that another run of the same options does not repeat.
+_OF_THE_CLOCK = ("seconds", "pictures_per_second", "input_wait")
+_REPEATABLE = [field.name for field in dataclasses.fields(EpochRecord) if field.name not in _OF_THE_CLOCK]
+
+
+def best_of(history: Sequence[EpochRecord]) -> EpochRecord:
+    """The epoch with the lowest validation loss, the first one of equals."""
+    return min(history, key=lambda record: record.val_loss)
 
 
 def as_csv(history: Sequence[EpochRecord]) -> str:
-    """A line an epoch under a line of names."""
+    """A line an epoch under a line of names: what follows from data, options and seed, so no times."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in dataclasses.fields(EpochRecord))
-    writer.writerows(dataclasses.astuple(record) for record in history)
+    writer.writerow(_REPEATABLE)
+    writer.writerows([getattr(record, name) for name in _REPEATABLE] for record in history)
     return text.getvalue()
+
+
+def as_jsonl(history: Sequence[EpochRecord]) -> str:
+    """An object an epoch, a line each, times too; null for what an epoch does not have."""
+    return "".join(json.dumps(to_json(record)) + "\n" for record in history)
+
+
+def to_json(record: EpochRecord) -> dict[str, Any]:
+    """The fields by name, None for nan, which JSON does not have."""
+    return {name: None if math.isnan(value) else value for name, value in dataclasses.asdict(record).items()}
+
+
+def from_json(values: dict[str, Any]) -> EpochRecord:
+    """The record that `to_json` gave."""
+    known: dict[str, Any] = {name: math.nan if value is None else value for name, value in values.items()}
+    return EpochRecord(**known)

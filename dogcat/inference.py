@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import devices, folders, images, pipeline, records
+from dogcat import devices, evaluation, folders, images, pipeline, records
 from dogcat import model as models
 from dogcat.config import MAX_PIXELS, InputError, PredictionOptions, available_cores
-
-# The probability for a picture that cannot be read: it says nothing.
-UNKNOWN = 0.5
+from dogcat.forward import Forward
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,15 +36,15 @@ class Predictions:
 
     Attributes:
         ids: One for each picture.
-        probabilities: Of the second class, float32 [pictures]; `UNKNOWN` for an unreadable picture.
+        probabilities: Of each class, float64 [pictures, classes]; the same for all where a picture is unreadable.
         unreadable: The pictures that could not be read.
-        second_class: Name of the second class.
+        classes: Names of the classes.
     """
 
     ids: list[str]
     probabilities: np.ndarray
     unreadable: list[Unreadable]
-    second_class: str
+    classes: list[str]
 
 
 def predict_folder(options: PredictionOptions) -> Predictions:
@@ -63,6 +62,7 @@ def predict_folder(options: PredictionOptions) -> Predictions:
     strategy = devices.make_strategy("auto")
     with strategy.scope():
         model, description = models.load(path)
+        to_logits = models.logits_model(model)
     print(f"model: {path} ({' or '.join(description.classes)})")
     print(f"pictures: {len(keys)} in {folder}")
 
@@ -74,12 +74,24 @@ def predict_folder(options: PredictionOptions) -> Predictions:
     def batches() -> Iterator[np.ndarray]:
         yield from _read_batches(folder, keys, description, batch_size, unreadable)
 
-    dataset = pipeline.prediction_dataset(batches, description.image_size, batch_size)
-    probabilities = models.forward(model, dataset, len(keys), strategy, "predicting")[:, 0]
+    def of_batch(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        logits = to_logits(pictures, training=False)
+        if options.tta == "none":
+            return logits
+        return (logits + to_logits(tf.reverse(pictures, [2]), training=False)) / 2
+
+    predict = Forward(of_batch, strategy)
+    logits = predict(
+        lambda context: pipeline.prediction_dataset(batches, description.image_size, batch_size, context),
+        len(keys),
+        "predicting",
+    )
     unknown = {picture.key for picture in unreadable}
-    probabilities[[key in unknown for key in keys]] = UNKNOWN
+    # Equal logits of all classes say nothing.
+    logits[[key in unknown for key in keys]] = 0
+    probabilities = np.exp(evaluation.log_probabilities(logits / description.temperature))
     ids = [id_ for id_, _ in pairs]
-    return Predictions(ids, probabilities, unreadable, description.classes[1])
+    return Predictions(ids, probabilities, unreadable, description.classes)
 
 
 def _read_batches(
@@ -120,11 +132,14 @@ def _read_batches(
 
 
 def write_submission(predictions: Predictions, clip: float, path: Path) -> Path | None:
-    """Writes the CSV `id,label` and, where pictures were unreadable, a list of them beside it.
+    """Writes the CSV and, where pictures were unreadable, a list of them beside it.
+
+    The columns are `id,label` for two classes, the label being the probability of the second; `id` and the name of
+    each class for more.
 
     Args:
         predictions: What to write.
-        clip: Distance that probabilities keep from 0 and 1.
+        clip: Distance that probabilities of two classes keep from 0 and 1; see `clip_probabilities` for more.
         path: The CSV.
 
     Returns:
@@ -135,9 +150,12 @@ def write_submission(predictions: Predictions, clip: float, path: Path) -> Path 
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("id", "label"))
-    clipped = np.clip(predictions.probabilities.astype(np.float64), clip, 1 - clip)
-    writer.writerows((id_, f"{p:.6g}") for id_, p in zip(predictions.ids, clipped))
+    clipped = clip_probabilities(predictions.probabilities, clip)
+    columns = predictions.classes
+    if len(columns) == 2:
+        columns, clipped = ["label"], clipped[:, 1:]
+    writer.writerow(["id", *columns])
+    writer.writerows([id_, *(f"{p:.6g}" for p in row)] for id_, row in zip(predictions.ids, clipped))
     beside = path.with_name(path.stem + ".unreadable.csv")
     if predictions.unreadable:
         listed = io.StringIO()
@@ -150,6 +168,23 @@ def write_submission(predictions: Predictions, clip: float, path: Path) -> Path 
         beside.unlink(missing_ok=True)
     records.write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
     return beside if predictions.unreadable else None
+
+
+def clip_probabilities(probabilities: np.ndarray, clip: float) -> np.ndarray:
+    """Keeps probabilities away from 0 and 1.
+
+    Args:
+        probabilities: [pictures, classes], each row's sum 1.
+        clip: Least probability of each of two classes. That of one of `n` classes is `2 * clip / n`, so that the
+            most probable one is left about as much whatever their number.
+
+    Returns:
+        Of the same shape; each row's sum is 1.
+    """
+    classes = probabilities.shape[1]
+    least = 2 * clip / classes
+    clipped = np.clip(probabilities, least, 1 - least * (classes - 1))
+    return clipped / clipped.sum(axis=1, keepdims=True)
 
 
 def check_output(path: Path) -> None:

@@ -87,6 +87,19 @@ class Manifest:
         """The manifest as text; the same manifest gives the same text."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
+    def limited(self, pictures: int) -> Manifest:
+        """The same data set, of each split the first `pictures` alone; its `counts` still tell of all."""
+        splits = {}
+        for name, split in self.splits.items():
+            shards, left = [], pictures
+            for shard in split.shards:
+                shards.append(dataclasses.replace(shard, records=min(shard.records, left)))
+                left -= shards[-1].records
+                if not left:
+                    break
+            splits[name] = dataclasses.replace(split, shards=shards)
+        return dataclasses.replace(self, splits=splits)
+
     def digest(self) -> str:
         """A hash that differs where any shard, label or option differs, hex."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()

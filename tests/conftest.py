@@ -106,7 +106,7 @@ def imagenet_weights(tmp_path_factory) -> None:
         from dogcat import weights
 
         cache = tmp_path_factory.mktemp("cache")
-        (cache / weights.FILE_NAME).symlink_to(file.resolve())
+        (cache / weights.cache_path("xception").name).symlink_to(file.resolve())
         os.environ["DOGCAT_CACHE"] = str(cache)
 
 

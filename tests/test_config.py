@@ -21,6 +21,12 @@ from dogcat.config import InputError
         (config.TrainingOptions, "precision", "float64"),
         (config.PredictionOptions, "clip", 0.5),
         (config.SampleOptions, "train", 1),
+        (config.AugmentationRanges, "shear", 90.0),
+        (config.AugmentationRanges, "zoom", 1.0),
+        (config.AugmentationRanges, "flip", -0.5),
+        (config.AugmentationRanges, "rotate", 181.0),
+        (config.AugmentationRanges, "shift", float("nan")),
+        (config.AugmentationRanges, "brightness", 1.1),
     ],
 )
 def test_a_bad_value_is_quoted_with_its_option(options_class, name, value):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, special
 
 from dogcat import features
 
@@ -20,5 +20,23 @@ def test_the_head_is_fitted_to_convergence():
 
     best = optimize.minimize(objective, np.zeros(21), method="BFGS").x
     np.testing.assert_allclose(np.append(kernel, bias), best, atol=2e-3)
-    expected = inputs @ kernel[:, 0] + bias[0]
-    np.testing.assert_allclose(features.apply_head(inputs, kernel, bias), expected, rtol=1e-5)
+    np.testing.assert_array_equal(features.apply_head(inputs, kernel, bias), inputs @ kernel + bias)
+
+
+def test_the_head_of_three_classes_is_fitted_to_convergence():
+    rng = np.random.default_rng(1)
+    inputs = rng.normal(size=(200, 10)).astype(np.float32)
+    labels = (inputs[:, :3] + rng.normal(size=(200, 3))).argmax(axis=1)
+    kernel, bias = features.fit_head(inputs, labels)
+    assert kernel.shape == (10, 3) and bias.shape == (3,)
+
+    def objective(weights):
+        """Softmax cross entropy; the penalty counts the kernel alone."""
+        logits = inputs @ weights[:30].reshape(10, 3) + weights[30:]
+        losses = special.logsumexp(logits, axis=1) - logits[np.arange(200), labels]
+        return losses.sum() + (weights[:30] ** 2).sum() / (2 * features.HEAD_C)
+
+    best = optimize.minimize(objective, np.zeros(33), method="BFGS").x
+    np.testing.assert_allclose(kernel, best[:30].reshape(10, 3), atol=2e-3)
+    # A summand that all classes share is free.
+    np.testing.assert_allclose(bias - bias.mean(), best[30:] - best[30:].mean(), atol=2e-3)

@@ -39,7 +39,7 @@ def test_a_boolean_flag():
         (["--epochs=three"], "three"),
         (["--epochs=1.5"], "1.5"),
         (["data"], "'data'"),
-        (["--optimizer=adagrad"], "adam, sgd"),
+        (["--optimizer=adagrad"], "adam, adamw, sgd"),
     ],
 )
 def test_what_cannot_be_parsed_is_named(arguments, said):

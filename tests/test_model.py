@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
+import math
 import zipfile
 
 import numpy as np
@@ -9,18 +12,19 @@ import tensorflow as tf
 from tensorflow import keras
 
 from dogcat import model as models
+from dogcat.backbones import BACKBONES
 from dogcat.config import InputError
 
-DESCRIPTION = models.Description(["cat", "dog"], 96, "stretch")
+DESCRIPTION = models.Description(["cat", "dog"], 96, "stretch", "xception", 1.25)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return models.build_model(96)
+    return models.build_model("xception", 96, 2)
 
 
-def pictures(count, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (count, 96, 96, 3), np.uint8)
+def pictures(count, seed=0, size=96):
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
 def test_uint8_in_float32_probability_out(model):
@@ -30,17 +34,46 @@ def test_uint8_in_float32_probability_out(model):
     assert np.all((out > 0) & (out < 1))
 
 
-def test_preprocessing_is_xceptions_own(model):
-    batch = pictures(2)
-    scaled = model.get_layer("preprocessing")(batch)
-    expected = keras.applications.xception.preprocess_input(batch.astype(np.float32))
-    np.testing.assert_allclose(scaled, expected, atol=1e-6)
+def test_more_classes_have_a_probability_each():
+    model = models.build_model("mobilenetv2", 32, 3)
+    out = model(pictures(4, size=32)).numpy()
+    assert out.dtype == np.float32 and out.shape == (4, 3)
+    np.testing.assert_allclose(out.sum(axis=1), 1, atol=1e-6)
+    logits = models.logits_model(model)(pictures(4, size=32))
+    np.testing.assert_allclose(tf.nn.softmax(logits), out, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_preprocessing_is_the_backbones_own(name):
+    batch = pictures(2, size=32)
+    constructor = getattr(keras.applications, BACKBONES[name].constructor)
+    own = inspect.getmodule(inspect.unwrap(constructor)).preprocess_input
+    # Those of DenseNet differ in the last bits, since Keras takes the mean off after the scaling.
+    np.testing.assert_allclose(models.preprocess(name, batch), own(batch.astype(np.float32)), atol=1e-4)
+
+
+def test_another_backbone_is_frozen_opened_saved_and_loaded(tmp_path):
+    # The one whose preprocessing has weights.
+    model = models.build_model("vgg16", 32, 3)
+    backbone = models.backbone_of(model)
+    models.open_layers(model, models.find_layer(backbone, ""))
+    assert [w.name.split("/")[0] for w in model.trainable_weights] == ["logits", "logits"]
+    models.open_layers(model, 0)
+    trained = {id(weight) for weight in model.trainable_weights}
+    assert trained == {id(w) for w in backbone.trainable_weights + models.head_of(model).trainable_weights}
+    path = tmp_path / "m.keras"
+    models.save(model, path, models.Description(["a", "b", "c"], 32, "pad", "vgg16"))
+    expected = model.predict(pictures(4, size=32), verbose=0)
+    assert np.ptp(expected, axis=0).max() > 1e-6
+    plain = keras.models.load_model(path, safe_mode=True, compile=False)
+    for loaded in (models.load(path)[0], plain):
+        np.testing.assert_allclose(loaded.predict(pictures(4, size=32), verbose=0), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_the_head_is_float32_under_mixed_precision(policy):
     keras.mixed_precision.set_global_policy(policy)
-    mixed = models.build_model(96)
+    mixed = models.build_model("xception", 96, 2)
     assert mixed.get_layer("preprocessing").compute_dtype == policy.split("_")[1]
     assert models.head_of(mixed).compute_dtype == "float32"
     head = models.head_of(mixed)
@@ -58,6 +91,11 @@ def test_layers_are_found_by_index_and_by_name(model, index, name):
     assert models.find_layer(backbone, backbone.layers[index].name) == index
 
 
+@pytest.mark.parametrize(("name", "first"), [("xception", 96), ("vgg16", 14)])
+def test_auto_opens_the_last_quarter(name, first):
+    assert models.find_layer(models.make_backbone(name, 80), "auto") == first
+
+
 def test_no_layer_leaves_the_head_alone(model):
     first = models.find_layer(models.backbone_of(model), "")
     models.open_layers(model, first)
@@ -68,6 +106,15 @@ def test_no_layer_leaves_the_head_alone(model):
 def test_an_unknown_layer_is_refused(model, unknown):
     with pytest.raises(InputError, match=f"--unfreeze_from={unknown}.*block11_sepconv1_act"):
         models.find_layer(models.backbone_of(model), unknown)
+
+
+def test_the_layers_named_for_an_unknown_one_are_the_backbones_own():
+    backbone = models.make_backbone("vgg16", 32)
+    with pytest.raises(
+        InputError, match=r"--unfreeze_from=96: vgg16 has the layers 0 to 18, named like (.*) \(14\)"
+    ) as e:
+        models.find_layer(backbone, "96")
+    assert backbone.layers[14].name in str(e.value)
 
 
 def test_saved_and_loaded_it_predicts_the_same(model, tmp_path):
@@ -101,7 +148,7 @@ def test_what_is_no_model_is_refused(model, tmp_path):
     with pytest.raises(InputError, match="is no model that dogcat.train wrote"):
         models.load(path)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("dogcat.json", json.dumps({"classes": ["cat", "dog"], "image_size": 96, "resize": "stretch"}))
+        archive.writestr("dogcat.json", json.dumps(dataclasses.asdict(DESCRIPTION)))
     with pytest.raises(InputError, match="is damaged"):
         models.load(path)
     models.save(model, path, DESCRIPTION)
@@ -111,15 +158,26 @@ def test_what_is_no_model_is_refused(model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"image_size": "x"}, {"image_size": 0}, {"classes": ["cat"]}, {"classes": "cd"}, {"resize": "no"}]
+    "change",
+    [
+        *({"image_size": "x"}, {"image_size": 0}, {"image_size": 70}, {"classes": ["cat"]}, {"classes": "cd"}),
+        *({"resize": "no"}, {"backbone": "lenet"}, {"backbone": ["xception"]}, {"temperature": 0.0}),
+        *({"temperature": math.nan}, {"temperature": math.inf}, {"temperature": "1"}, {"new": 1}),
+    ],
 )
 def test_a_description_that_makes_no_sense_is_refused(tmp_path, change):
     path = tmp_path / "m.keras"
     with zipfile.ZipFile(path, "w") as archive:
-        sound = {"classes": ["cat", "dog"], "image_size": 96, "resize": "stretch"}
-        archive.writestr("dogcat.json", json.dumps({**sound, **change}))
+        archive.writestr("dogcat.json", json.dumps({**dataclasses.asdict(DESCRIPTION), **change}))
     with pytest.raises(InputError, match="is no model that dogcat.train wrote"):
         models.describe(path)
+
+
+def test_a_file_from_before_there_were_other_backbones_is_an_xceptions(tmp_path):
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("dogcat.json", json.dumps({"classes": ["cat", "dog"], "image_size": 96, "resize": "stretch"}))
+    assert models.describe(path) == dataclasses.replace(DESCRIPTION, temperature=1.0)
 
 
 def test_a_run_folder_stands_for_its_best_model(tmp_path):

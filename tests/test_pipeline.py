@@ -37,7 +37,7 @@ def fingerprints(pictures):
 def epochs_of(folder, data, count, batch_size, **options):
     """Fingerprints of the pictures of each epoch, in order."""
     steps = pipeline.steps_in_epoch(data.splits["train"], batch_size)
-    batches = iter(pipeline.train_dataset(folder, data, batch_size, **options))
+    batches = iter(pipeline.train_dataset(folder, data, batch_size, steps, **options))
     epochs = []
     for _ in range(count):
         pictures = [batch for batch, _ in itertools.islice(batches, steps)]
@@ -46,7 +46,7 @@ def epochs_of(folder, data, count, batch_size, **options):
 
 
 def test_training_batches_are_full_uint8_and_labelled(tfrecords, data):
-    pictures, labels = next(iter(pipeline.train_dataset(tfrecords, data, 8, seed=0)))
+    pictures, labels = next(iter(pipeline.train_dataset(tfrecords, data, 8, 1, seed=0)))
     assert pictures.shape == (8, 96, 96, 3) and pictures.dtype == tf.uint8
     assert labels.shape == (8,) and labels.dtype == tf.int32
     on_disk, disk_labels = records_on_disk(tfrecords, data, "train")
@@ -69,22 +69,92 @@ def test_an_epoch_is_a_permutation_and_epochs_differ(tfrecords, data):
 def test_the_order_repeats_for_the_seed_and_goes_on_from_any_epoch(tfrecords, data):
     first = epochs_of(tfrecords, data, 3, batch_size=8, seed=5)
     assert epochs_of(tfrecords, data, 3, batch_size=8, seed=5) == first
-    assert epochs_of(tfrecords, data, 1, batch_size=8, seed=5, first_epoch=2) == first[2:]
+    assert epochs_of(tfrecords, data, 1, batch_size=8, seed=5, start=pipeline.Position(2, 0)) == first[2:]
     assert epochs_of(tfrecords, data, 1, batch_size=8, seed=6) != first[:1]
+
+
+def batches_of(folder, data, count, start=pipeline.BEGINNING, **contexts):
+    """Fingerprints of batches of 8, two of them an epoch."""
+    context = tf.distribute.InputContext(**contexts)
+    dataset = pipeline.train_dataset(folder, data, 8, 2, 3, start, context)
+    return [fingerprints(pictures) for pictures, _ in dataset.take(count)]
+
+
+def test_training_goes_on_from_any_step(tfrecords, data):
+    whole = batches_of(tfrecords, data, 6)
+    for step in range(6):
+        position = pipeline.Position(step // 2, step % 2)
+        assert batches_of(tfrecords, data, 6 - step, position) == whole[step:]
+
+
+@pytest.mark.parametrize(("workers", "replicas"), [(1, 2), (2, 2), (2, 4), (4, 4)])
+def test_workers_and_replicas_share_the_batches_of_one(tfrecords, data, workers, replicas):
+    whole = batches_of(tfrecords, data, 4)
+    each = replicas // workers
+    parts = [
+        batches_of(
+            tfrecords, data, 4 * each, num_input_pipelines=workers, input_pipeline_id=worker,
+            num_replicas_in_sync=replicas,
+        )
+        for worker in range(workers)
+    ]  # fmt: skip
+    for step in range(4):
+        shares = [share for part in parts for share in part[step * each : (step + 1) * each]]
+        assert [len(share) for share in shares] == [8 // replicas] * replicas
+        assert sum(shares, []) == whole[step]
+
+
+def test_the_keys_of_a_step_are_those_of_its_pictures(tfrecords, data):
+    position = pipeline.Position(1, 1)
+    [batch] = batches_of(tfrecords, data, 1, position)
+    keys = pipeline.keys_of_batch(tfrecords, data, 8, 2, 3, position)
+    names = [str(tfrecords / shard.name) for shard in data.splits["train"].shards]
+    key_of = {}
+    for record in tf.data.TFRecordDataset(names):
+        feature = tf.train.Example.FromString(record.numpy()).features.feature
+        [encoded] = feature["image/encoded"].bytes_list.value
+        picture = np.asarray(Image.open(io.BytesIO(encoded)))
+        key_of[hash(picture.tobytes())] = feature["image/filename"].bytes_list.value[0].decode()
+    assert keys == [key_of[mark] for mark in batch]
+
+
+def test_a_limited_data_set_is_the_beginning(tfrecords, data):
+    limited = data.limited(10)
+    assert {name: split.pictures for name, split in limited.splits.items()} == {"train": 10, "validation": 10}
+    on_disk, labels = records_on_disk(tfrecords, data, "train")
+    batches = pipeline.evaluation_dataset(tfrecords, limited, "train", 5)
+    np.testing.assert_array_equal(np.concatenate(list(batches)), on_disk[:10])
+    np.testing.assert_array_equal(pipeline.read_labels(tfrecords, limited, "train"), labels[:10])
+    [epoch] = epochs_of(tfrecords, limited, 1, batch_size=5, seed=0)
+    assert set(epoch) == set(fingerprints(on_disk[:10]))
+    assert data.limited(10**6) == data
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 7, 64])
 def test_evaluation_sees_each_picture_once_in_order(tfrecords, data, batch_size):
     on_disk, disk_labels = records_on_disk(tfrecords, data, "validation")
     batches = list(pipeline.evaluation_dataset(tfrecords, data, "validation", batch_size))
-    assert {batch.shape[0] for batch, _, _ in batches} == {batch_size}
-    weights = np.concatenate([weight for _, _, weight in batches])
-    assert weights.tolist() == [1.0] * len(on_disk) + [0.0] * (len(weights) - len(on_disk))
-    pictures = np.concatenate([batch for batch, _, _ in batches])[: len(on_disk)]
-    np.testing.assert_array_equal(pictures, on_disk)
-    labels = np.concatenate([label for _, label, _ in batches])[: len(on_disk)]
-    np.testing.assert_array_equal(labels, disk_labels)
+    assert {batch.shape[0] for batch in batches} == {batch_size}
+    pictures = np.concatenate(batches)
+    np.testing.assert_array_equal(pictures[: len(on_disk)], on_disk)
+    # Less than a batch of padding.
+    assert len(pictures) - len(on_disk) < batch_size
     np.testing.assert_array_equal(pipeline.read_labels(tfrecords, data, "validation"), disk_labels)
+
+
+@pytest.mark.parametrize(("workers", "replicas"), [(1, 2), (2, 2), (2, 4)])
+def test_evaluation_is_shared_in_order(tfrecords, data, workers, replicas):
+    on_disk, _ = records_on_disk(tfrecords, data, "validation")
+    parts = [
+        list(pipeline.evaluation_dataset(tfrecords, data, "validation", 8, tf.distribute.InputContext(
+            num_input_pipelines=workers, input_pipeline_id=worker, num_replicas_in_sync=replicas
+        )))
+        for worker in range(workers)
+    ]  # fmt: skip
+    each = replicas // workers
+    assert len({len(part) for part in parts}) == 1 and len(parts[0]) % each == 0
+    in_order = [part[i + j] for i in range(0, len(parts[0]), each) for part in parts for j in range(each)]
+    np.testing.assert_array_equal(np.concatenate(in_order)[: len(on_disk)], on_disk)
 
 
 def test_png_shards_give_the_pixels_that_were_resized(samples, tmp_path):
@@ -93,9 +163,8 @@ def test_png_shards_give_the_pixels_that_were_resized(samples, tmp_path):
     )
     data = make_data_set(options)
     on_disk, labels = records_on_disk(tmp_path / "png", data, "validation")
-    [(pictures, read_labels, _)] = pipeline.evaluation_dataset(tmp_path / "png", data, "validation", len(labels))
+    [pictures] = pipeline.evaluation_dataset(tmp_path / "png", data, "validation", len(labels))
     np.testing.assert_array_equal(pictures, on_disk)
-    np.testing.assert_array_equal(read_labels, labels)
 
 
 def test_prediction_batches_are_padded():
@@ -108,6 +177,10 @@ def test_prediction_batches_are_padded():
     made = np.concatenate(list(pipeline.prediction_dataset(batches, 2, 3)))
     np.testing.assert_array_equal(made[:5], pictures)
     np.testing.assert_array_equal(made[5:], np.zeros((1, 2, 2, 3)))
+    three_replicas = tf.distribute.InputContext(num_replicas_in_sync=3)
+    shares = list(pipeline.prediction_dataset(batches, 2, 3, three_replicas))
+    assert [len(share) for share in shares] == [1] * 6
+    np.testing.assert_array_equal(np.concatenate(shares), made)
 
 
 def test_the_schema_is_tensorflows_usual_one(tfrecords, data):

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import special
 from sklearn import metrics
-from tensorflow import keras
 
-from dogcat import manifest, pipeline, training
+from dogcat import manifest, pipeline, trainer, training
 from dogcat import model as models
 from dogcat.config import InputError, TrainingOptions
 
@@ -23,10 +23,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def options(tfrecords, runs, **changes):
+    """A run of one epoch of a small backbone with random weights."""
     defaults = {
         "tfrecords": str(tfrecords),
         "runs": str(runs),
-        "unfreeze_from": "116",
+        "backbone": "mobilenetv2",
+        "weights": "none",
+        "unfreeze_from": "140",
         "optimizer": "sgd",
         "batch_size": 8,
         "epochs": 1,
@@ -38,8 +41,18 @@ def options(tfrecords, runs, **changes):
 
 @pytest.fixture(scope="module")
 def first_run(tfrecords, tmp_path_factory):
-    """The command's run of two epochs on drawn pictures, under MirroredStrategy on two logical CPU devices."""
+    """The command's run of two epochs of Xception on drawn pictures, mirrored on two logical CPU devices."""
     runs = tmp_path_factory.mktemp("runs")
+    changes = {"backbone": "xception", "unfreeze_from": "116", "strategy": "mirrored", "epochs": 2, "batch_size": 6}
+    mirrored(options(tfrecords, runs, **changes))
+    return (runs / "latest").resolve()
+
+
+def mirrored(wanted):
+    """Runs dogcat.train on two logical CPU devices.
+
+    In a process of its own: two MirroredStrategies in one mix up their collective operations.
+    """
     script = """
 from dogcat import flags, runtime, train
 runtime.prepare()
@@ -48,15 +61,12 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 flags.run(train.main, train.TrainingOptions)
 """
-    wanted = options(tfrecords, runs, strategy="mirrored", epochs=2, batch_size=6)
     arguments = [f"--{name}={value}" for name, value in dataclasses.asdict(wanted).items()]
-    # A process of its own: two MirroredStrategies in one mix up their collective operations.
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    return (runs / "latest").resolve()
 
 
 def history_of(run):
@@ -65,16 +75,17 @@ def history_of(run):
 
 
 def predictions(model, tfrecords, split="validation"):
-    """Probabilities and labels of a split, by Keras' own predict, picture by picture."""
+    """Logits and labels of a split, by Keras' own predict, picture by picture."""
     data = manifest.load(tfrecords)
     batches = pipeline.evaluation_dataset(tfrecords, data, split, 1)
-    labels = np.concatenate([label for _, label, _ in batches])
-    return model.predict(batches.map(lambda pictures, *rest: pictures), verbose=0)[:, 0], labels
+    logits = models.logits_model(model).predict(batches, verbose=0)[:, 0]
+    return logits.astype(np.float64), pipeline.read_labels(tfrecords, data, split)
 
 
 def test_a_run_folder_holds_all(first_run):
     assert {path.name for path in first_run.iterdir()} == {
-        *("best.keras", "config.json", "checkpoints", "curves.png", "history.csv", "tensorboard")
+        *("best.keras", "last.keras", "checkpoints", "config.json", "summary.json"),
+        *("history.csv", "history.jsonl", "curves.png", "augmented.png", "tensorboard"),
     }
     history = history_of(first_run)
     assert [row["epoch"] for row in history] == [0, 1, 2]
@@ -82,12 +93,30 @@ def test_a_run_folder_holds_all(first_run):
     assert all(math.isfinite(row["loss"]) for row in history[1:])
     names = sorted(path.name for path in (first_run / "checkpoints").iterdir())
     assert names == [f"model-{int(row['epoch']):02d}-{row['val_loss']:.4f}.keras" for row in history]
-    assert list((first_run / "tensorboard").rglob("events.*"))
     assert (first_run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    lines = [json.loads(line) for line in (first_run / "history.jsonl").read_text().splitlines()]
+    assert [line["val_loss"] for line in lines] == [row["val_loss"] for row in history]
+    assert all(line["seconds"] > 0 for line in lines) and lines[0]["loss"] is None
+    assert 0 <= lines[1]["input_wait"] <= 1
     config = json.loads((first_run / "config.json").read_text())
     assert config["options"]["unfreeze_from"] == "116"
     assert config["replicas"] == 2
+    summary = json.loads((first_run / "summary.json").read_text())
+    assert summary["best"]["val_loss"] == min(row["val_loss"] for row in history)
     assert (first_run.parent / "latest").resolve() == first_run.resolve()
+
+
+def test_tensorboard_has_scalars_pictures_and_the_graph(first_run):
+    [events] = (first_run / "tensorboard").rglob("events.*")
+    seen = {}
+    for record in tf.data.TFRecordDataset(str(events)):
+        event = tf.compat.v1.Event.FromString(record.numpy())
+        if event.graph_def:
+            seen["graph"] = True
+        for value in event.summary.value:
+            seen.setdefault(value.tag, []).append(event.step)
+    assert seen["val_loss"] == [0, 1, 2] and seen["loss"] == [1, 2]
+    assert "augmented" in seen and "graph" in seen
 
 
 def test_validation_weighs_each_picture_once_under_two_replicas(first_run, tfrecords):
@@ -97,80 +126,44 @@ def test_validation_weighs_each_picture_once_under_two_replicas(first_run, tfrec
     assert data.splits["train"].pictures % 6
     for row in history_of(first_run):
         checkpoint = first_run / "checkpoints" / f"model-{int(row['epoch']):02d}-{row['val_loss']:.4f}.keras"
-        probabilities, labels = predictions(models.load(checkpoint)[0], tfrecords)
+        logits, labels = predictions(models.load(checkpoint)[0], tfrecords)
+        probabilities = special.expit(logits)
         assert metrics.log_loss(labels, probabilities) == pytest.approx(row["val_loss"], abs=1e-4)
         assert metrics.accuracy_score(labels, probabilities > 0.5) == pytest.approx(row["val_accuracy"])
+        assert metrics.roc_auc_score(labels, logits) == pytest.approx(row["val_auc"])
 
 
-def test_the_best_model_is_the_best_checkpoint(first_run):
-    best = min(history_of(first_run), key=lambda row: row["val_loss"])
-    checkpoint = next((first_run / "checkpoints").glob(f"model-{int(best['epoch']):02d}-*"))
-    for ours, theirs in zip(
-        models.load(first_run / "best.keras")[0].get_weights(), models.load(checkpoint)[0].get_weights()
-    ):
-        np.testing.assert_array_equal(ours, theirs)
+def test_the_best_and_the_last_model_are_checkpoints(first_run):
+    history = history_of(first_run)
+    best = min(history, key=lambda row: row["val_loss"])
+    for row, name in ((best, "best.keras"), (history[-1], "last.keras")):
+        [checkpoint] = (first_run / "checkpoints").glob(f"model-{int(row['epoch']):02d}-*")
+        assert checkpoint.read_bytes() == (first_run / name).read_bytes()
 
 
-def trainer_of(model, unfreeze_from, batch_size=8, optimizer=None):
-    models.open_layers(model, models.find_layer(models.backbone_of(model), unfreeze_from))
-    trainer = training.AugmentingTrainer(model, batch_size, seed=0)
-    trainer.compile(optimizer=optimizer or keras.optimizers.SGD(0.1), weighted_metrics=[])
-    return trainer
+def test_only_the_newest_checkpoints_are_kept(tfrecords, tmp_path):
+    run = training.train(options(tfrecords, tmp_path, epochs=3, patience=9, keep=2))
+    assert [path.name[:8] for path in sorted((run / "checkpoints").iterdir())] == ["model-02", "model-03"]
+    assert models.load(run / "best.keras") and models.load(run / "last.keras")
 
 
-def test_a_step_changes_the_open_layers_and_nothing_frozen(tfrecords):
-    data = manifest.load(tfrecords)
-    model = models.build_model(96)
-    backbone = models.backbone_of(model)
-    trainer = trainer_of(model, "116")
-    before = [layer.get_weights() for layer in backbone.layers]
-    head_before = models.head_of(model).get_weights()
-    trainer.fit(pipeline.train_dataset(tfrecords, data, 8, seed=0), steps_per_epoch=1, verbose=0)
-    for index, (layer, arrays) in enumerate(zip(backbone.layers, before)):
-        for old, new in zip(arrays, layer.get_weights()):
-            # Weights and, of an open BatchNorm, statistics too.
-            assert np.array_equal(old, new) == (index < 116), (index, layer.name)
-    assert not np.array_equal(head_before[0], models.head_of(model).get_weights()[0])
-
-
-def test_a_frozen_batchnorm_infers_with_its_own_statistics(tfrecords):
-    model = models.build_model(96)
-    trainer = trainer_of(model, "")
-    batch = np.random.default_rng(0).integers(0, 256, (4, 96, 96, 3), np.uint8)
-    np.testing.assert_array_equal(trainer(batch, training=True), trainer(batch, training=False))
-
-
-def test_the_gradient_does_not_depend_on_the_number_of_replicas(tfrecords, monkeypatch):
-    # Without augmentation, whose draws differ between replicas, and with the BatchNorms frozen, whose
-    # statistics are each replica's own, a step on two devices is that on one.
-    monkeypatch.setattr(training.augment, "warp", lambda pictures, parameters: pictures)
-    data = manifest.load(tfrecords)
-    heads = []
-    for name in ("one_device", "mirrored"):
-        strategy = training.devices.make_strategy(name)
-        with strategy.scope():
-            model = models.build_model(96)
-            model.load_weights(first_weights(tfrecords))
-            trainer = trainer_of(model, "")
-        trainer.fit(pipeline.train_dataset(tfrecords, data, 8, seed=0), steps_per_epoch=2, verbose=0)
-        heads.append(models.head_of(model).get_weights())
-    assert strategy.num_replicas_in_sync == 2
-    for one, two in zip(*heads):
-        np.testing.assert_allclose(one, two, atol=1e-5)
-
-
-def first_weights(tfrecords):
-    """The same random model for every call, kept beside the data."""
-    path = tfrecords.parent / "random.keras"
-    if not path.exists():
-        models.save(models.build_model(96), path, models.Description(["cat", "dog"], 96, "stretch"))
-    return path
+@pytest.mark.parametrize("batch_norm", ["training", "inference"])
+def test_two_devices_give_the_losses_of_one(tfrecords, tmp_path, batch_norm):
+    changes = {
+        "epochs": 2, "patience": 9, "augment": "none", "shear": 0.0, "zoom": 0.0, "flip": 0.0, "batch_norm": batch_norm
+    }  # fmt: skip
+    one = training.train(options(tfrecords, tmp_path / "one", **changes))
+    mirrored(options(tfrecords, tmp_path / "two", strategy="mirrored", **changes))
+    two = (tmp_path / "two" / "latest").resolve()
+    assert json.loads((two / "config.json").read_text())["replicas"] == 2
+    for ours, theirs in zip(history_of(one), history_of(two)):
+        for name in ("loss", "val_loss"):
+            assert ours[name] == pytest.approx(theirs[name], abs=1e-4, nan_ok=True)
 
 
 def test_the_same_seed_gives_the_same_history(tfrecords, tmp_path):
     def figures(seed, name):
-        run = training.train(options(tfrecords, tmp_path / name, seed=seed))
-        return [(row["val_loss"], row["loss"]) for row in history_of(run)][1:]
+        return (training.train(options(tfrecords, tmp_path / name, seed=seed)) / "history.csv").read_text()
 
     assert figures(1, "a") == figures(1, "b")
     assert figures(1, "c") != figures(2, "d")
@@ -178,36 +171,98 @@ def test_the_same_seed_gives_the_same_history(tfrecords, tmp_path):
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains(tfrecords, tmp_path, precision):
-    changes = {"precision": precision, "epochs": 1, "unfreeze_from": "126", "batch_size": 12}
-    run = training.train(options(tfrecords, tmp_path, **changes))
+    run = training.train(options(tfrecords, tmp_path, precision=precision))
     assert math.isfinite(history_of(run)[1]["loss"])
     assert json.loads((run / "config.json").read_text())["precision"] == precision
     assert {array.dtype for array in models.load(run / "best.keras")[0].get_weights()} == {np.dtype("f4")}
 
 
 def test_a_run_starts_from_an_earlier_one(first_run, tfrecords, tmp_path):
-    run = training.train(options(tfrecords, tmp_path, init_from=str(first_run), epochs=0))
+    wanted = options(tfrecords, tmp_path, init_from=str(first_run), backbone="xception", unfreeze_from="", epochs=0)
+    history = history_of(training.train(wanted))
     best = min(row["val_loss"] for row in history_of(first_run))
-    history = history_of(run)
     assert len(history) == 1
     assert history[0]["val_loss"] == pytest.approx(best, abs=1e-4)
 
 
+def test_a_preset_starts_from_the_run_of_another(tfrecords, tmp_path):
+    small = {"epochs": 1, "batch_size": 8, "unfreeze_from": ""}
+    with pytest.raises(InputError, match="--init_from=top: .* has no run of this preset yet"):
+        training.train(options(tfrecords, tmp_path, init_from="top", **small))
+    training.train(options(tfrecords, tmp_path, preset="top", head="random", **small))
+    first = (tmp_path / "latest-top").resolve()
+    run = training.train(options(tfrecords, tmp_path, preset="continue", init_from="top", **small))
+    assert (tmp_path / "latest-continue").resolve() == run.resolve() != first
+    best = min(row["val_loss"] for row in history_of(first))
+    assert history_of(run)[0]["val_loss"] == pytest.approx(best, abs=1e-4)
+
+
+def test_features_are_computed_once_for_what_made_them(tfrecords, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("DOGCAT_CACHE", str(tmp_path / "cache"))
+    computed = []
+    forward = training.TrainingLoop._over_split
+    monkeypatch.setattr(
+        training.TrainingLoop,
+        "_over_split",
+        lambda self, function, split, what: computed.append(what) or forward(self, function, split, what),
+    )
+
+    def new(**changes):
+        computed.clear()
+        training.train(options(tfrecords, tmp_path / "runs", unfreeze_from="", epochs=0, **changes))
+        return list(computed)
+
+    assert new() == ["features, train", "features, validation"]
+    assert new() == []
+    assert new(feature_views=2) == ["features, train, view 2"]
+    assert new(feature_views=3) == ["features, train, view 3"]
+    # Augmented views follow from the seed, and so do random weights.
+    assert len(new(seed=1)) == 2
+    assert len(new(precision="mixed_bfloat16")) == 2
+    assert len(new(limit=20)) == 2
+    assert new(feature_views=3) == []
+
+
+def test_a_mirrored_view_is_that_of_mirrored_pictures(tfrecords, tmp_path):
+    run = training.train(options(tfrecords, tmp_path, unfreeze_from="", epochs=0, feature_views=2))
+    plain = training.train(options(tfrecords, tmp_path, unfreeze_from="", epochs=0))
+    assert history_of(run) != history_of(plain)
+
+
+def test_limits_shorten_a_run(tfrecords, tmp_path, capsys):
+    training.train(options(tfrecords, tmp_path, limit=10, batch_size=2, steps_per_epoch=3))
+    out = capsys.readouterr().out
+    assert "10 for train, 10 for validation" in out
+    assert "3 steps of 2 each" in out
+
+
+def test_a_dry_run_tells_and_leaves_nothing(tfrecords, tmp_path, capsys):
+    assert training.train(options(tfrecords, tmp_path / "runs", dry_run=True)) is None
+    out = capsys.readouterr().out
+    assert "trains: the head and mobilenetv2" in out and "weights); 1 epochs at most, 4 steps of 8 each" in out
+    assert "memory: about" in out
+    assert not (tmp_path / "runs").exists()
+
+
 def test_patience_ends_a_run(tfrecords, tmp_path, capsys):
     # A rate that wrecks the model: no epoch is better than the fitted head.
-    changes = {"learning_rate": 5.0, "epochs": 6, "patience": 1, "unfreeze_from": "126"}
-    run = training.train(options(tfrecords, tmp_path, **changes))
+    run = training.train(options(tfrecords, tmp_path, learning_rate=5.0, epochs=6, patience=1))
     # The fitted head counts: the first epoch is already one without a lower loss.
     assert [row["epoch"] for row in history_of(run)] == [0, 1]
     assert "stopped: no lower validation loss" in capsys.readouterr().out
 
 
-def test_a_run_that_diverges_says_so(tfrecords, tmp_path, monkeypatch):
-    losses = tf.nn.sigmoid_cross_entropy_with_logits
-    monkeypatch.setattr(training.tf.nn, "sigmoid_cross_entropy_with_logits", lambda *args: losses(*args) * math.nan)
-    with pytest.raises(InputError, match=r"--learning_rate=0.0001: the loss became nan"):
-        training.train(options(tfrecords, tmp_path, unfreeze_from="126"))
-    assert (next(tmp_path.glob("*-sgd")) / "best.keras").is_file()
+def test_a_run_that_diverges_names_the_step_and_its_pictures(tfrecords, tmp_path, monkeypatch):
+    losses = trainer.log_losses
+    monkeypatch.setattr(trainer, "log_losses", lambda *args: losses(*args) * math.nan)
+    with pytest.raises(InputError, match=r"--learning_rate=0.0001: the loss became nan at epoch 1, step 1") as caught:
+        training.train(options(tfrecords, tmp_path))
+    [run] = tmp_path.glob("*-sgd")
+    assert (run / "best.keras").is_file()
+    first, *keys = (run / "diverged.txt").read_text().splitlines()
+    assert first == "epoch 1, step 1" and len(keys) == 8
+    assert all(key.startswith(("cat.", "dog.")) for key in keys)
+    assert keys[0] in str(caught.value)
 
 
 def test_a_damaged_shard_is_named(tfrecords, tmp_path, run):
@@ -242,12 +297,21 @@ def broken(tfrecords, tmp_path, first_run):
         if kind == "no model":
             (tmp_path / "text.keras").write_text("no model")
             return {**good, "init_from": str(tmp_path / "text.keras")}, "text.keras is no model"
-        if kind == "other size":
-            path = tmp_path / "small.keras"
-            models.save(models.build_model(71), path, models.Description(["cat", "dog"], 71, "stretch"))
-            return {**good, "init_from": str(path)}, "at 71 pixels"
+        if kind in ("other size", "other classes", "other backbone"):
+            classes = ["cat", "fox"] if kind == "other classes" else ["cat", "dog"]
+            size = 80 if kind == "other size" else 96
+            backbone = "mobilenetv2" if kind == "other backbone" else "xception"
+            path = tmp_path / "other.keras"
+            description = models.Description(classes, size, "stretch", backbone)
+            models.save(models.build_model(backbone, size, 2), path, description)
+            said = f"made for {backbone} for {', '.join(classes)} at {size} pixels"
+            return {**good, "init_from": str(path)}, said
         if kind == "rate":
             return {**good, "learning_rate": "0"}, "--learning_rate=0"
+        if kind == "no preset run":
+            return {**good, "preset": "open4"}, "--init_from=continue"
+        if kind == "no cluster":
+            return {**good, "strategy": "multi_worker"}, "TF_CONFIG"
         raise AssertionError(kind)
 
     return make
@@ -255,7 +319,10 @@ def broken(tfrecords, tmp_path, first_run):
 
 @pytest.mark.parametrize(
     "kind",
-    ["missing data", "no manifest", "unknown layer", "large batch", "no model", "other size", "rate"],
+    [
+        *("missing data", "no manifest", "unknown layer", "large batch", "no model", "other size", "other classes"),
+        *("other backbone", "rate", "no preset run", "no cluster"),
+    ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(run, broken, tmp_path, kind):
     flags, said = broken(kind)
@@ -265,3 +332,20 @@ def test_bad_input_is_one_line_and_leaves_nothing(run, broken, tmp_path, kind):
     assert said in done.err
     assert len(done.err.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_full_disk_is_one_line(tfrecords, tmp_path):
+    """The limit on the size of a file stands for a disk that is full."""
+    wanted = options(tfrecords, tmp_path / "runs")
+    arguments = [f"--{name}={value}" for name, value in dataclasses.asdict(wanted).items()]
+    script = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+from dogcat import flags, train
+flags.run(train.main, train.TrainingOptions)
+"""
+    done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1 and "too large" in done.stderr, done.stderr
+    assert list((tmp_path / "runs").iterdir()) == []

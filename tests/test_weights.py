@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import shutil
+import time
 
+import h5py
+import numpy as np
 import pytest
 
 from dogcat import model as models
@@ -11,7 +16,7 @@ from dogcat.config import InputError
 
 @pytest.fixture(scope="module")
 def backbone():
-    return models.make_backbone()
+    return models.make_backbone("xception", 71)
 
 
 @pytest.fixture
@@ -32,41 +37,122 @@ def nothing_reachable(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(scope="module")
+def small():
+    """A small backbone with random weights."""
+    return models.make_backbone("mobilenetv3small", 32)
+
+
+@pytest.fixture
+def as_imagenet(small, tmp_path, monkeypatch):
+    """A file of weights of the small backbone that passes for ImageNet's."""
+    path = tmp_path / "fetched.h5"
+    small.save_weights(path)
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    entry = dataclasses.replace(weights.BACKBONES["mobilenetv3small"], weights_md5=md5)
+    monkeypatch.setitem(weights.BACKBONES, "mobilenetv3small", entry)
+    return path
+
+
+def assert_same(one, other):
+    for ours, theirs in zip(one.get_weights(), other.get_weights()):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.shared
 def test_a_file_is_checked_and_kept(shared, backbone, empty_cache):
     file = shared / "weights" / "xception_imagenet_notop.h5"
-    assert weights.load_imagenet(backbone, str(file)) == str(file)
-    assert weights.digest(backbone.get_weights()) == weights.DIGEST
-    assert [path.name for path in weights.cache_folder().iterdir()] == [weights.FILE_NAME]
-    other = models.make_backbone()
-    assert "the cache" in weights.load_imagenet(other)
-    assert weights.digest(other.get_weights()) == weights.DIGEST
+    cached = weights.cache_path("xception")
+    assert weights.load_imagenet(backbone, "xception", str(file)) == f"{file}, kept in {cached}"
+    assert weights.digest(backbone.get_weights()) == weights.XCEPTION_DIGEST
+    assert list(weights.cache_folder().iterdir()) == [cached]
+    other = models.make_backbone("xception", 71)
+    assert weights.load(other, "xception", "imagenet") == f"ImageNet weights from the cache, {cached}"
+    assert weights.digest(other.get_weights()) == weights.XCEPTION_DIGEST
 
 
-@pytest.mark.shared
-def test_keras_cache_is_looked_at(shared, backbone, empty_cache):
+def test_keras_cache_is_looked_at(small, as_imagenet, empty_cache):
     folder = empty_cache / "keras" / "models"
     folder.mkdir(parents=True)
-    shutil.copy(shared / "weights" / "xception_imagenet_notop.h5", folder / weights.FILE_NAME)
-    assert "Keras' cache" in weights.load_imagenet(backbone)
-    assert weights.cache_path().is_file()
+    shutil.copy(as_imagenet, folder / "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5")
+    other = models.make_backbone("mobilenetv3small", 48)
+    assert "Keras' cache" in weights.load_imagenet(other, "mobilenetv3small")
+    assert_same(other, small)
+    assert weights.cache_path("mobilenetv3small").read_bytes() == as_imagenet.read_bytes()
 
 
-def test_other_weights_are_refused_and_not_kept(backbone, empty_cache):
+def test_a_cache_that_cannot_be_written_does_not_end_the_work(small, as_imagenet, run, empty_cache):
+    (empty_cache / "cache").write_text("a file is in the way")
+    source = weights.load_imagenet(small, "mobilenetv3small", str(as_imagenet))
+    assert f"not kept in {weights.cache_path('mobilenetv3small')}: " in source
+    # Only the command whose purpose is to fill the cache has failed.
+    file = empty_cache / "mobilenetv2.h5"
+    models.make_backbone("mobilenetv2", 32).save_weights(file)
+    done = run("tools.fetch_weights", "--backbone=mobilenetv2", f"--file={file}")
+    assert done.code == 2
+    assert done.err == f"error: {weights.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can be\n"
+
+
+def test_other_weights_are_refused_and_not_kept(backbone, small, empty_cache):
     other = empty_cache / "other.h5"
-    models.make_backbone().save_weights(other)
-    with pytest.raises(InputError, match="holds other weights"):
-        weights.load_imagenet(backbone, str(other))
-    cut = empty_cache / "cut.h5"
-    cut.write_bytes(other.read_bytes()[:100_000])
-    with pytest.raises(InputError, match=r"cut\.h5: no such weights"):
-        weights.load_imagenet(backbone, str(cut))
-    with pytest.raises(InputError, match=r"--file=/no/such\.h5"):
-        weights.load_imagenet(backbone, "/no/such.h5")
-    assert not weights.cache_path().exists()
+    models.make_backbone("xception", 71).save_weights(other)
+    with pytest.raises(InputError, match="--file=.*holds other weights than ImageNet's of xception"):
+        weights.load_imagenet(backbone, "xception", str(other))
+    small.save_weights(other)
+    with pytest.raises(InputError, match="holds other weights than ImageNet's of mobilenetv3small"):
+        weights.load_imagenet(small, "mobilenetv3small", str(other))
+    with pytest.raises(InputError, match=r"--file=/no/such\.h5: no such file; give the one fetched from https://"):
+        weights.load_imagenet(backbone, "xception", "/no/such.h5")
+    assert not weights.cache_folder().exists()
 
 
-def test_nothing_reachable_is_one_clear_line(run, empty_cache, nothing_reachable):
-    done = run("tools.fetch_weights")
+def test_a_named_file_is_taken_as_it_is(small, empty_cache):
+    # Weights alone or a whole model, whatever its name ends with.
+    for write in (small.save_weights, small.save):
+        written = empty_cache / "own.h5"
+        write(written, save_format="h5")
+        file = written.rename(empty_cache / "own")
+        other = models.make_backbone("mobilenetv3small", 48)
+        assert weights.load(other, "mobilenetv3small", str(file)) == f"weights from {file}"
+        assert_same(other, small)
+    assert not weights.cache_folder().exists()
+
+
+def test_without_weights_they_stay_random(small):
+    before = small.get_weights()
+    assert weights.load(small, "mobilenetv3small", "none") == "random weights"
+    for old, new in zip(before, small.get_weights()):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "cut", "other backbone", "no layout"])
+def test_a_named_file_that_does_not_fit_is_refused(small, tmp_path, kind):
+    file = tmp_path / "w.h5"
+    said = "no such weights"
+    if kind == "missing":
+        said = "no such file"
+    elif kind == "text":
+        file.write_text("no weights")
+    elif kind == "cut":
+        small.save_weights(file)
+        file.write_bytes(file.read_bytes()[:-1000])
+    elif kind == "other backbone":
+        models.make_backbone("vgg16", 32).save_weights(file)
+        said = "its 26 arrays are not the 206 of this backbone"
+    else:
+        h5py.File(file, "w").close()
+    with pytest.raises(
+        InputError, match=f"--weights={file}: {said}.*; give imagenet, none or mobilenetv3small"
+    ) as caught:
+        weights.load(small, "mobilenetv3small", str(file))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["xception", "resnet50v2"])
+def test_nothing_reachable_is_one_clear_line_at_once(run, empty_cache, nothing_reachable, name):
+    started = time.monotonic()
+    done = run("tools.fetch_weights", f"--backbone={name}")
+    assert time.monotonic() - started < 60
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
-    assert weights.URL in done.err and "--file=" in done.err
+    assert weights.BACKBONES[name].weights_url in done.err and f"--backbone={name} --file=" in done.err
+    assert ("the package" in done.err) == (name == "xception")

@@ -1,9 +1,12 @@
 """Measures the project against its physical limit and its peers, side by side on the same pictures.
 
-shards: pictures made into shards a second. Each run is timed in a fresh process, from the call to its return: the
-start and the end of its worker processes count, the imports before the call do not. The pictures are in memory by
-then, since all of them are read once beforehand. With --peers the limit (OpenCV alone, nothing written), FFCV and
-WebDataset take part, from an environment of their own that `make peers` makes.
+shards: pictures of --images made into shards a second. Each run is timed in a fresh process, from the call to its
+return: the start and the end of its worker processes count, the imports before the call do not. The pictures are in
+memory by then, since all of them are read once beforehand. With --peers the limit (OpenCV alone, nothing written), FFCV
+and WebDataset take part, from an environment of their own that `make peers` makes.
+
+train: steps of Xception from layer 96 on the data set of --tfrecords, through the pipeline and on a batch that stays in
+memory, in one process: what the input costs a run.
 """
 
 from __future__ import annotations
@@ -72,18 +75,43 @@ def _benchmark_shards(options: BenchmarkOptions) -> dict[str, Any]:
     print(f"\n{conclusion}")
     if not options.peers:
         print("not compared: OpenCV (the limit), FFCV, WebDataset; `make peers`, then --peers, adds them")
+    figures = {"load_before": load, "workers": workers, "pictures": count, "conclusion": conclusion}
+    return _report(options, measured, figures, about)
+
+
+def _benchmark_train(options: BenchmarkOptions) -> dict[str, Any]:
+    runtime.prepare()
+    from tools import benchmark_train
+
+    load = _warn_of_load()
+    measured = rounds.measure(
+        benchmark_train.contestants(Path(options.tfrecords), options.steps), options.rounds, lambda work, ours: None
+    )
+    processor = runtime.processor_name()
+    about = f"{options.steps} steps of Xception from layer 96 a run, {options.rounds} rounds, {processor}"
+    # How much longer a step takes that waits for its input.
+    longer = rounds.Figure.of([1 / ratio for ratio in measured.results[1].ratios])
+    conclusion = (
+        f"A step through the pipeline takes {longer.median:.3f} times as long as one on a batch in memory "
+        f"({longer.low:.3f} to {longer.high:.3f})."
+    )
+    print(f"\n{about}\n")
+    print(rounds.table(measured.results, "pipeline / it"))
+    print(f"\n{conclusion}")
+    return _report(options, measured, {"load_before": load, "steps": options.steps, "conclusion": conclusion}, about)
+
+
+def _report(options: BenchmarkOptions, measured: rounds.Results, figures: dict[str, Any], about: str) -> dict[str, Any]:
+    """Writes what the options ask for; returns what --json holds."""
     report = {
         "subject": options.subject,
-        "processor": processor,
+        "processor": runtime.processor_name(),
         "cores": available_cores(),
-        "load_before": load,
         "python": platform.python_version(),
-        "workers": workers,
-        "pictures": count,
         "rounds": options.rounds,
+        **figures,
         "contestants": [rounds.as_json(result) for result in measured.results],
         "left_out": measured.left_out,
-        "conclusion": conclusion,
     }
     if options.json:
         records.write_atomically(Path(options.json), (json.dumps(report, indent=2) + "\n").encode())
@@ -93,7 +121,10 @@ def _benchmark_shards(options: BenchmarkOptions) -> dict[str, Any]:
 
 
 # What can be measured, by the word on the command line.
-_SUBJECTS: dict[str, Callable[[BenchmarkOptions], dict[str, Any]]] = {"shards": _benchmark_shards}
+_SUBJECTS: dict[str, Callable[[BenchmarkOptions], dict[str, Any]]] = {
+    "shards": _benchmark_shards,
+    "train": _benchmark_train,
+}
 
 
 def _warn_of_load() -> float:

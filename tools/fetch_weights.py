@@ -1,4 +1,4 @@
-"""Fetches and checks the ImageNet weights of Xception, and keeps them where the trainer looks.
+"""Fetches and checks the ImageNet weights of a backbone, and keeps them where the trainer looks.
 
 Training does the same by itself when it needs them; this command is for doing it beforehand, or from a file
 that was fetched on another machine.
@@ -7,7 +7,8 @@ that was fetched on another machine.
 from __future__ import annotations
 
 from dogcat import flags, runtime
-from dogcat.config import WeightsOptions
+from dogcat.backbones import BACKBONES
+from dogcat.config import InputError, WeightsOptions
 
 
 def main(options: WeightsOptions) -> None:
@@ -15,9 +16,12 @@ def main(options: WeightsOptions) -> None:
     runtime.prepare()
     from dogcat import model, weights
 
-    source = weights.load_imagenet(model.make_backbone(), options.file)
-    print(f"ImageNet weights of Xception, from {source}")
-    print(f"checked (sha256 {weights.DIGEST[:16]}...) and kept in {weights.cache_path()}")
+    # Weights do not depend on the size of the pictures.
+    backbone = model.make_backbone(options.backbone, BACKBONES[options.backbone].smallest_image)
+    source = weights.load_imagenet(backbone, options.backbone, options.file)
+    print(f"ImageNet weights of {options.backbone}, from {source}")
+    if not weights.cache_path(options.backbone).is_file():
+        raise InputError(f"{weights.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can be")
     print("next: python -m tools.make_tfrecords --images=data/train --output=data/tfrecords")
 
 

@@ -1,0 +1,208 @@
+"""The folder of a run: its name, its files, the links to the last one, and finding one that was not finished."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tensorflow import keras
+
+from dogcat import history as histories
+from dogcat import model as models
+from dogcat import records, report
+from dogcat.config import InputError, TrainingOptions
+from dogcat.history import EpochRecord
+
+CONFIG = "config.json"
+SUMMARY = "summary.json"
+LAST_MODEL = "last.keras"
+BATCH = "diverged.txt"
+_STATE = "state"
+# Options that do not belong to what a run computes.
+_OF_THE_CALL = ("resume", "dry_run", "config", "runs", "save_minutes", "keep")
+
+
+class RunFolder:
+    """The folder of a run, held against other processes while it is open; a context manager.
+
+    Attributes:
+        path: Its path.
+        state: Folder of the states to go on from.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Takes the path of a folder that exists."""
+        self.path = path
+        self.state = path / _STATE
+        self._lock = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise InputError(f"{path}: another process is training this run; wait for it or stop it") from error
+        # What a kill in the middle of saving left.
+        for leftover in path.rglob(".saving-*"):
+            shutil.rmtree(leftover)
+
+    def __enter__(self) -> RunFolder:
+        """Begins the block in which the folder is held."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Lets other processes in."""
+        os.close(self._lock)
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Writes what the run is made with, under `options`, and on what."""
+        _write_json(self.path / CONFIG, config)
+
+    def add_epoch(
+        self,
+        history: Sequence[EpochRecord],
+        model: keras.Model,
+        description: models.Description,
+        keep: int,
+    ) -> None:
+        """Saves the model of the history's last epoch, and writes history and curves anew.
+
+        Args:
+            history: The epochs so far.
+            model: The model as it is.
+            description: What it was made for.
+            keep: Number of checkpoints to keep, 0 for all.
+        """
+        checkpoints = self.path / "checkpoints"
+        checkpoints.mkdir(exist_ok=True)
+        last = history[-1]
+        saved = checkpoints / f"model-{last.epoch:02d}-{last.val_loss:.4f}.keras"
+        models.save(model, saved, description)
+        _link(saved, self.path / LAST_MODEL)
+        if last is histories.best_of(history):
+            _link(saved, self.path / models.BEST_MODEL)
+        if keep:
+            for old in sorted(checkpoints.glob("model-*.keras"), key=_epoch_of)[:-keep]:
+                old.unlink()
+        self.write_history(history)
+
+    def write_history(self, history: Sequence[EpochRecord]) -> None:
+        """Writes history.csv, history.jsonl and curves.png."""
+        records.write_atomically(self.path / "history.csv", histories.as_csv(history).encode())
+        records.write_atomically(self.path / "history.jsonl", histories.as_jsonl(history).encode())
+        report.draw_curves(history, self.path / "curves.png")
+
+    def write_batch(self, where: str, keys: Sequence[str]) -> None:
+        """Writes which pictures a step had."""
+        text = "".join(f"{key}\n" for key in [where, *keys])
+        records.write_atomically(self.path / BATCH, text.encode("utf-8", "surrogateescape"))
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Writes the summary, which makes the run a finished one; no state is needed any more."""
+        _write_json(self.path / SUMMARY, summary)
+        shutil.rmtree(self.state, ignore_errors=True)
+
+
+def create(options: TrainingOptions) -> Path:
+    """Makes the folder runs/<time>-<what>, with a number behind where two runs begin in the same second."""
+    runs = Path(options.runs)
+    for link in _links(runs, options):
+        if link.exists() and not link.is_symlink():
+            raise InputError(f"{link} is in the way of the link to the last run; move it, or give another --runs")
+    layers = f"from-{options.unfreeze_from}" if options.unfreeze_from else "head"
+    what = options.preset if options.preset != "none" else f"{options.backbone}-{layers}-{options.optimizer}"
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    for ending in ("", *(f"-{number}" for number in range(2, 100))):
+        folder = runs / f"{now}-{what}{ending}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise InputError(f"--runs={runs}: has 99 runs of this second; start again")
+
+
+class Unfinished(NamedTuple):
+    """A run that was begun and not finished: its folder and the content of its config.json."""
+
+    path: Path
+    config: dict[str, Any]
+
+
+def unfinished(options: TrainingOptions) -> Unfinished:
+    """The last run in --runs that was begun and not finished.
+
+    Raises:
+        InputError: There is none, or it has other options.
+    """
+    runs = Path(options.runs)
+    begun = [path.parent for path in runs.glob(f"*/{CONFIG}") if not path.parent.is_symlink()]
+    left = sorted((path for path in begun if not (path / SUMMARY).exists()), key=_begun_at)
+    if not left:
+        raise InputError(f"--resume: {runs} has no unfinished run; start one without --resume")
+    path = left[-1]
+    config = json.loads((path / CONFIG).read_text("utf-8"))
+    for name, value in dataclasses.asdict(options).items():
+        before = config["options"].get(name)
+        if name not in _OF_THE_CALL and value != before:
+            raise InputError(
+                f"--{name}={value}: {path} began with --{name}={before}; give what it began with, "
+                "or start a new run without --resume"
+            )
+    return Unfinished(path, config)
+
+
+def copy_state(run: Path, folder: Path) -> None:
+    """Copies the state of a run, if it has one, for a process that writes elsewhere."""
+    if (run / _STATE).is_dir():
+        shutil.copytree(run / _STATE, folder / _STATE)
+
+
+def point_links_to(folder: Path, options: TrainingOptions) -> None:
+    """Makes runs/latest, and runs/latest-<preset> of a preset's run, links to the run, by a rename."""
+    for link in _links(folder.parent, options):
+        temporary = link.with_name("." + link.name)
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(folder.name)
+        os.replace(temporary, link)
+
+
+def preset_run(runs: str, preset: str) -> Path:
+    """Where the last run of a preset is found."""
+    return Path(runs) / f"latest-{preset}"
+
+
+def _links(runs: Path, options: TrainingOptions) -> list[Path]:
+    links = [runs / "latest"]
+    if options.preset != "none":
+        links.append(preset_run(options.runs, options.preset))
+    return links
+
+
+def _link(file: Path, link: Path) -> None:
+    """Gives a file a second name, which outlives the first."""
+    temporary = link.with_name("." + link.name)
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(file, temporary)
+    except OSError:
+        # A file system without hard links.
+        shutil.copyfile(file, temporary)
+    os.replace(temporary, link)
+
+
+def _epoch_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.split("-")[1])
+
+
+def _begun_at(path: Path) -> int:
+    return (path / CONFIG).stat().st_mtime_ns
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    records.write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())

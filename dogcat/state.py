@@ -1,0 +1,113 @@
+"""The state of a run between two steps, on disk: what it takes to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+
+from dogcat import history
+from dogcat.config import InputError
+from dogcat.history import EpochRecord
+from dogcat.pipeline import Position
+
+_PROGRESS = "progress.json"
+_VARIABLES = "variables"
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        epoch: Epochs that are done and recorded.
+        step: Steps of the next epoch that are done.
+        loss_sum: Sum of the log losses over these steps.
+        right: Number of pictures that were right in them.
+        seconds: Time of these steps.
+        waited: Part of it in which a batch was waited for, seconds.
+        stages: Seconds of each stage of the run so far, by name.
+        history: The records of the epochs.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    right: float = 0.0
+    seconds: float = 0.0
+    waited: float = 0.0
+    stages: dict[str, float] = dataclasses.field(default_factory=dict)
+    history: list[EpochRecord] = dataclasses.field(default_factory=list)
+
+    @property
+    def position(self) -> Position:
+        """The next step."""
+        return Position(self.epoch, self.step)
+
+    def add_time(self, stage: str, seconds: float) -> None:
+        """Adds to the time of a stage."""
+        self.stages[stage] = self.stages.get(stage, 0.0) + seconds
+
+    def next_epoch(self, record: EpochRecord) -> None:
+        """Closes an epoch."""
+        self.history.append(record)
+        self.epoch, self.step = record.epoch, 0
+        self.loss_sum = self.right = self.seconds = self.waited = 0.0
+
+
+def save(folder: Path, progress: Progress, variables: tf.train.Checkpoint) -> None:
+    """Writes a state into a folder of its own below `folder`, whole or not at all, and removes earlier ones."""
+    folder.mkdir(exist_ok=True)
+    earlier = [path for path in folder.iterdir()]
+    path = folder / f"{progress.epoch:05d}-{progress.step:07d}"
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
+        saved = Path(temporary) / "state"
+        saved.mkdir()
+        variables.write(str(saved / _VARIABLES))
+        values = dataclasses.asdict(progress)
+        values["history"] = [history.to_json(record) for record in progress.history]
+        # Python writes floats so that they come back the same.
+        (saved / _PROGRESS).write_text(json.dumps(values, indent=2) + "\n")
+        for file in saved.iterdir():
+            _sync(file)
+        if path in earlier:
+            # Saved at this step before: the same, since all follows from the position.
+            return
+        os.replace(saved, path)
+        _sync(folder)
+    for old in earlier:
+        shutil.rmtree(old)
+
+
+def load(folder: Path, variables: tf.train.Checkpoint) -> Progress | None:
+    """Reads the newest state below `folder`, if there is one, and sets the variables.
+
+    Raises:
+        InputError: The state is damaged.
+    """
+    states = sorted(folder.glob("[0-9]*-[0-9]*"))
+    if not states:
+        return None
+    try:
+        values = json.loads((states[-1] / _PROGRESS).read_text())
+        values["history"] = [history.from_json(record) for record in values["history"]]
+        progress = Progress(**values)
+        variables.read(str(states[-1] / _VARIABLES)).expect_partial()
+    # TensorFlow's own for files that are cut: OpError for one, IndexError for the other.
+    except (OSError, ValueError, KeyError, TypeError, IndexError, tf.errors.OpError) as error:
+        raise InputError(f"{states[-1]} is damaged ({' '.join(str(error).split())[:200]}); start a new run") from error
+    return progress
+
+
+def _sync(path: Path) -> None:
+    """Makes a file or a folder's entries durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

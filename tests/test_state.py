@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import tensorflow as tf
+
+from dogcat import state
+from dogcat.config import InputError
+from dogcat.history import EpochRecord
+
+FIRST = EpochRecord(0, math.nan, math.nan, 0.1, 0.9, 0.95, math.nan, 3.0, 7.0, math.nan)
+SECOND = EpochRecord(1, 0.1 + 0.2, 0.8, 1 / 3, 0.9, 0.95, 1e-4, 3.0, 7.0, 0.01)
+
+
+def variables(value):
+    return tf.train.Checkpoint(one=tf.Variable(value), two=tf.Variable([value, 2.0]))
+
+
+def progress(**changes):
+    return state.Progress(**{"epoch": 1, "step": 3, "loss_sum": 0.1, "history": [FIRST, SECOND], **changes})
+
+
+def test_a_state_comes_back_to_the_last_digit(tmp_path):
+    saved = progress(stages={"training": 1 / 7}, seconds=2 / 3, right=5.0)
+    state.save(tmp_path / "state", saved, variables(1.5))
+    empty = variables(0.0)
+    loaded = state.load(tmp_path / "state", empty)
+    assert [dataclasses.astuple(record) for record in loaded.history[1:]] == [dataclasses.astuple(SECOND)]
+    assert math.isnan(loaded.history[0].loss) and loaded.history[0].val_loss == 0.1
+    assert dataclasses.replace(loaded, history=[]) == dataclasses.replace(saved, history=[])
+    assert empty.one.numpy() == 1.5 and empty.two.numpy().tolist() == [1.5, 2.0]
+
+
+def test_the_newest_state_is_loaded_and_earlier_ones_go(tmp_path):
+    for step in (2, 10, 9):
+        state.save(tmp_path, progress(step=step), variables(float(step)))
+        assert len(list(tmp_path.iterdir())) == 1
+    # As a kill between the new state's appearance and the end of the old one leaves them.
+    kept = tmp_path / "00001-0000009"
+    kept.rename(tmp_path.parent / "aside")
+    state.save(tmp_path, progress(step=10), variables(10.0))
+    (tmp_path.parent / "aside").rename(kept)
+    assert state.load(tmp_path, variables(0.0)).step == 10
+
+
+def test_nothing_is_no_state(tmp_path):
+    assert state.load(tmp_path / "none", variables(0.0)) is None
+
+
+@pytest.mark.parametrize("name", ["progress.json", "variables.index", "variables.data-00000-of-00001"])
+def test_a_damaged_state_is_named(tmp_path, name):
+    state.save(tmp_path, progress(), variables(1.0))
+    [saved] = tmp_path.iterdir()
+    (saved / name).write_bytes(b"")
+    with pytest.raises(InputError, match="00001-0000003 is damaged .*; start a new run"):
+        state.load(tmp_path, variables(0.0))
+
+
+def test_an_epoch_closes(tmp_path):
+    now = progress(epoch=0, history=[FIRST], waited=1.0)
+    now.next_epoch(SECOND)
+    assert now.position == (1, 0)
+    assert (now.loss_sum, now.right, now.seconds, now.waited) == (0.0, 0.0, 0.0, 0.0)
+    assert now.history == [FIRST, SECOND]

@@ -1,0 +1,67 @@
+"""Training steps, through the pipeline and on a batch that stays in memory: what the input costs a run."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow import keras
+
+from dogcat import devices, manifest, pipeline
+from dogcat import model as models
+from dogcat.config import TrainingOptions
+from dogcat.trainer import Trainer
+from tools import benchmark_rounds as rounds
+from tools.benchmark_peers import Work
+
+
+def contestants(tfrecords: Path, steps: int) -> list[rounds.Contestant]:
+    """The pipeline, and its limit; both call the same compiled step, in this process.
+
+    Args:
+        tfrecords: A data set of two classes, at least one batch of pictures.
+        steps: Steps of each run.
+    """
+    options = TrainingOptions.from_given({"preset": "best", "tfrecords": str(tfrecords), "weights": "none"})
+    data = manifest.load(tfrecords)
+    keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
+    strategy = devices.make_strategy("auto")
+    with strategy.scope():
+        model = models.build_model(options.backbone, data.image_size, len(data.classes))
+        models.open_layers(model, models.find_layer(models.backbone_of(model), options.unfreeze_from))
+    trainer = Trainer(model, strategy, options, steps=10**6)
+    batches = iter(
+        strategy.distribute_datasets_from_function(
+            lambda context: pipeline.train_dataset(
+                tfrecords, data, options.batch_size, _steps(data, options), options.seed, context=context
+            )
+        )
+    )
+    first = next(batches)
+    # Traces and compiles.
+    trainer.step(first, 0, 0).numpy()
+
+    def run(source: Iterable[Any]) -> Work:
+        started = time.perf_counter()
+        for step, batch in enumerate(source):
+            sums = trainer.step(batch, 0, step)
+        # The last step is done when its result is here.
+        sums.numpy()
+        seconds = time.perf_counter() - started
+        return Work(steps * options.batch_size, 0, seconds, tf.__version__)
+
+    def from_pipeline() -> Iterator[Any]:
+        return itertools.islice(batches, steps)
+
+    return [
+        rounds.Contestant("pipeline", "through the pipeline", "TensorFlow", lambda: run(from_pipeline())),
+        rounds.Contestant("memory", "one batch in memory", "the limit", lambda: run(itertools.repeat(first, steps))),
+    ]
+
+
+def _steps(data: manifest.Manifest, options: TrainingOptions) -> int:
+    return pipeline.steps_in_epoch(data.splits["train"], options.batch_size)

@@ -1,0 +1,217 @@
+"""Repeats the five runs of the source of this project's recipe, and sets them beside its report's figures.
+
+Trains --preset=top, continue, open2, open4 and open4-sgd in this order, predicts the test pictures with each, and
+writes into --output a CSV for each run, table.md and comparison.png. Stopped, the same command goes on with the run
+that it was at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+
+from dogcat import flags, history, records  # noqa: E402
+from dogcat.config import InputError, ReproductionOptions  # noqa: E402
+from dogcat.history import EpochRecord  # noqa: E402
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceRun:
+    """A run as the source's report gives it.
+
+    Attributes:
+        preset: Name of the preset that repeats it.
+        starts_from: What it starts from.
+        trains: What it trains, and how.
+        epochs: Epoch at which it stopped.
+        best_epoch: Its best epoch.
+        val_loss: Validation log loss of that epoch, measured on augmented pictures.
+        seconds: Time on two GPUs.
+        test_loss: Kaggle's log loss.
+    """
+
+    preset: str
+    starts_from: str
+    trains: str
+    epochs: int
+    best_epoch: int
+    val_loss: float
+    seconds: int
+    test_loss: float
+
+
+SOURCE_RUNS = (
+    SourceRun("top", "ImageNet", "the head, Adam 1e-4", 26, 21, 0.0853, 5330, 0.09701),
+    SourceRun("continue", "top", "the head, Adam 1e-4", 14, 4, 0.0744, 2898, 0.08627),
+    SourceRun("open2", "continue", "from layer 116, Adam 1e-4", 16, 6, 0.0165, 3312, 0.03855),
+    SourceRun("open4", "continue", "from layer 96, Adam 1e-4", 12, 2, 0.0173, 2544, 0.03889),
+    SourceRun("open4-sgd", "continue", "from layer 96, SGD 1e-4", 50, 49, 0.02, 10550, 0.04156),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnRun:
+    """A finished run of a preset.
+
+    Attributes:
+        folder: Its folder.
+        history: Its epochs.
+        seconds: Time of its stages together.
+        device: What it ran on.
+    """
+
+    folder: Path
+    history: list[EpochRecord]
+    seconds: float
+    device: str
+
+
+def main(options: ReproductionOptions) -> None:
+    """Runs what is left to do, then draws the comparison."""
+    output = Path(options.output)
+    output.mkdir(parents=True, exist_ok=True)
+    own = []
+    for source in SOURCE_RUNS:
+        run = finished_run(options, source.preset)
+        if run is None:
+            _train(options, source.preset)
+            run = finished_run(options, source.preset)
+            assert run is not None, "training ended without a summary"
+        submission = output / f"{source.preset}.csv"
+        if not submission.exists() or submission.stat().st_mtime < (run.folder / "summary.json").stat().st_mtime:
+            _call(
+                "dogcat.predict", f"--model={run.folder}", f"--images={options.test_images}", f"--output={submission}"
+            )
+        own.append(run)
+    table = compare(own, options)
+    records.write_atomically(output / "table.md", table.encode())
+    draw(own, output / "comparison.png")
+    print(table)
+    names = ", ".join(f"{source.preset}.csv" for source in SOURCE_RUNS)
+    print(f"wrote {output}: table.md, comparison.png, {names}")
+
+
+def finished_run(options: ReproductionOptions, preset: str) -> OwnRun | None:
+    """The last run of a preset, if it is finished and was made with these options."""
+    folder = (Path(options.runs) / f"latest-{preset}").resolve()
+    if not (folder / "summary.json").exists():
+        return None
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    for name, value in _changes(options).items():
+        if config["options"][name] != value:
+            return None
+    lines = (folder / "history.jsonl").read_text("utf-8").splitlines()
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    epochs = [history.from_json(json.loads(line)) for line in lines]
+    return OwnRun(folder, epochs, sum(summary["seconds"].values()), config["device"])
+
+
+def _changes(options: ReproductionOptions) -> dict[str, object]:
+    """Options of training that are not the preset's."""
+    changes: dict[str, object] = {"tfrecords": options.tfrecords, "limit": options.limit}
+    if options.epochs:
+        changes["epochs"] = options.epochs
+    return changes
+
+
+def _train(options: ReproductionOptions, preset: str) -> None:
+    """Trains a preset, going on with a run of it that was stopped."""
+    arguments = [f"--preset={preset}", f"--runs={options.runs}"]
+    arguments += [f"--{name}={value}" for name, value in _changes(options).items()]
+    begun = sorted(Path(options.runs).glob(f"*-{preset}/config.json"), key=lambda path: path.stat().st_mtime)
+    if begun and not (begun[-1].parent / "summary.json").exists():
+        arguments.append("--resume")
+    _call("dogcat.train", *arguments)
+
+
+def _call(module: str, *arguments: str) -> None:
+    """Runs a command of the project, which prints for itself.
+
+    Raises:
+        InputError: It failed.
+    """
+    print(f"\n$ python -m {module} {' '.join(arguments)}", flush=True)
+    done = subprocess.run([sys.executable, "-m", module, *arguments])
+    if done.returncode:
+        raise InputError(f"python -m {module} {' '.join(arguments)} ended with exit code {done.returncode}, see above")
+
+
+def compare(own: Sequence[OwnRun], options: ReproductionOptions) -> str:
+    """The table, in Markdown; a number after a slash is the report's."""
+    lines = [
+        "Validation log loss of the best epoch, epochs and time; after the slash the source's, on two GPUs of 2018.",
+        "",
+        "| run | starts from | trains | epochs | best epoch | validation log loss | accuracy | time |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for source, run in zip(SOURCE_RUNS, own):
+        best = history.best_of(run.history)
+        lines.append(
+            f"| {source.preset} | {source.starts_from} | {source.trains} | {run.history[-1].epoch} / {source.epochs} "
+            f"| {best.epoch} / {source.best_epoch} | {best.val_loss:.4f} / {source.val_loss:g} "
+            f"| {best.val_accuracy:.2%} | {run.seconds:,.0f} s / {source.seconds:,} s |"
+        )
+    shortened = []
+    if options.epochs:
+        shortened.append(f"at most {options.epochs} epochs a run, where the source allowed 30 and 50")
+    if options.limit:
+        shortened.append(f"at most {options.limit} pictures of each split")
+    lines += [
+        "",
+        f"On {own[0].device}, {options.tfrecords}" + "".join(f"; **shortened**: {part}" for part in shortened),
+    ]
+    lines.append("")
+    lines.append(
+        "The source validated on augmented pictures of its own split, so that the figures are near, not equal."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def draw(own: Sequence[OwnRun], path: Path) -> None:
+    """Draws the best validation losses beside the report's, and how they came down."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    places = np.arange(len(own))
+    bars = (
+        ("this run", [history.best_of(run.history).val_loss for run in own], -0.2, "tab:blue"),
+        ("the source's report", [source.val_loss for source in SOURCE_RUNS], 0.2, "tab:grey"),
+    )
+    for label, values, shift, colour in bars:
+        drawn = left.bar(places + shift, values, 0.4, label=label, color=colour)
+        left.bar_label(drawn, [f"{value:.4f}" for value in values], fontsize=8, padding=2)
+    left.set_xticks(places, [source.preset for source in SOURCE_RUNS])
+    left.set_ylabel("validation log loss of the best epoch")
+    left.margins(y=0.12)
+    left.legend()
+    for source, run in zip(SOURCE_RUNS, own):
+        right.plot(
+            [record.epoch for record in run.history],
+            [record.val_loss for record in run.history],
+            marker="o",
+            markersize=4,
+            label=source.preset,
+        )
+    right.set_yscale("log")
+    right.set_xlabel("epoch (0: what the run starts from)")
+    right.set_ylabel("validation log loss")
+    right.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    right.grid(alpha=0.3, which="both")
+    right.legend()
+    temporary = path.with_name("." + path.name)
+    figure.savefig(temporary, dpi=120)
+    plt.close(figure)
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    flags.run(main, ReproductionOptions)
