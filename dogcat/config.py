@@ -270,6 +270,11 @@ class TrainingOptions(Options):
         1,
         "Passes over the training pictures to fit the head on: 1 as they are, 2 and mirrored, more with --augment.",
     )
+    start_c: float = option(
+        0.3,
+        "Inverse weight of the L2 penalty of the fitted head that the epochs start from, above 0; a smaller one leaves "
+        "them more to learn. The head of epoch 0 has 0.3.",
+    )
     unfreeze_from: str = option(
         "",
         "First layer of the backbone that trains: an index or a layer's name, like 96 or block13_sepconv1_act; auto: "
@@ -356,6 +361,7 @@ class TrainingOptions(Options):
         super().__post_init__()
         self.require("feature_views", 1 <= self.feature_views <= 100, "use 1 to 100")
         self.require("weights", bool(self.weights), "use imagenet, none or the name of a file")
+        self.require("start_c", self.start_c > 0, "use above 0, like 0.01")
         self.require("learning_rate", 0 < self.learning_rate < 10, "use above 0, like 0.0001")
         self.require("momentum", 0 <= self.momentum < 1, "use 0 to less than 1")
         self.require("weight_decay", 0 <= self.weight_decay < 1, "use 0 to less than 1")
@@ -388,7 +394,7 @@ class PredictionOptions(Options):
     )
     batch_size: int = option(32, "Pictures a step.")
     clip: float = option(
-        0.005,
+        0.001,
         "Keep each probability at least this far from 0 and from 1, so that one confident error "
         "does not cost all (more than two classes share twice this); 0: leave them as they are.",
     )

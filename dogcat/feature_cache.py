@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,12 @@ def keep(folder: Path, made_from: dict[str, Any], features: np.ndarray) -> None:
         OSError: The folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    content = io.BytesIO()
-    np.savez(content, features=features, made_from=_text(made_from))
-    records.write_atomically(_path(folder, made_from), content.getvalue())
+    # A folder for each writer, since several may compute the same; no second copy in memory.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".keeping-") as temporary:
+        written = Path(temporary) / "features.npz"
+        with records.naming(folder):
+            np.savez(written, features=features, made_from=_text(made_from))
+        os.replace(written, _path(folder, made_from))
     newest_first = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
     total = 0
     for path in newest_first:

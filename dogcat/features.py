@@ -11,19 +11,20 @@ HEAD_C = 0.3
 _MOST_ITERATIONS = 2000
 
 
-def fit_head(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fit_head(features: np.ndarray, labels: np.ndarray, c: float = HEAD_C) -> tuple[np.ndarray, np.ndarray]:
     """Fits a logistic regression to convergence.
 
     Args:
-        features: float32 [n, channels].
+        features: Float [n, channels]; of float64 no copy is made.
         labels: Indices of the classes, [n]; every class occurs.
+        c: Inverse of the weight of the L2 penalty, above 0.
 
     Returns:
         Kernel float32 [channels, 1 or classes] and bias float32 [1 or classes] of a dense layer that gives the logit
         of class 1 of two classes, or of each of more.
     """
-    regression = LogisticRegression(C=HEAD_C, max_iter=_MOST_ITERATIONS)
-    regression.fit(features.astype(np.float64), labels)
+    regression = LogisticRegression(C=c, max_iter=_MOST_ITERATIONS)
+    regression.fit(np.asarray(features, np.float64), labels)
     return regression.coef_.T.astype(np.float32), regression.intercept_.astype(np.float32)
 
 

@@ -78,6 +78,10 @@ class TrainingLoop:
                 self._show_augmentation(folder)
             if not self._goes_on():
                 return
+            start_c = self._options.start_c
+            if self.progress.position == pipeline.BEGINNING and self._fits_head() and start_c != features.HEAD_C:
+                # Not the best head, but one that leaves the open layers something to learn.
+                self._fit_head(start_c)
             batches = iter(self._strategy.distribute_datasets_from_function(self._training_dataset))
             try:
                 while self._goes_on():
@@ -103,13 +107,8 @@ class TrainingLoop:
         A fresh head on layers that train would wreck them with its first gradients.
         """
         started = time.perf_counter()
-        options = self._options
-        if not options.init_from and options.head == "fit":
-            views = [self._features_of(shards.TRAIN, view) for view in range(options.feature_views)]
-            labels = np.tile(pipeline.read_labels(self._tfrecords, self._data, shards.TRAIN), len(views))
-            with self._timed("head"):
-                head = features.fit_head(np.concatenate(views), labels)
-            models.head_of(self._model).set_weights(head)
+        if self._fits_head():
+            self._fit_head(features.HEAD_C)
         # The backbone is still what it was, so its features do, also where its layers are going to train.
         logits = self._frozen_validation_logits()
         extracted = self._features_of
@@ -124,6 +123,17 @@ class TrainingLoop:
             pictures_per_second=extracted.passed / extracted.seconds if extracted.passed else math.nan,
             input_wait=math.nan,
         )
+
+    def _fits_head(self) -> bool:
+        return not self._options.init_from and self._options.head == "fit"
+
+    def _fit_head(self, c: float) -> None:
+        """Sets the head to the one that is fitted on the frozen backbone's features with this penalty."""
+        views = range(self._options.feature_views)
+        of_views = np.concatenate([self._features_of(shards.TRAIN, view) for view in views], dtype=np.float64)
+        labels = np.tile(pipeline.read_labels(self._tfrecords, self._data, shards.TRAIN), len(views))
+        with self._timed("head"):
+            models.head_of(self._model).set_weights(features.fit_head(of_views, labels, c))
 
     def _frozen_validation_logits(self) -> np.ndarray:
         """Logits of the validation split, from features of a backbone that has not trained."""

@@ -25,8 +25,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Chosen by cross-validation (BUILD_NOTES.md).
     "best": {
         "feature_views": 2,
+        "start_c": 0.01,
         "unfreeze_from": "auto",
-        "batch_norm": "training",
+        "batch_norm": "inference",
         "optimizer": "adamw",
         "learning_rate": 3e-5,
         "schedule": "cosine",

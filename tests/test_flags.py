@@ -11,6 +11,7 @@ from dogcat.config import (
     InputError,
     InspectOptions,
     PredictionOptions,
+    ReproductionOptions,
     SampleOptions,
     ShardOptions,
     TrainingOptions,
@@ -18,8 +19,8 @@ from dogcat.config import (
 )
 
 ALL = (
-    *(BenchmarkOptions, EvaluationOptions, InspectOptions, PredictionOptions, SampleOptions),
-    *(ShardOptions, TrainingOptions, WeightsOptions),
+    *(BenchmarkOptions, EvaluationOptions, InspectOptions, PredictionOptions, ReproductionOptions),
+    *(SampleOptions, ShardOptions, TrainingOptions, WeightsOptions),
 )
 
 
@@ -86,7 +87,7 @@ def test_help_names_each_flag_with_its_default(options_class):
     "module",
     [
         *("dogcat.train", "dogcat.predict", "tools.make_tfrecords", "tools.inspect_tfrecords"),
-        *("tools.make_sample_images", "tools.fetch_weights", "tools.benchmark"),
+        *("dogcat.evaluate", "tools.make_sample_images", "tools.fetch_weights", "tools.benchmark", "tools.reproduce"),
     ],
 )
 def test_help_of_each_command(run, module):

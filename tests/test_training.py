@@ -229,6 +229,16 @@ def test_a_mirrored_view_is_that_of_mirrored_pictures(tfrecords, tmp_path):
     assert history_of(run) != history_of(plain)
 
 
+def test_epochs_may_start_from_a_weaker_head_than_that_of_epoch_0(tfrecords, tmp_path):
+    still = {"learning_rate": 1e-9, "epochs": 1, "batch_norm": "inference"}
+    fitted = history_of(training.train(options(tfrecords, tmp_path / "a", **still)))
+    weak = history_of(training.train(options(tfrecords, tmp_path / "b", start_c=1e-9, **still)))
+    assert weak[0] == fitted[0]
+    assert fitted[1]["val_loss"] == pytest.approx(fitted[0]["val_loss"], abs=1e-3)
+    # A head that is all penalty knows nothing but the share of the classes.
+    assert weak[1]["val_loss"] == pytest.approx(math.log(2), abs=0.01)
+
+
 def test_limits_shorten_a_run(tfrecords, tmp_path, capsys):
     training.train(options(tfrecords, tmp_path, limit=10, batch_size=2, steps_per_epoch=3))
     out = capsys.readouterr().out
