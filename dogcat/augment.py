@@ -12,7 +12,7 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_addons as tfa
 
-from dogcat.config import AugmentationRanges
+from dogcat.training_options import AugmentationRanges
 
 
 class WarpParameters(NamedTuple):

@@ -13,9 +13,9 @@ from tensorflow import keras
 
 from dogcat import augment, devices, feature_cache, pipeline, weights
 from dogcat import model as models
-from dogcat.config import TrainingOptions
 from dogcat.forward import Forward
 from dogcat.manifest import Manifest
+from dogcat.training_options import TrainingOptions
 
 # Views of a picture: as it is, mirrored, and from the third on augmented.
 PLAIN, MIRRORED = 0, 1

@@ -15,7 +15,7 @@ import tensorflow as tf
 from dogcat import augment, devices, evaluation, features, pipeline, report, runs, shards, state
 from dogcat import history as histories
 from dogcat import model as models
-from dogcat.config import AugmentationRanges, InputError, TrainingOptions
+from dogcat.config import InputError
 from dogcat.extraction import PLAIN, FeatureExtractor
 from dogcat.forward import Forward
 from dogcat.history import EpochRecord
@@ -25,6 +25,7 @@ from dogcat.pipeline import Position
 from dogcat.progress import pictures_bar
 from dogcat.runs import RunFolder
 from dogcat.trainer import Trainer
+from dogcat.training_options import AugmentationRanges, TrainingOptions
 
 # How often losses are fetched from the device, which holds up the next step; in seconds.
 _SECONDS_BETWEEN_READS = 0.5

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_addons as tfa
 from tensorflow import keras
 
-from dogcat.config import TrainingOptions
+from dogcat.training_options import TrainingOptions
 
 
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):

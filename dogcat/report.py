@@ -15,8 +15,8 @@ import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.ticker import MaxNLocator, PercentFormatter  # noqa: E402
 
-from dogcat.config import AugmentationRanges  # noqa: E402
 from dogcat.history import EpochRecord  # noqa: E402
+from dogcat.training_options import AugmentationRanges  # noqa: E402
 
 
 def draw_curves(history: Sequence[EpochRecord], path: Path) -> None:

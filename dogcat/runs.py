@@ -17,8 +17,9 @@ from tensorflow import keras
 from dogcat import history as histories
 from dogcat import model as models
 from dogcat import records, report
-from dogcat.config import InputError, TrainingOptions
+from dogcat.config import InputError
 from dogcat.history import EpochRecord
+from dogcat.training_options import TrainingOptions
 
 CONFIG = "config.json"
 SUMMARY = "summary.json"

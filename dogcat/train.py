@@ -8,7 +8,7 @@ its options, history, curves, checkpoints and best model; runs/latest points to 
 from __future__ import annotations
 
 from dogcat import flags, runtime
-from dogcat.config import TrainingOptions
+from dogcat.training_options import TrainingOptions
 
 
 def main(options: TrainingOptions) -> None:

@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from dogcat import augment, devices, optimizers
 from dogcat import model as models
-from dogcat.config import TrainingOptions
+from dogcat.training_options import TrainingOptions
 
 
 class Trainer:

@@ -22,13 +22,14 @@ from dogcat import devices, manifest, pipeline, runs, shards, weights
 from dogcat import history as histories
 from dogcat import model as models
 from dogcat.backbones import BACKBONES
-from dogcat.config import InputError, TrainingOptions
+from dogcat.config import InputError
 from dogcat.interrupts import Terminated
 from dogcat.loop import TrainingLoop, description_of
 from dogcat.presets import PRESETS
 from dogcat.runs import RunFolder
 from dogcat.state import Progress
 from dogcat.trainer import Trainer
+from dogcat.training_options import TrainingOptions
 
 # Share of the training time spent waiting for batches from which on the input is called the limit.
 _INPUT_IS_LIMIT = 0.05

@@ -11,7 +11,7 @@ from scipy import stats
 from tensorflow import keras
 
 from dogcat import augment
-from dogcat.config import AUGMENTATIONS, AugmentationRanges
+from dogcat.training_options import AUGMENTATIONS, AugmentationRanges
 
 SIZE = 149
 STRONG = AUGMENTATIONS["strong"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dogcat import config
+from dogcat import config, training_options
 from dogcat.config import InputError
 
 
@@ -13,22 +13,22 @@ from dogcat.config import InputError
         (config.ShardOptions, "validation", 1.0),
         (config.ShardOptions, "workers", -1),
         (config.ShardOptions, "image_size", 8),
-        (config.TrainingOptions, "learning_rate", 0.0),
-        (config.TrainingOptions, "learning_rate", float("nan")),
-        (config.TrainingOptions, "momentum", 1.0),
-        (config.TrainingOptions, "batch_size", 0),
-        (config.TrainingOptions, "optimizer", "adagrad"),
-        (config.TrainingOptions, "precision", "float64"),
+        (training_options.TrainingOptions, "learning_rate", 0.0),
+        (training_options.TrainingOptions, "learning_rate", float("nan")),
+        (training_options.TrainingOptions, "momentum", 1.0),
+        (training_options.TrainingOptions, "batch_size", 0),
+        (training_options.TrainingOptions, "optimizer", "adagrad"),
+        (training_options.TrainingOptions, "precision", "float64"),
         (config.PredictionOptions, "clip", 0.5),
         (config.EvaluationOptions, "clip", 0.0),
         (config.EvaluationOptions, "resamples", 99),
         (config.SampleOptions, "train", 1),
-        (config.AugmentationRanges, "shear", 90.0),
-        (config.AugmentationRanges, "zoom", 1.0),
-        (config.AugmentationRanges, "flip", -0.5),
-        (config.AugmentationRanges, "rotate", 181.0),
-        (config.AugmentationRanges, "shift", float("nan")),
-        (config.AugmentationRanges, "brightness", 1.1),
+        (training_options.AugmentationRanges, "shear", 90.0),
+        (training_options.AugmentationRanges, "zoom", 1.0),
+        (training_options.AugmentationRanges, "flip", -0.5),
+        (training_options.AugmentationRanges, "rotate", 181.0),
+        (training_options.AugmentationRanges, "shift", float("nan")),
+        (training_options.AugmentationRanges, "brightness", 1.1),
     ],
 )
 def test_a_bad_value_is_quoted_with_its_option(options_class, name, value):

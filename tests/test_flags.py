@@ -14,9 +14,9 @@ from dogcat.config import (
     ReproductionOptions,
     SampleOptions,
     ShardOptions,
-    TrainingOptions,
     WeightsOptions,
 )
+from dogcat.training_options import TrainingOptions
 
 ALL = (
     *(BenchmarkOptions, EvaluationOptions, InspectOptions, PredictionOptions, ReproductionOptions),

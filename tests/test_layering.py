@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 TIERS = [
     {"backbones", "presets"},
     {"config"},
+    {"training_options"},
     {
         *("runtime", "progress", "printing", "interrupts", "images", "folders", "shards", "examples", "records"),
         *("tables", "augment", "evaluation", "bootstrap", "history", "optimizers"),
@@ -28,7 +29,19 @@ TIERS = [
 ]
 TIER_OF = {name: tier for tier, names in enumerate(TIERS) for name in names}
 WITHOUT_TENSORFLOW = {
-    *("backbones", "presets", "config", "runtime", "progress", "printing", "images", "folders", "shards", "examples"),
+    *(
+        "backbones",
+        "presets",
+        "config",
+        "training_options",
+        "runtime",
+        "progress",
+        "printing",
+        "images",
+        "folders",
+        "shards",
+        "examples",
+    ),
     *("records", "manifest", "interrupts", "feature_cache", "pages", "tables", "survey"),
     *("history", "labels", "encoding", "writer", "stored", "verification"),
     *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard"),

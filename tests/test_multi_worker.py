@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dogcat import training
-from dogcat.config import TrainingOptions
+from dogcat.training_options import TrainingOptions
 
 ROOT = Path(__file__).parents[1]
 

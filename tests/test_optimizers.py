@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from dogcat import optimizers
-from dogcat.config import TrainingOptions
+from dogcat.training_options import TrainingOptions
 
 
 def rates(steps, **options):

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from dogcat import flags
-from dogcat.config import AUGMENTATIONS, InputError, TrainingOptions
+from dogcat.config import InputError
 from dogcat.presets import PRESETS
+from dogcat.training_options import AUGMENTATIONS, TrainingOptions
 
 
 def parse(*arguments):

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from dogcat import report
-from dogcat.config import AugmentationRanges
 from dogcat.history import EpochRecord
+from dogcat.training_options import AugmentationRanges
 
 
 def test_curves_are_drawn_for_one_epoch_and_for_many(tmp_path):

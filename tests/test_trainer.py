@@ -9,7 +9,7 @@ from tensorflow import keras
 
 from dogcat import manifest, pipeline, trainer
 from dogcat import model as models
-from dogcat.config import TrainingOptions
+from dogcat.training_options import TrainingOptions
 
 
 def build(seed=0, classes=2):

@@ -17,7 +17,8 @@ from sklearn import metrics
 
 from dogcat import extraction, manifest, pipeline, trainer, training
 from dogcat import model as models
-from dogcat.config import InputError, TrainingOptions
+from dogcat.config import InputError
+from dogcat.training_options import TrainingOptions
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dogcat import manifest, runtime, shards
-from dogcat.config import TrainingOptions
+from dogcat.training_options import TrainingOptions
 from tools import benchmark_rounds as rounds
 from tools.benchmark_peers import Work
 
