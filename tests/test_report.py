@@ -11,10 +11,10 @@ from dogcat.training_options import AugmentationRanges
 
 
 def test_curves_are_drawn_for_one_epoch_and_for_many(tmp_path):
-    history = [EpochRecord(0, math.nan, math.nan, 0.05, 1.0, math.nan, 9.0, 10.0)]
+    history = [EpochRecord(0, math.nan, math.nan, 0.05, 1.0, 1.0, math.nan, 9.0, 10.0, math.nan)]
     report.draw_curves(history, tmp_path / "curves.png")
     one = np.asarray(Image.open(tmp_path / "curves.png").convert("RGB"))
-    history += [EpochRecord(i, 0.3 / i, 1 - 0.1 / i, 0.04, 0.99, 1e-4, 9.0, 10.0) for i in range(1, 30)]
+    history += [EpochRecord(i, 0.3 / i, 1 - 0.1 / i, 0.04, 0.99, 1.0, 1e-4, 9.0, 10.0, 0.0) for i in range(1, 30)]
     report.draw_curves(history, tmp_path / "curves.png")
     many = np.asarray(Image.open(tmp_path / "curves.png").convert("RGB"))
     assert one.shape == many.shape
