@@ -1,8 +1,12 @@
 """Trains the model on a data set of TFRecord shards.
 
-First the head is fitted on features of the frozen backbone, in seconds; then the layers from
---unfreeze_from on train with it, on augmented pictures. Each run gets a folder of its own below --runs, with
-its options, history, curves, checkpoints and best model; runs/latest points to the last one.
+Without more flags than those that name data and folders, the recipe is --preset=best. First the head is fitted on
+features of the frozen backbone, in seconds once these are computed; then the layers from --unfreeze_from on train with
+it, on augmented pictures. Each run gets a folder of its own below --runs, with its options, history, curves,
+checkpoints and best model; runs/latest points to the last one.
+
+A run that was stopped or killed goes on with the same command and --resume. SIGTERM ends it with exit code 75, Ctrl-C
+with 130, both with its state saved. Under TF_CONFIG, start the same command in each worker.
 """
 
 from __future__ import annotations
