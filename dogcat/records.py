@@ -295,3 +295,12 @@ def sha256_of(path: Path) -> str:
         for block in iter(lambda: file.read(2**22), b""):
             hash_.update(block)
     return hash_.hexdigest()
+
+
+def make_durable(path: Path) -> None:
+    """Waits until a file's content, or what a folder holds by which names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from dogcat import history
+from dogcat import history, records
 from dogcat.config import InputError
 from dogcat.history import EpochRecord
 from dogcat.pipeline import Position
@@ -74,12 +74,12 @@ def save(folder: Path, progress: Progress, variables: tf.train.Checkpoint) -> No
         # Python writes floats so that they come back the same.
         (saved / _PROGRESS).write_text(json.dumps(values, indent=2) + "\n")
         for file in saved.iterdir():
-            _sync(file)
+            records.make_durable(file)
         if path in earlier:
             # Saved at this step before: the same, since all follows from the position.
             return
         os.replace(saved, path)
-        _sync(folder)
+        records.make_durable(folder)
     for old in earlier:
         shutil.rmtree(old)
 
@@ -102,12 +102,3 @@ def load(folder: Path, variables: tf.train.Checkpoint) -> Progress | None:
     except (OSError, ValueError, KeyError, TypeError, IndexError, tf.errors.OpError) as error:
         raise InputError(f"{states[-1]} is damaged ({' '.join(str(error).split())[:200]}); start a new run") from error
     return progress
-
-
-def _sync(path: Path) -> None:
-    """Makes a file or a folder's entries durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

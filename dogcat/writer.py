@@ -199,13 +199,13 @@ class _Staging:
 
     def put_in_place(self) -> None:
         """Gives the finished data set its name; the one that was there before goes afterwards."""
-        _sync_folder(self.folder)
+        records.make_durable(self.folder)
         before = _with_ending(self._output, ".before")
         replaces = self._output.exists()
         if replaces:
             os.replace(self._output, before)
         os.replace(self.folder, self._output)
-        _sync_folder(self._output.parent)
+        records.make_durable(self._output.parent)
         # Only now: killed before, the next call goes on from the note.
         for name in (self._NOTE, ".lock"):
             (self._output / name).unlink(missing_ok=True)
@@ -441,12 +441,3 @@ def _rejected_csv(rejections: list[Rejection]) -> bytes:
     """The rejected pictures as CSV, sorted by key."""
     rejections = sorted(rejections, key=lambda rejection: os.fsencode(rejection.key))
     return tables.as_csv(("path", "reason", "detail"), rejections)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes renames in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
