@@ -248,7 +248,7 @@ def _epochs(steps: int, options: TrainingOptions) -> str:
 
 
 def _memory(model: keras.Model, first_open: int, options: TrainingOptions, strategy: tf.distribute.Strategy) -> str:
-    """About what a device needs: weights, and what a step keeps for its gradients."""
+    """What a device needs at least: weights, and what a step keeps for its gradients."""
     gib = 2**30
     # Of a trained weight there are its gradient and, at most, two moments more.
     held = 4 * (model.count_params() + 3 * sum(int(np.prod(variable.shape)) for variable in model.trainable_weights))
