@@ -220,7 +220,7 @@ def _finish(folder: RunFolder, progress: Progress, options: TrainingOptions) -> 
     )
     stages = dict(progress.stages)
     waited = stages.pop("waiting for input", 0.0)
-    print("time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items()))
+    print("time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items() if seconds >= 0.05))
     share = waited / stages["training"] if stages.get("training") else None
     if share is not None:
         limit = "input is the limit" if share > _INPUT_IS_LIMIT else "compute is the limit, not input"

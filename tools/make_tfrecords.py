@@ -68,7 +68,7 @@ def main(options: ShardOptions) -> None:
     print(describe(made, options.output))
     if made.classes:
         where = "" if options.output == ShardOptions.output else f" --tfrecords={options.output}"
-        print(f"next: python -m dogcat.train{where} --unfreeze_from=96 --optimizer=sgd")
+        print(f"next: python -m dogcat.train{where}")
     else:
         print(f"next: python -m tools.inspect_tfrecords {options.output} --verify")
 
