@@ -14,6 +14,9 @@ from dogcat.config import InputError, PredictionOptions
 from dogcat.encoding import Rejection
 from dogcat.interrupts import Terminated
 
+_MADE_FROM = "made_from"
+_START = b'{"made_from": '
+
 
 def path_beside(output: Path) -> Path:
     """The file of what is found so far."""
@@ -89,44 +92,44 @@ class PartialPredictions:
             ) from error
 
     def _continue_or_start(self) -> None:
-        whole = self._read()
+        made_from, whole = self._read()
         if self.logits and not self._options.resume:
             raise InputError(
                 f"{self._path}: holds {self.pictures} pictures of a prediction that was stopped; go on after them with "
                 "--resume, or remove the file and begin anew"
             )
         if self.logits:
+            self._require_same(made_from)
             print(f"going on after {self.pictures} pictures in {self._path}")
             self._file.truncate(whole)
         else:
             self._file.truncate(0)
-            self._append({"made_from": self._made_from})
+            self._append({_MADE_FROM: self._made_from})
 
-    def _read(self) -> int:
-        """Reads what is kept; returns the number of bytes up to the end of the last whole line."""
+    def _read(self) -> tuple[dict[str, Any], int]:
+        """Takes what is kept; returns what it is made from, and the number of bytes of all whole lines."""
+        made_from: dict[str, Any] = {}
         whole = 0
         with open(self._path, "rb") as file:
             for line in file:
+                if not whole and not line.startswith(_START):
+                    raise InputError(f"{self._path}: is in the way; move it, or give another --output")
+                if not line.endswith(b"\n"):
+                    # The kill came in the middle of it.
+                    break
                 try:
-                    content = json.loads(line) if line.endswith(b"\n") else None
-                    if whole == 0 and content is not None:
-                        self._require_same(content["made_from"])
-                    elif content is not None:
+                    content = json.loads(line)
+                    if not whole:
+                        made_from = content[_MADE_FROM]
+                    else:
                         rejections = [Rejection(*rejection) for rejection in content["rejections"]]
                         self._take(np.array(content["logits"], np.float32), rejections)
-                except InputError:
-                    raise
-                # Whatever else there may be under this name.
                 except (ValueError, KeyError, TypeError) as error:
-                    raise InputError(f"{self._path}: is in the way; move it, or give another --output") from error
-                if content is None:
-                    break
+                    raise InputError(f"{self._path}: is damaged; remove it and begin anew") from error
                 whole += len(line)
-        return whole
+        return made_from, whole
 
     def _require_same(self, made_from: dict[str, Any]) -> None:
-        if not self._options.resume:
-            return
         for name in sorted(made_from.keys() | self._made_from.keys()):
             if made_from.get(name) != self._made_from.get(name):
                 raise InputError(

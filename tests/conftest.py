@@ -49,8 +49,9 @@ def save_model(
     classes: Sequence[str] = ("cat", "dog"),
     temperature: float = 1.0,
     resize: str = "stretch",
+    spread: float = 1.0,
 ) -> Path:
-    """Saves a model with random weights, whose probabilities are spread; returns its path."""
+    """Saves a model with random weights, whose logits deviate by about `spread`; returns its path."""
     from tensorflow import keras
 
     from dogcat import model as models
@@ -62,7 +63,7 @@ def save_model(
     pictures = generator.integers(0, 256, (32, 1, 1, 3)) + generator.integers(-50, 50, (32, image_size, image_size, 3))
     features = models.features_model(model)(pictures.clip(0, 255).astype(np.uint8)).numpy()
     head = models.head_of(model)
-    kernel = generator.normal(0, 1, head.kernel.shape) / np.linalg.norm(features.std(axis=0))
+    kernel = generator.normal(0, spread, head.kernel.shape) / np.linalg.norm(features.std(axis=0))
     head.set_weights([kernel, -(features @ kernel).mean(axis=0)])
     models.save(model, path, models.Description(list(classes), image_size, resize, backbone, temperature))
     return path
