@@ -60,8 +60,7 @@ class Forward:
         Yields:
             float32 [up to the global batch size, ...].
         """
-        with pictures_bar(pictures, what) as progress:
-            progress.update(first)
+        with pictures_bar(pictures, what, first) as progress:
             for number, batch in enumerate(self._strategy.distribute_datasets_from_function(make_dataset)):
                 of_replicas = self._strategy.experimental_local_results(self._run(batch, tf.constant(number, tf.int64)))
                 output = np.concatenate(of_replicas[:1] if self._gathers else of_replicas)[: pictures - first]
