@@ -456,7 +456,8 @@ class PredictionOptions(Options):
     @classmethod
     def from_given(cls, given: dict[str, Any]) -> PredictionOptions:
         """Takes --tfrecords in place of the default of --images."""
-        return cls(**({"images": ""} if given.get("tfrecords") else {}) | given)
+        defaults = {"images": ""} if given.get("tfrecords") else {}
+        return cls(**{**defaults, **given})
 
     @property
     def column_names(self) -> list[str]:

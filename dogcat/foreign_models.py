@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import h5py
+
+# What zipfile and json raise for damaged bytes: RuntimeError for encryption, for methods of compression that nobody
+# has, and for lists nested too deeply.
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 # The opcode with which pickles of protocol 2 and later begin, and the protocol.
@@ -27,10 +32,13 @@ def reason(path: Path) -> str:
         return _of_hdf5(path)
     if _PICKLE.match(start) or path.suffix in _PICKLE_ENDINGS:
         return "is a pickle, which runs what is stored in it when it is loaded"
-    if zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(path):
+        return ""
+    try:
         with zipfile.ZipFile(path) as archive:
             return _of_archive(archive)
-    return ""
+    except DAMAGE as error:
+        return f"is a damaged archive ({error})"
 
 
 def _of_hdf5(path: Path) -> str:
@@ -54,11 +62,7 @@ def _of_archive(archive: zipfile.ZipFile) -> str:
             return f"holds a pickle, {name!r}, which runs what is stored in it when it is loaded"
     if "config.json" not in archive.namelist():
         return ""
-    try:
-        names = _lambda_layers(json.loads(archive.read("config.json")))
-    # What zipfile and json raise for damaged bytes, or lists nested too deeply.
-    except (zipfile.BadZipFile, ValueError, RecursionError) as error:
-        return f"has a damaged config.json ({error})"
+    names = _lambda_layers(json.loads(archive.read("config.json")))
     return f"has a Lambda layer, {names[0]!r}, which is code" if names else ""
 
 

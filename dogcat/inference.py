@@ -47,12 +47,13 @@ class Predictor:
         self.temperatures = [description.temperature for _, description in loaded]
         self._description = loaded[0][1]
 
+        def of_models(pictures: tf.Tensor) -> tf.Tensor:
+            return tf.stack([of_model(pictures, training=False) for of_model in to_logits], axis=1)
+
         def of_batch(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-            logits = tf.stack([of_model(pictures, training=False) for of_model in to_logits], axis=1)
             if tta == "none":
-                return logits
-            mirrored = tf.reverse(pictures, [2])
-            return (logits + tf.stack([of_model(mirrored, training=False) for of_model in to_logits], axis=1)) / 2
+                return of_models(pictures)
+            return (of_models(pictures) + of_models(tf.reverse(pictures, [2]))) / 2
 
         replicas = strategy.num_replicas_in_sync
         self._batch_size = -(-batch_size // replicas) * replicas
@@ -87,7 +88,7 @@ def make_strategy(precision: str, strategy: str) -> tf.distribute.Strategy:
 
 
 def predict(options: PredictionOptions) -> Predictions:
-    """Predicts every picture of --images or --tfrecords.
+    """Predicts every picture of --images or --tfrecords, with --resume from where it was stopped.
 
     What it computes is kept in the file `partial.path_beside` the output, for the caller to remove when the output is
     written.

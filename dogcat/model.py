@@ -262,8 +262,7 @@ def describe(path: Path) -> Description:
         if not _is_sound(description):
             raise ValueError(f"{_DESCRIPTION} says {dataclasses.asdict(description)}")
         return description
-    # Among them: lists nested too deeply.
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (*foreign_models.DAMAGE, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is no model that dogcat.train wrote; give a .keras file of a run ({error})"
         ) from error
@@ -300,8 +299,8 @@ def load(path: Path) -> tuple[keras.Model, Description]:
     model = build_model(description.backbone, description.image_size, len(description.classes))
     try:
         model.load_weights(path)
-    # What zipfile, h5py and Keras raise for an archive that is damaged or holds another model.
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    # What Keras and h5py raise besides for an archive that is damaged or holds another model.
+    except (*foreign_models.DAMAGE, KeyError) as error:
         said = " ".join(str(error).split())[:200]
         raise InputError(f"{path} is damaged, or its weights are of another model than it tells: {said}") from error
     return model, description

@@ -50,7 +50,7 @@ class PartialPredictions:
         Raises:
             InputError: Another process writes the file, or it holds something else, or batches without --resume.
         """
-        self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115, it stays open until the end of the block
+        self._file = open(self._path, "ab")  # noqa: SIM115, it stays open until the end of the block
         try:
             self._lock()
             self._continue_or_start()
@@ -63,7 +63,8 @@ class PartialPredictions:
         """Closes the file; without a batch in it, it goes."""
         if not self.logits:
             self._path.unlink()
-        self._file.close()
+        with records.naming(self._path):
+            self._file.close()
         if self.logits and isinstance(error, (KeyboardInterrupt, Terminated)):
             raise type(error)(f"{self.pictures} pictures are kept in {self._path}; --resume goes on after them")
 
@@ -79,8 +80,9 @@ class PartialPredictions:
 
     def _append(self, content: dict[str, Any]) -> None:
         with records.naming(self._path):
-            # Unbuffered, so that it is with the system, whatever becomes of this process.
             self._file.write(json.dumps(content).encode() + b"\n")
+            # Then it is with the system, whatever becomes of this process.
+            self._file.flush()
 
     def _lock(self) -> None:
         try:

@@ -186,6 +186,27 @@ def test_broken_json(good, tmp_path, member, content):
         assert "\n" not in refusal_of(path)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_damage_anywhere_is_one_line(tmp_path, method):
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name in ("config.json", "dogcat.json"):
+            archive.writestr(name, '{"classes": ["cat", "dog"], "image_size": 96, "resize": "stretch"}')
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(len(whole)):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            try:
+                models.describe(path)
+            except InputError as error:
+                refused += 1
+                assert str(error).startswith(str(path))
+    assert refused > 4 * len(whole)
+
+
 def test_models_of_this_program_are_none_of_these(good, tmp_path):
     assert foreign_models.reason(good) == ""
     assert foreign_models.reason(tmp_path) == ""
