@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -12,9 +13,9 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, save_model, touch
+from conftest import ROOT, make, save_model, touch
 
-from dogcat import partial, predict
+from dogcat import inference, partial, predict
 from dogcat.config import InputError, PredictionOptions
 
 
@@ -152,18 +153,28 @@ def test_a_line_that_the_kill_cut_short_is_computed_again(flags_of_many, unbroke
     assert f"going on after {pictures} pictures" in capsys.readouterr().out
 
 
-def test_killed_when_all_was_computed(flags_of_many, unbroken, tmp_path, monkeypatch):
-    from dogcat import predictions
-
-    def killed(*arguments):
-        raise SystemExit
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(predictions, "write", killed)
-        predict.main(PredictionOptions(output=str(tmp_path / "s.csv"), **flags_of_many))
-    assert [path.name for path in tmp_path.iterdir()] == ["s.csv.partial"]
-    predict.main(PredictionOptions(output=str(tmp_path / "s.csv"), resume=True, **flags_of_many))
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == unbroken
+@pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
+@pytest.mark.parametrize("source", ["images", "tfrecords"])
+def test_it_goes_on_from_any_batch(model_file, samples, tmp_path, source, strategy):
+    if source == "tfrecords":
+        make(samples / "test", tmp_path / "data", unlabeled=True, shards=3)
+    place = {"images": samples / "test", "tfrecords": tmp_path / "data"}[source]
+    output = tmp_path / "out" / "s.csv"
+    output.parent.mkdir()
+    options = PredictionOptions.from_given(
+        {"model": f"{model_file}", source: f"{place}", "output": f"{output}", "strategy": strategy, "batch_size": 4}
+    )
+    predict.main(options)
+    unbroken = {path.name: path.read_bytes() for path in output.parent.iterdir()}
+    output.unlink()
+    inference.predict(options)
+    lines = partial.path_beside(output).read_bytes().splitlines(keepends=True)
+    assert len(lines) >= 4
+    for kept in range(len(lines) + 1):
+        partial.path_beside(output).write_bytes(b"".join(lines[:kept]))
+        predict.main(dataclasses.replace(options, resume=True))
+        assert {path.name: path.read_bytes() for path in output.parent.iterdir()} == unbroken
+        output.unlink()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
