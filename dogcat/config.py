@@ -7,6 +7,7 @@ an option is written down once.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from typing import Any, TypeVar
 
@@ -18,6 +19,9 @@ MAX_PIXELS = 80_000_000
 # How a picture becomes square.
 RESIZE_MODES = ("stretch", "crop", "pad")
 
+# What a prediction tells of a picture besides its id and the probability.
+PREDICTION_COLUMNS = ("path", "class", "logit", "probabilities")
+
 
 class InputError(ValueError):
     """What the user gave cannot be used.
@@ -27,12 +31,19 @@ class InputError(ValueError):
     """
 
 
-def option(default: Any, help: str, choices: tuple[str, ...] | None = None, positional: bool = False) -> Any:
+def option(
+    default: Any,
+    help: str,
+    choices: tuple[str, ...] | None = None,
+    positional: bool = False,
+    several: bool = False,
+) -> Any:
     """Declares a field of an options class; `help` names the unit, the default is added to it.
 
-    The value of a `positional` field, at most one in a class, may also stand on the command line as a bare word.
+    The value of a `positional` field, at most one in a class, may also stand on the command line as a bare word. The
+    flag of a field for `several` words may be given more than once, which is the same as commas between the words.
     """
-    metadata = {"help": help, "choices": choices, "positional": positional}
+    metadata = {"help": help, "choices": choices, "positional": positional, "several": several}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -181,15 +192,48 @@ class InspectOptions(Options):
         self.require("workers", self.workers >= 0, "use 1 or more, or 0 for one a core")
 
 
+def precision_option() -> Any:
+    """Declares the arithmetic of a model."""
+    return option(
+        "auto",
+        "Arithmetic; auto takes what this machine does fast.",
+        choices=("auto", "float32", "mixed_float16", "mixed_bfloat16"),
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class PredictionOptions(Options):
     """Options of `dogcat.predict`."""
 
-    model: str = option("runs/latest", "A run's folder or a .keras file.")
-    images: str = option("data/test", "Folder of the pictures.")
-    output: str = option(
-        "submission.csv", "The CSV to write: id,label; with more than two classes, id and one column each."
+    model: str = option(
+        "runs/latest",
+        "A run's folder or a .keras file. Several, with commas between them, as a pattern like 'runs/*-best', or in "
+        "several flags, are an ensemble.",
+        several=True,
     )
+    images: str = option(
+        "data/test",
+        "Folder of pictures, one picture, a text file with the path of a picture a line (a line in double quotes is "
+        "read as a JSON string), or - for such lines on standard input; or give --tfrecords.",
+    )
+    tfrecords: str = option("", "Folder of a data set to predict, as make_tfrecords wrote it. Empty: --images.")
+    split: str = option("", "Split of the data set. Empty: the only one that it has.")
+    output: str = option(
+        "submission.csv",
+        "File to write, .csv or .jsonl (an object a line): id,label; with more than two classes, id and one column "
+        "each.",
+    )
+    columns: str = option(
+        "",
+        f"More columns, with commas between them, of {', '.join(PREDICTION_COLUMNS)}. path: below --images; class: the "
+        "most probable one; logit: the logarithm of the odds, unclipped; probabilities: p_<class> for each class.",
+    )
+    average: str = option(
+        "logits",
+        "What is averaged over the models of an ensemble, each with its own temperature.",
+        choices=("logits", "probabilities"),
+    )
+    temperature: float = option(0.0, "What logits are divided by, above 0. 0: what is stored with each model.")
     tta: str = option(
         "flip",
         "Test-time augmentation: flip averages the logits of each picture and its mirror image, in twice the time.",
@@ -201,10 +245,41 @@ class PredictionOptions(Options):
         "Keep each probability at least this far from 0 and from 1, so that one confident error "
         "does not cost all (more than two classes share twice this); 0: leave them as they are.",
     )
+    on_error: str = option(
+        "prior",
+        "What becomes of a picture that cannot be read: prior, a row with the same probability for each class; skip, "
+        "no row; fail, the command ends.",
+        choices=("prior", "skip", "fail"),
+    )
+    strict: bool = option(False, "End with exit code 3 if a picture could not be read.")
+    resume: bool = option(
+        False, "Go on where a prediction with this --output was stopped; begins one where none was stopped."
+    )
+    precision: str = precision_option()
+    strategy: str = option(
+        "auto", "Devices; auto is mirrored where there are several GPUs.", choices=("auto", "one_device", "mirrored")
+    )
+
+    @classmethod
+    def from_given(cls, given: dict[str, Any]) -> PredictionOptions:
+        """Takes --tfrecords in place of the default of --images."""
+        defaults = {"images": ""} if given.get("tfrecords") else {}
+        return cls(**{**defaults, **given})
+
+    @property
+    def column_names(self) -> list[str]:
+        """The words of --columns."""
+        return self.columns.split(",") if self.columns else []
 
     def __post_init__(self) -> None:
-        """Raises InputError for a value out of range."""
+        """Raises InputError for a value out of range, or for options that exclude each other."""
         super().__post_init__()
+        self.require("images", bool(self.images) != bool(self.tfrecords), "give either it or --tfrecords")
+        self.require("split", not self.split or self.tfrecords != "", "goes with --tfrecords")
+        self.require("output", self.output.endswith((".csv", ".jsonl")), "use a name that ends in .csv or .jsonl")
+        known = set(self.column_names) <= set(PREDICTION_COLUMNS)
+        self.require("columns", known, f"use some of {','.join(PREDICTION_COLUMNS)}")
+        self.require("temperature", 0 <= self.temperature < math.inf, "use above 0, or 0 for what is stored")
         self.require("batch_size", self.batch_size >= 1, "use 1 or more")
         self.require("clip", 0 <= self.clip < 0.5, "use 0 to less than 0.5, like 0.005")
 

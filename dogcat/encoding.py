@@ -1,4 +1,7 @@
-"""What a worker of the shard tool does: picture files in, framed records and rejections out. No TensorFlow."""
+"""What a worker of the shard tool does: picture files in, framed records and rejections out. No TensorFlow.
+
+Prediction reads its pictures through here too.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import numpy as np
 
 from dogcat import examples, folders, images, records
 from dogcat.config import ShardOptions
+from dogcat.images import Picture
 
 UNREADABLE = "unreadable"
 
@@ -53,6 +57,17 @@ class Chunk:
     channel_sums: np.ndarray
 
 
+def read_picture(folder: Path, key: str, max_pixels: int, size: int) -> Picture | Rejection:
+    """Reads and decodes the picture `folder`/`key`, or says why not; arguments as for `images.decode`."""
+    try:
+        with folders.open_file(folder / key) as file:
+            return images.decode(file, max_pixels, size)
+    except images.RejectedPicture as rejected:
+        return Rejection(key, rejected.reason, rejected.detail)
+    except OSError as error:
+        return Rejection(key, UNREADABLE, str(error.strerror))
+
+
 def encode_chunk(folder: Path, tasks: Sequence[Task], options: ShardOptions) -> Chunk:
     """Reads, decodes, resizes and encodes pictures.
 
@@ -64,14 +79,9 @@ def encode_chunk(folder: Path, tasks: Sequence[Task], options: ShardOptions) -> 
     framed, labels, rejections = [], [], []
     sampled = [np.empty((0, 3), np.uint8)]
     for task in tasks:
-        try:
-            with folders.open_file(folder / task.key) as file:
-                picture = images.decode(file, options.max_pixels, options.image_size)
-        except images.RejectedPicture as rejected:
-            rejections.append(Rejection(task.key, rejected.reason, rejected.detail))
-            continue
-        except OSError as error:
-            rejections.append(Rejection(task.key, UNREADABLE, str(error.strerror)))
+        picture = read_picture(folder, task.key, options.max_pixels, options.image_size)
+        if isinstance(picture, Rejection):
+            rejections.append(picture)
             continue
         rgbx = images.resize(picture.rgbx, options.image_size, options.resize)
         features: dict[str, bytes | int] = {

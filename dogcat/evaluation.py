@@ -27,6 +27,28 @@ def log_probabilities(logits: np.ndarray) -> np.ndarray:
     return logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
 
 
+def averaged_log_probabilities(logits: np.ndarray, temperatures: list[float], average: str) -> np.ndarray:
+    """What the models of an ensemble say together, as logarithm of each class's probability, float64 [n, classes].
+
+    Args:
+        logits: [n, models, 1 or classes].
+        temperatures: What each model's logits are divided by, above 0.
+        average: `logits`, or `probabilities`: the mean of which it is.
+    """
+    calibrated = np.asarray(logits, np.float64) / np.array(temperatures)[:, np.newaxis]
+    if average == "logits":
+        return log_probabilities(calibrated.mean(axis=1))
+    of_models = [log_probabilities(calibrated[:, number]) for number in range(len(temperatures))]
+    return np.logaddexp.reduce(of_models) - np.log(len(temperatures))
+
+
+def log_odds(log_probabilities: np.ndarray) -> np.ndarray:
+    """Logarithm of each class's odds against the rest, of the same shape, [n, classes]."""
+    classes = range(log_probabilities.shape[1])
+    others = [np.logaddexp.reduce(np.delete(log_probabilities, label, axis=1), axis=1) for label in classes]
+    return log_probabilities - np.stack(others, axis=1)
+
+
 def clip_probabilities(probabilities: np.ndarray, clip: float) -> np.ndarray:
     """Keeps probabilities away from 0 and 1.
 
@@ -194,11 +216,7 @@ class _Ranking:
 
 def _rankings(labels: np.ndarray, log_probabilities: np.ndarray) -> list[_Ranking]:
     """For each class the pictures by its log-odds, which rank also where probabilities near 1 are equal."""
-    rankings = []
-    for label in range(log_probabilities.shape[1]):
-        others = np.logaddexp.reduce(np.delete(log_probabilities, label, axis=1), axis=1)
-        rankings.append(_Ranking(log_probabilities[:, label] - others, labels == label))
-    return rankings
+    return [_Ranking(odds, labels == label) for label, odds in enumerate(log_odds(log_probabilities).T)]
 
 
 def _one_hot(indices: np.ndarray, count: int) -> np.ndarray:

@@ -35,7 +35,8 @@ def define_flags(options_class: type[Options], flag_values: flags.FlagValues) ->
     }
     types = typing.get_type_hints(options_class)
     for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
-        define_by_type[types[field.name]](field.name, field.default, field.metadata["help"], flag_values=flag_values)
+        define = flags.DEFINE_multi_string if field.metadata["several"] else define_by_type[types[field.name]]
+        define(field.name, field.default, field.metadata["help"], flag_values=flag_values)
 
 
 def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
@@ -57,11 +58,11 @@ def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
         rest = flag_values(["command", *arguments])[1:]
     except flags.Error as error:
         raise InputError(" ".join(str(error).split())) from error
-    given = {
-        field.name: flag_values[field.name].value
-        for field in dataclasses.fields(options_class)  # type: ignore[arg-type]
-        if flag_values[field.name].present
-    }
+    given = {}
+    for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
+        if flag_values[field.name].present:
+            value = flag_values[field.name].value
+            given[field.name] = ",".join(value) if field.metadata["several"] else value
     positional = _positional(options_class)
     if rest and positional:
         word = rest.pop(0)

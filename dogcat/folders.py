@@ -92,32 +92,22 @@ def open_file(path: Path) -> BinaryIO:
     return open(path, "rb", _BUFFER_BYTES)
 
 
-def read_file(path: Path) -> bytes:
-    """Reads a picture's file.
-
-    Raises:
-        OSError: As `open_file`.
-    """
-    with open_file(path) as file:
-        return file.read()
-
-
-def submission_order(keys: list[str]) -> list[tuple[str, str]]:
-    """Pairs each key with its id and sorts by id: integers as integers, before other ids as text.
+def submission_order(keys: list[str]) -> list[tuple[str, int]]:
+    """Gives each key its id and sorts by id: integers as integers, before other ids as text.
 
     The id is the file's name without its extension or, where two pictures would share it, the whole key
     of every picture.
 
     Returns:
-        (id, key) for each key.
+        (id, place in `keys`) for each key.
     """
     ids = [os.path.splitext(key.rsplit("/", 1)[-1])[0] for key in keys]
     if len(set(ids)) < len(ids):
         ids = list(keys)
 
-    def rank(pair: tuple[str, str]) -> tuple[bool, int, bytes]:
+    def rank(pair: tuple[str, int]) -> tuple[bool, int, bytes]:
         id_ = pair[0]
         is_number = id_.isascii() and id_.isdecimal()
         return (not is_number, int(id_) if is_number else 0, os.fsencode(id_))
 
-    return sorted(zip(ids, keys), key=rank)
+    return sorted(zip(ids, range(len(keys))), key=rank)

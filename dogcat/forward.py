@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Callable
 
 import numpy as np
@@ -39,12 +40,30 @@ class Forward:
         Returns:
             float32 [pictures, ...], in the order of the dataset, the same in every worker.
         """
-        outputs: list[np.ndarray] = []
-        done = 0
-        with pictures_bar(pictures, what) as progress:
+        return np.concatenate(list(self.batches(make_dataset, pictures, what)))
+
+    def batches(
+        self,
+        make_dataset: Callable[[tf.distribute.InputContext], tf.data.Dataset],
+        pictures: int,
+        what: str,
+        first: int = 0,
+    ) -> Iterator[np.ndarray]:
+        """What a call returns, batch by batch as it is computed, without padding.
+
+        Args:
+            make_dataset: As for a call; its batches begin with the picture `first`.
+            pictures: Number of pictures, those before `first` counted.
+            what: What the progress bar says.
+            first: Place of the first picture that is left to do.
+
+        Yields:
+            float32 [up to the global batch size, ...].
+        """
+        with pictures_bar(pictures, what, first) as progress:
             for number, batch in enumerate(self._strategy.distribute_datasets_from_function(make_dataset)):
                 of_replicas = self._strategy.experimental_local_results(self._run(batch, tf.constant(number, tf.int64)))
-                outputs.append(np.concatenate(of_replicas[:1] if self._gathers else of_replicas))
-                before, done = done, min(pictures, done + len(outputs[-1]))
-                progress.update(done - before)
-        return np.concatenate(outputs)[:pictures]
+                output = np.concatenate(of_replicas[:1] if self._gathers else of_replicas)[: pictures - first]
+                first += len(output)
+                progress.update(len(output))
+                yield output

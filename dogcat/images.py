@@ -212,15 +212,6 @@ def encode(pixels: np.ndarray, encoding: str, quality: int, chroma: str) -> byte
     )
 
 
-def read_pixels(data: bytes, size: int, how: str, max_pixels: int) -> np.ndarray:
-    """Decodes and resizes a picture file: uint8 [size, size, 3], RGB.
-
-    Raises:
-        RejectedPicture: As `decode`.
-    """
-    return resize(decode(data, max_pixels, size).rgbx, size, how)[:, :, :3]
-
-
 def _decoding_bytes(file: BinaryIO, image: Image.Image) -> int:
     """Memory that decoding takes at most, at any scale, beside the result."""
     width, height = image.size

@@ -1,10 +1,7 @@
-"""Batched prediction over picture files and over the splits of a data set."""
+"""Batched prediction over picture files and over the splits of a data set, by one model or an ensemble."""
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,111 +9,151 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import devices, evaluation, folders, images, labels, manifest, pipeline
+from dogcat import devices, evaluation, folders, labels, manifest, pipeline, predictions, records, sources
 from dogcat import model as models
 from dogcat.assessment import LabelledPredictions
-from dogcat.config import MAX_PIXELS, EvaluationOptions, InputError, PredictionOptions, available_cores
+from dogcat.config import EvaluationOptions, InputError, PredictionOptions
+from dogcat.encoding import Rejection
 from dogcat.forward import Forward
+from dogcat.interrupts import Interrupts
 from dogcat.manifest import Manifest
-from dogcat.submission import Predictions, Unreadable
+from dogcat.partial import PartialPredictions
+from dogcat.predictions import Predictions
+from dogcat.sources import DataSetSplit, PictureFiles, Pictures
 
 
 class Predictor:
-    """A model that predicts on the devices of a strategy, whatever its pictures come from.
+    """Models that predict on the devices of a strategy, all on the same batches, wherever these come from.
 
     Attributes:
-        description: What the model was made for.
+        temperatures: That of each model.
     """
 
-    def __init__(self, path: Path, tta: str, batch_size: int, strategy: tf.distribute.Strategy) -> None:
-        """Loads the model.
+    def __init__(self, paths: list[Path], tta: str, batch_size: int, strategy: tf.distribute.Strategy) -> None:
+        """Loads the models.
 
         Args:
-            path: The model's file.
+            paths: Their files; all of them for the same classes and pictures.
             tta: none, or flip: the logits of each picture and its mirror image are averaged.
             batch_size: Pictures a step; rounded up so that each replica gets the same share.
             strategy: The devices.
 
         Raises:
-            InputError: The file is no model of this program, or is damaged.
+            InputError: A file is no model of this program, or is damaged.
         """
         with strategy.scope():
-            model, self.description = models.load(path)
-            to_logits = models.logits_model(model)
+            loaded = [models.load(path) for path in paths]
+            to_logits = [models.logits_model(model) for model, _ in loaded]
+        self.temperatures = [description.temperature for _, description in loaded]
+        self._description = loaded[0][1]
+
+        def of_models(pictures: tf.Tensor) -> tf.Tensor:
+            return tf.stack([of_model(pictures, training=False) for of_model in to_logits], axis=1)
 
         def of_batch(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-            logits = to_logits(pictures, training=False)
             if tta == "none":
-                return logits
-            return (logits + to_logits(tf.reverse(pictures, [2]), training=False)) / 2
+                return of_models(pictures)
+            return (of_models(pictures) + of_models(tf.reverse(pictures, [2]))) / 2
 
         replicas = strategy.num_replicas_in_sync
         self._batch_size = -(-batch_size // replicas) * replicas
         self._forward = Forward(of_batch, strategy)
 
-    def predict_files(self, folder: Path, keys: list[str]) -> tuple[np.ndarray, list[Unreadable]]:
-        """Predicts picture files.
+    def logits(self, pictures: Pictures, first: int = 0) -> Iterator[np.ndarray]:
+        """Predicts the pictures from place `first` on, batch by batch.
 
-        Args:
-            folder: Their folder.
-            keys: Their paths relative to it, at least one.
-
-        Returns:
-            Log-probabilities, float64 [pictures, classes], in the order of `keys`, of unreadable pictures the same for
-            all classes; and the unreadable pictures.
+        Yields:
+            Logits as the models give them, float32 [pictures of the batch, models, 1 or classes]; without meaning where
+            a picture is unreadable.
         """
-        unreadable: list[Unreadable] = []
+        with pictures.naming_damage():
+            yield from self._forward.batches(
+                lambda context: pictures.dataset(self._description, self._batch_size, context, first),
+                len(pictures.keys),
+                "predicting",
+                first,
+            )
 
-        def batches() -> Iterator[np.ndarray]:
-            yield from _read_batches(folder, keys, self.description, self._batch_size, unreadable)
-
-        logits = self._forward(
-            lambda context: pipeline.prediction_dataset(
-                batches, self.description.image_size, self._batch_size, context
-            ),
-            len(keys),
-            "predicting",
+    def log_probabilities(self, pictures: Pictures) -> np.ndarray:
+        """Predicts with one model: its calibrated log-probabilities, float64 [pictures, classes]."""
+        return evaluation.averaged_log_probabilities(
+            np.concatenate(list(self.logits(pictures))), self.temperatures, "logits"
         )
-        unknown = {picture.key for picture in unreadable}
-        # Equal logits of all classes say nothing.
-        logits[[key in unknown for key in keys]] = 0
-        return self._log_probabilities(logits), unreadable
-
-    def predict_split(self, folder: Path, data: Manifest, split: str) -> np.ndarray:
-        """Log-probabilities for a split, float64 [pictures, classes], in the order of `pipeline.read_labels`."""
-        logits = self._forward(
-            lambda context: pipeline.evaluation_dataset(folder, data, split, self._batch_size, context),
-            data.splits[split].pictures,
-            "predicting",
-        )
-        return self._log_probabilities(logits)
-
-    def _log_probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return evaluation.log_probabilities(logits / self.description.temperature)
 
 
-def make_strategy() -> tf.distribute.Strategy:
-    """Sets the arithmetic that this machine does fast, and gives its devices."""
-    keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
-    return devices.make_strategy("auto")
+def make_strategy(precision: str, strategy: str) -> tf.distribute.Strategy:
+    """Sets the arithmetic and gives the devices; `auto` for either is what this machine does fast."""
+    keras.mixed_precision.set_global_policy(devices.choose_precision(precision)[0])
+    return devices.make_strategy(strategy)
 
 
-def predict_folder(options: PredictionOptions) -> Predictions:
-    """Predicts every picture of a folder.
+def predict(options: PredictionOptions) -> Predictions:
+    """Predicts every picture of --images or --tfrecords, with --resume from where it was stopped.
+
+    What it computes is kept in the file `partial.path_beside` the output, for the caller to remove when the output is
+    written.
 
     Raises:
-        InputError: The model or the folder cannot be used.
+        InputError: A model or the pictures cannot be used, or do not fit each other; or --on_error=fail and a picture
+            cannot be read.
     """
-    path = models.find_file(options.model, "model")
-    folder = Path(options.images)
-    listing = folders.list_images(folder)
-    pairs = folders.submission_order(listing.keys)
-    predictor = Predictor(path, options.tta, options.batch_size, make_strategy())
-    print(f"model: {path} ({' or '.join(predictor.description.classes)})")
-    print(f"pictures: {len(pairs)} in {folder}")
-    log_probabilities, unreadable = predictor.predict_files(folder, [key for _, key in pairs])
-    ids = [id_ for id_, _ in pairs]
-    return Predictions(ids, np.exp(log_probabilities), unreadable, predictor.description.classes)
+    paths = models.find_files(options.model, "model")
+    descriptions = {f"--model={path}": models.describe(path) for path in paths}
+    description = next(iter(descriptions.values()))
+    classes = description.classes
+    _require_classes(descriptions, classes)
+    _require_size(descriptions, description, f"--model={paths[0]}", "give models for pictures of the same size")
+    predictions.check_output(options, classes)
+    pictures = sources.open_pictures(options)
+    if isinstance(pictures, DataSetSplit):
+        _require_fitting_data(descriptions, pictures)
+    strategy = make_strategy(options.precision, options.strategy)
+    made_from = {
+        "model": [records.sha256_of(path) for path in paths],
+        "tfrecords" if options.tfrecords else "images": pictures.digest(),
+        "tta": options.tta,
+        "batch_size": options.batch_size,
+        "precision": keras.mixed_precision.global_policy().name,
+        "strategy": strategy.num_replicas_in_sync,
+    }
+    with Interrupts(), PartialPredictions(options, made_from) as partial:
+        predictor = Predictor(paths, options.tta, options.batch_size, strategy)
+        for path in paths:
+            print(f"model: {path} ({' or '.join(classes)})")
+        print(f"pictures: {len(pictures.keys)} in {options.images or options.tfrecords}")
+        _check_unreadable(partial.rejections, options)
+        for logits in predictor.logits(pictures, partial.pictures):
+            keys = pictures.keys[partial.pictures : partial.pictures + len(logits)]
+            rejections = [pictures.rejections[key] for key in keys if key in pictures.rejections]
+            partial.add(logits, rejections)
+            _check_unreadable(rejections, options)
+    temperatures = [options.temperature or temperature for temperature in predictor.temperatures]
+    log_probabilities = evaluation.averaged_log_probabilities(
+        np.concatenate(partial.logits), temperatures, options.average
+    )
+    unreadable = {picture.key for picture in partial.rejections}
+    log_probabilities[[key in unreadable for key in pictures.keys]] = -np.log(len(classes))
+    rows = [
+        (id_, place)
+        for id_, place in folders.submission_order(pictures.keys)
+        if options.on_error == "prior" or pictures.keys[place] not in unreadable
+    ]
+    return Predictions(
+        ids=[id_ for id_, _ in rows],
+        keys=[pictures.keys[place] for _, place in rows],
+        log_probabilities=log_probabilities[[place for _, place in rows]],
+        unreadable=partial.rejections,
+        classes=classes,
+    )
+
+
+def _check_unreadable(rejections: list[Rejection], options: PredictionOptions) -> None:
+    if rejections and options.on_error == "fail":
+        first = rejections[0]
+        raise InputError(
+            f"--on_error=fail: {first.key} cannot be read: {first.reason}, {first.detail}; mend or remove it, or go on "
+            "with --resume and --on_error=prior or skip"
+        )
 
 
 def predict_labelled(options: EvaluationOptions) -> LabelledPredictions:
@@ -145,14 +182,14 @@ def _predict_labelled_files(
             f"{', '.join(classes)}; name pictures or their folders after these"
         )
     _require_classes(descriptions, classes)
-    strategy = make_strategy()
+    strategy = make_strategy("auto", "auto")
     predicted = []
     left_out = {key: "no class" for key in labelled.unlabelled}
     for path in paths:
-        predictor = Predictor(path, options.tta, options.batch_size, strategy)
-        log_probabilities, unreadable = predictor.predict_files(folder, labelled.keys)
-        predicted.append(log_probabilities)
-        left_out |= {picture.key: f"{picture.reason}, {picture.detail}" for picture in unreadable}
+        pictures = PictureFiles(folder, labelled.keys)
+        predictor = Predictor([path], options.tta, options.batch_size, strategy)
+        predicted.append(predictor.log_probabilities(pictures))
+        left_out |= {picture.key: f"{picture.reason}, {picture.detail}" for picture in pictures.rejections.values()}
     read = [place for place, key in enumerate(labelled.keys) if key not in left_out]
     if len(read) < 2:
         raise InputError(f"--images={folder}: {len(read)} pictures can be read; give two or more")
@@ -172,34 +209,45 @@ def _predict_split(
 ) -> LabelledPredictions:
     folder = Path(options.tfrecords)
     data = manifest.load(folder)
-    if options.split not in data.splits:
-        raise InputError(f"--split={options.split}: {folder} has no such split; use one of {', '.join(data.splits)}")
+    pictures = DataSetSplit(folder, data, options.split)
     if not data.classes:
         raise InputError(f"--tfrecords={folder}: its pictures have no labels; give a data set with labels")
-    if data.splits[options.split].pictures < 2:
-        raise InputError(f"--split={options.split}: has {data.splits[options.split].pictures} pictures; two are needed")
-    _require_classes(descriptions, data.classes)
+    if len(pictures.keys) < 2:
+        raise InputError(f"--split={options.split}: has {len(pictures.keys)} pictures; two are needed")
+    _require_fitting_data(descriptions, pictures)
+    strategy = make_strategy("auto", "auto")
+    with pictures.naming_damage():
+        right = pipeline.read_labels(folder, data, options.split)
+    return LabelledPredictions(
+        source=f"{folder}, split {options.split}",
+        keys=pictures.keys,
+        labels=right,
+        classes=data.classes,
+        predicted_by=[str(path) for path in paths],
+        log_probabilities=[
+            Predictor([path], options.tta, options.batch_size, strategy).log_probabilities(pictures) for path in paths
+        ],
+        left_out={},
+    )
+
+
+def _require_fitting_data(descriptions: dict[str, models.Description], pictures: DataSetSplit) -> None:
+    if pictures.data.classes:
+        _require_classes(descriptions, pictures.data.classes)
+    hint = "give a data set of the same, or the pictures with --images"
+    _require_size(descriptions, pictures.data, str(pictures.folder), hint)
+
+
+def _require_size(
+    descriptions: dict[str, models.Description], given: models.Description | Manifest, place: str, hint: str
+) -> None:
+    """Raises InputError where a model is for pictures of another size than those of `given`, which `place` has."""
     for flag, description in descriptions.items():
-        made_for, given = (description.image_size, description.resize), (data.image_size, data.resize)
-        if made_for != given:
+        if (description.image_size, description.resize) != (given.image_size, given.resize):
             raise InputError(
-                f"{flag}: made for pictures of {made_for[0]} pixels ({made_for[1]}), {folder} has {given[0]} "
-                f"({given[1]}); give a data set of the same, or the pictures with --images"
+                f"{flag}: made for pictures of {description.image_size} pixels ({description.resize}), {place} has "
+                f"{given.image_size} ({given.resize}); {hint}"
             )
-    strategy = make_strategy()
-    with pipeline.naming_damaged_shards(folder, data):
-        return LabelledPredictions(
-            source=f"{folder}, split {options.split}",
-            keys=pipeline.read_keys(folder, data, options.split),
-            labels=pipeline.read_labels(folder, data, options.split),
-            classes=data.classes,
-            predicted_by=[str(path) for path in paths],
-            log_probabilities=[
-                Predictor(path, options.tta, options.batch_size, strategy).predict_split(folder, data, options.split)
-                for path in paths
-            ],
-            left_out={},
-        )
 
 
 def _require_classes(descriptions: dict[str, models.Description], classes: list[str]) -> None:
@@ -209,40 +257,3 @@ def _require_classes(descriptions: dict[str, models.Description], classes: list[
                 f"{flag}: knows {', '.join(description.classes)}, and not {', '.join(classes)}; give a model of the "
                 "same classes in the same order"
             )
-
-
-def _read_batches(
-    folder: Path, keys: list[str], description: models.Description, batch_size: int, unreadable: list[Unreadable]
-) -> Iterator[np.ndarray]:
-    """Decodes pictures in parallel, two batches ahead; a black picture stands for an unreadable one.
-
-    Yields:
-        uint8 [up to batch_size, size, size, 3], in the order of `keys`. Adds to `unreadable`.
-    """
-    size = description.image_size
-
-    def read(key: str) -> np.ndarray | Unreadable:
-        try:
-            return images.read_pixels(folders.read_file(folder / key), size, description.resize, MAX_PIXELS)
-        except images.RejectedPicture as rejected:
-            return Unreadable(key, rejected.reason, rejected.detail)
-        except OSError as error:
-            return Unreadable(key, "unreadable", str(error.strerror))
-
-    black = np.zeros((size, size, 3), np.uint8)
-    # Threads, since Pillow decodes and resizes without holding the interpreter's lock.
-    with concurrent.futures.ThreadPoolExecutor(available_cores()) as executor:
-        waiting = iter(keys)
-        pending = collections.deque(executor.submit(read, key) for key in itertools.islice(waiting, 2 * batch_size))
-        batch = []
-        while pending:
-            picture = pending.popleft().result()
-            for key in itertools.islice(waiting, 1):
-                pending.append(executor.submit(read, key))
-            if isinstance(picture, Unreadable):
-                unreadable.append(picture)
-                picture = black
-            batch.append(picture)
-            if len(batch) == batch_size or not pending:
-                yield np.stack(batch)
-                batch = []

@@ -120,7 +120,7 @@ def exclude(path: Path, listing: Listing) -> Listing:
     """
     lines = enumerate(_read_text(path, "--exclude").split("\n"), 1)
     # Windows ends lines with \r\n; no picture's name ends with \r.
-    names = {_excluded_key(line.removesuffix("\r"), f"--exclude={path}: line {number}") for number, line in lines}
+    names = {key_of_line(line.removesuffix("\r"), f"--exclude={path}: line {number}") for number, line in lines}
     names.discard("")
     _require_known(names, listing, f"--exclude={path}")
     keys = [key for key in listing.keys if key not in names]
@@ -134,7 +134,12 @@ def exclusion_line(key: str) -> str:
     return f"{key if key.isprintable() else json.dumps(key)}\n"
 
 
-def _excluded_key(line: str, place: str) -> str:
+def key_of_line(line: str, place: str) -> str:
+    """What a line that `exclusion_line` wrote names; `place` says where it stands.
+
+    Raises:
+        InputError: It begins and ends with a quote, and is no JSON string.
+    """
     # A picture's name ends with its extension, so nothing but a quoted one ends with a quote.
     if not (line.startswith('"') and line.endswith('"')):
         return line

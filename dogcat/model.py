@@ -8,6 +8,7 @@ nothing that is stored in a file gets to run, and the arithmetic is that of the 
 from __future__ import annotations
 
 import dataclasses
+import glob
 import io
 import json
 import math
@@ -20,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import records
+from dogcat import foreign_models, records
 from dogcat.backbones import BACKBONES
 from dogcat.config import RESIZE_MODES, InputError
 
@@ -215,6 +216,7 @@ def find_file(place: str, flag: str) -> Path:
     """
     path = Path(place)
     if path.is_dir():
+        _refuse_foreign(path)
         path = path / BEST_MODEL
     if not path.is_file():
         raise InputError(
@@ -223,12 +225,36 @@ def find_file(place: str, flag: str) -> Path:
     return path
 
 
+def find_files(places: str, flag: str) -> list[Path]:
+    """The files of models, each once.
+
+    Args:
+        places: Run folders, files, or patterns for them like `runs/*-best`, with commas between them.
+        flag: The flag that they were given with.
+
+    Raises:
+        InputError: One of them is no model's place, or a pattern fits none.
+    """
+    found: dict[str, Path] = {}
+    for place in [places] if os.path.exists(places) else places.split(","):
+        is_pattern = glob.has_magic(place) and not os.path.exists(place)
+        matches = sorted(glob.glob(place)) if is_pattern else [place]
+        if not matches:
+            raise InputError(f"--{flag}={place}: fits no file and no folder; give a run's folder or a .keras file")
+        for match in matches:
+            path = find_file(match, flag)
+            # A pattern like runs/* fits a run and the link runs/latest to it.
+            found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
+
+
 def describe(path: Path) -> Description:
     """Reads what a saved model was made for.
 
     Raises:
-        InputError: The file is no model of this program.
+        InputError: The file is no model of this program, or one with something in it that could run.
     """
+    _refuse_foreign(path)
     try:
         with zipfile.ZipFile(path) as archive:
             # Files from before there was a choice of backbones name none.
@@ -236,10 +262,16 @@ def describe(path: Path) -> Description:
         if not _is_sound(description):
             raise ValueError(f"{_DESCRIPTION} says {dataclasses.asdict(description)}")
         return description
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+    except (*foreign_models.DAMAGE, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is no model that dogcat.train wrote; give a .keras file of a run ({error})"
         ) from error
+
+
+def _refuse_foreign(path: Path) -> None:
+    reason = foreign_models.reason(path)
+    if reason:
+        raise InputError(f"{path} {reason}; give a .keras file that dogcat.train wrote, or its run's folder")
 
 
 def _is_sound(description: Description) -> bool:
@@ -267,7 +299,8 @@ def load(path: Path) -> tuple[keras.Model, Description]:
     model = build_model(description.backbone, description.image_size, len(description.classes))
     try:
         model.load_weights(path)
-    # What zipfile, h5py and Keras raise for an archive that is damaged or holds another model.
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
+    # What Keras and h5py raise besides for an archive that is damaged or holds another model.
+    except (*foreign_models.DAMAGE, KeyError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} is damaged, or its weights are of another model than it tells: {said}") from error
     return model, description

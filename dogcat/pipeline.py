@@ -80,7 +80,12 @@ def keys_of_batch(
 
 
 def evaluation_dataset(
-    folder: Path, manifest: Manifest, split: str, batch_size: int, context: tf.distribute.InputContext = ALONE
+    folder: Path,
+    manifest: Manifest,
+    split: str,
+    batch_size: int,
+    context: tf.distribute.InputContext = ALONE,
+    first: int = 0,
 ) -> tf.data.Dataset:
     """Each picture of a split once, in the order of the shards; the last batch is padded to full size.
 
@@ -92,13 +97,14 @@ def evaluation_dataset(
         split: The split's name.
         batch_size: Global batch size.
         context: The worker that asks.
+        first: Place of the picture to begin with.
 
     Returns:
         pictures uint8 [batch, size, size, 3], each a replica's share of a global batch. What comes after the last
         picture is padding.
     """
     # One shard after the other: the order is that of the records on disk.
-    records = _shards(folder, manifest.splits[split]).flat_map(_read_shard)
+    records = _shards(folder, manifest.splits[split]).flat_map(_read_shard).skip(first)
     part = _part_of(context, batch_size)
     records = records.batch(batch_size).map(lambda batch: _repeat_first(batch, batch_size)[part]).unbatch()
     decode = _decoder(manifest)

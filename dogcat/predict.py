@@ -1,8 +1,9 @@
-"""Predicts the pictures of a folder and writes a Kaggle submission: a CSV with id,label.
+"""Predicts pictures and writes a Kaggle submission: a CSV with id,label, or the same as JSON lines.
 
-The label is the probability of the second class, dog; with more than two classes there is a column for each. Every
-picture has its row, in the order of the ids; one that cannot be read gets the same probability for each class and is
-listed with the reason, here and in a file beside the output.
+The pictures are those of a folder, a list or a data set. The label is the probability of the second class, dog; with
+more than two classes there is a column for each. Every picture has its row, in the order of the ids; one that cannot be
+read gets the same probability for each class and is listed with the reason, here and in a file beside the output.
+Several models are an ensemble. A prediction that was stopped goes on with --resume.
 """
 
 from __future__ import annotations
@@ -16,25 +17,31 @@ from dogcat import flags, runtime
 from dogcat.config import PredictionOptions
 from dogcat.printing import printable
 
+_EXIT_UNREADABLE = 3
 
-def main(options: PredictionOptions) -> None:
-    """Predicts, writes the CSV and says what came out."""
+
+def main(options: PredictionOptions) -> int:
+    """Predicts, writes the output, says what came out; returns the exit code."""
     runtime.prepare()
-    from dogcat import inference, submission
+    from dogcat import inference, partial, predictions
 
     path = Path(options.output)
-    submission.check_output(path)
-    predictions = inference.predict_folder(options)
-    listed = submission.write(predictions, options.clip, path)
-    for picture in predictions.unreadable:
+    predicted = inference.predict(options)
+    listed = predictions.write(predicted, options)
+    partial.path_beside(path).unlink()
+    unreadable = predicted.unreadable
+    for picture in unreadable:
         print(printable(f"unreadable: {picture.key}: {picture.reason}, {picture.detail}"), file=sys.stderr)
-    decided = predictions.probabilities[np.ptp(predictions.probabilities, axis=1) > 0]
-    counts = np.bincount(decided.argmax(axis=1), minlength=len(predictions.classes))
-    likely = ", ".join(f"{count} {name}" for name, count in zip(predictions.classes, counts))
-    print(f"wrote {path}: {len(predictions.ids)} rows, most probably {likely}")
+    decided = predicted.log_probabilities[np.ptp(predicted.log_probabilities, axis=1) > 0]
+    counts = np.bincount(decided.argmax(axis=1), minlength=len(predicted.classes))
+    likely = ", ".join(f"{count} {name}" for name, count in zip(predicted.classes, counts))
+    print(f"wrote {path}: {len(predicted.ids)} rows, most probably {likely}")
     if listed:
-        print(f"wrote {listed}: what could not be read ({len(predictions.unreadable)}), undecided in the CSV")
-    print("next: submit the CSV, or look at the run's curves.png")
+        row = "without a row" if options.on_error == "skip" else "undecided in it"
+        print(f"next: submit {path}; {len(unreadable)} pictures could not be read, {row}, see {listed}")
+    else:
+        print(f"next: submit {path}; every picture was read")
+    return _EXIT_UNREADABLE if unreadable and options.strict else 0
 
 
 if __name__ == "__main__":

@@ -20,18 +20,20 @@ class _LogLines(tqdm):
         """Prints a line where tqdm would draw the bar; wiping it away (an empty `msg`) needs nothing."""
         elapsed = self.format_dict["elapsed"]
         if msg is None and elapsed >= _SECONDS_BETWEEN_LINES:
-            rate = self.n / elapsed
+            rate = (self.n - self.initial) / elapsed
             print(f"{self.desc}: {self.n} of {self.total} pictures, {rate:.1f} pictures/s", file=sys.stderr)
 
 
-def pictures_bar(total: int, what: str) -> tqdm:
+def pictures_bar(total: int, what: str, done_before: int = 0) -> tqdm:
     """A progress bar that counts pictures; on a terminal it goes when the work is done.
 
     Args:
         total: Number of pictures.
         what: What is done with them, in a word or two.
+        done_before: Number of pictures that an earlier call did, which say nothing of the speed.
     """
-    options: dict[str, Any] = {"total": total, "desc": what, "unit": " pictures", "leave": False}
+    options: dict[str, Any] = {"total": total, "initial": done_before, "desc": what, "unit": " pictures"}
+    options["leave"] = False
     if sys.stderr.isatty():
         return tqdm(**options)
     seconds = _SECONDS_BETWEEN_LINES

@@ -267,12 +267,19 @@ def naming(path: Path) -> Iterator[None]:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a small file so that it is there whole or not at all."""
+    with open_atomically(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file for writing that is there at the end of the block, whole, or not at all."""
     # Through a link, not in its place.
     path = Path(os.path.realpath(path))
     temporary = path.with_name(path.name + ".tmp")
     try:
         with naming(path), open(temporary, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -1,92 +1,21 @@
-"""The CSV of a submission to Kaggle: written from predictions, and read beside the right classes."""
+"""The CSV of a submission to Kaggle, read beside the right classes."""
 
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 from pathlib import Path
 
 import numpy as np
 
-from dogcat import evaluation, records, tables
 from dogcat.assessment import LabelledPredictions
 from dogcat.config import EvaluationOptions, InputError
+from dogcat.predictions import ID, LABEL
 
-_ID = "id"
-_LABEL = "label"
 # Probabilities keep this distance from 0, as scikit-learn's log loss keeps it.
 _LEAST = float(np.finfo(np.float64).eps)
 # How far the sum of a row's probabilities may be from 1, by rounding.
 _SUM_TOLERANCE = 1e-3
-
-
-@dataclasses.dataclass(frozen=True)
-class Unreadable:
-    """A picture that could not be read: its key and why."""
-
-    key: str
-    reason: str
-    detail: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Predictions:
-    """Predictions for the pictures of a folder, in the order of their ids.
-
-    Attributes:
-        ids: One for each picture.
-        probabilities: Of each class, float64 [pictures, classes]; the same for all where a picture is unreadable.
-        unreadable: The pictures that could not be read.
-        classes: Names of the classes.
-    """
-
-    ids: list[str]
-    probabilities: np.ndarray
-    unreadable: list[Unreadable]
-    classes: list[str]
-
-
-def write(predictions: Predictions, clip: float, path: Path) -> Path | None:
-    """Writes the CSV and, where pictures were unreadable, a list of them beside it.
-
-    The columns are `id,label` for two classes, the label being the probability of the second; `id` and the name of
-    each class for more.
-
-    Args:
-        predictions: What to write.
-        clip: Distance that probabilities of two classes keep from 0 and 1; for more, see
-            `evaluation.clip_probabilities`.
-        path: The CSV.
-
-    Returns:
-        The list's path, or None if every picture was read.
-
-    Raises:
-        OSError: A file cannot be written; then the CSV is as it was.
-    """
-    clipped = evaluation.clip_probabilities(predictions.probabilities, clip)
-    columns = predictions.classes
-    if len(columns) == 2:
-        columns, clipped = ["label"], clipped[:, 1:]
-    rows = ([id_, *(f"{p:.6g}" for p in row)] for id_, row in zip(predictions.ids, clipped))
-    beside = path.with_name(path.stem + ".unreadable.csv")
-    if predictions.unreadable:
-        listed = map(dataclasses.astuple, predictions.unreadable)
-        records.write_atomically(beside, tables.as_csv(("path", "reason", "detail"), listed))
-    else:
-        # One of an earlier prediction would tell of other pictures.
-        beside.unlink(missing_ok=True)
-    records.write_atomically(path, tables.as_csv(["id", *columns], rows))
-    return beside if predictions.unreadable else None
-
-
-def check_output(path: Path) -> None:
-    """Raises InputError where the CSV could not be written, before the work is done."""
-    if path.exists() and not path.is_file():
-        raise InputError(f"--output={path}: is no file; give the name of a CSV file")
-    if not path.parent.is_dir():
-        raise InputError(f"--output={path}: the folder {path.parent} does not exist; make it first")
 
 
 def read_labelled(options: EvaluationOptions) -> LabelledPredictions:
@@ -126,8 +55,8 @@ def _read_labels(path: Path) -> dict[str, str]:
     """Class by id."""
     flag = f"--labels={path}"
     header, rows = _read_table(path, flag)
-    if header != [_ID, _LABEL]:
-        raise InputError(f"{flag}: the first line is {','.join(header)!r}; it must be {_ID},{_LABEL}")
+    if header != [ID, LABEL]:
+        raise InputError(f"{flag}: the first line is {','.join(header)!r}; it must be {ID},{LABEL}")
     if len(rows) < 2:
         raise InputError(f"{flag}: names {len(rows)} pictures; name two or more")
     return {id_: values[0] for id_, (_, values) in rows.items()}
@@ -143,16 +72,16 @@ def _read_predictions(path: Path, flag: str, names: list[str]) -> tuple[list[str
     """
     header, rows = _read_table(path, flag)
     classes = header[1:]
-    if header == [_ID, _LABEL]:
+    if header == [ID, LABEL]:
         if len(names) != 2:
             raise InputError(
                 f"{flag}: holds the probability of the second of two classes, and --labels names {len(names)} "
                 f"({', '.join(names)}); give a CSV with a column for each class, or labels of two"
             )
         classes = names
-    elif header[:1] != [_ID] or len(set(classes)) < max(2, len(classes)):
+    elif header[:1] != [ID] or len(set(classes)) < max(2, len(classes)):
         raise InputError(
-            f"{flag}: the first line is {','.join(header)!r}; write {_ID},{_LABEL}, or id and each class once"
+            f"{flag}: the first line is {','.join(header)!r}; write {ID},{LABEL}, or id and each class once"
         )
     unknown = [name for name in names if name not in classes]
     if unknown:

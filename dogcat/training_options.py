@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dogcat.backbones import BACKBONES
-from dogcat.config import InputError, Options, option
+from dogcat.config import InputError, Options, option, precision_option
 from dogcat.presets import PRESETS
 
 
@@ -144,11 +144,7 @@ class TrainingOptions(Options):
     shift: float = _source_range("shift")
     brightness: float = _source_range("brightness")
     seed: int = option(0, "Seed of the order, of augmentation and of random weights.")
-    precision: str = option(
-        "auto",
-        "Arithmetic; auto takes what this machine does fast.",
-        choices=("auto", "float32", "mixed_float16", "mixed_bfloat16"),
-    )
+    precision: str = precision_option()
     strategy: str = option(
         "auto",
         "Devices; auto is multi_worker where TF_CONFIG names workers, mirrored where there are several GPUs.",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -37,6 +39,34 @@ def draw(folder: Path, *keys: str, size: tuple[int, int] = (40, 30)) -> Path:
 def make(images: Path, output: Path, **options) -> Manifest:
     """Makes a data set of small pictures with one worker, unless `options` say otherwise."""
     return make_data_set(ShardOptions(str(images), str(output), **{"image_size": 32, "workers": 1, **options}))
+
+
+def save_model(
+    path: Path,
+    seed: int = 0,
+    backbone: str = "vgg16",
+    image_size: int = 32,
+    classes: Sequence[str] = ("cat", "dog"),
+    temperature: float = 1.0,
+    resize: str = "stretch",
+    spread: float = 1.0,
+) -> Path:
+    """Saves a model with random weights, whose logits deviate by about `spread`; returns its path."""
+    from tensorflow import keras
+
+    from dogcat import model as models
+
+    keras.utils.set_random_seed(seed)
+    generator = np.random.default_rng(seed)
+    model = models.build_model(backbone, image_size, len(classes))
+    # With random weights features are tiny, and hardly differ.
+    pictures = generator.integers(0, 256, (32, 1, 1, 3)) + generator.integers(-50, 50, (32, image_size, image_size, 3))
+    features = models.features_model(model)(pictures.clip(0, 255).astype(np.uint8)).numpy()
+    head = models.head_of(model)
+    kernel = generator.normal(0, spread, head.kernel.shape) / np.linalg.norm(features.std(axis=0))
+    head.set_weights([kernel, -(features @ kernel).mean(axis=0)])
+    models.save(model, path, models.Description(list(classes), image_size, resize, backbone, temperature))
+    return path
 
 
 def contents(folder: Path) -> dict[str, bytes]:

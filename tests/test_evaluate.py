@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, draw, make, touch
+from conftest import ROOT, draw, make, save_model, touch
 from sklearn import metrics
 from tensorflow import keras
 
@@ -18,24 +18,16 @@ from dogcat import devices, evaluate, inference, manifest, pipeline
 from dogcat import model as models
 from dogcat.config import EvaluationOptions, InputError, PredictionOptions
 
-DESCRIPTION = models.Description(["cat", "dog"], 96, "stretch", "mobilenetv2")
-
 
 @pytest.fixture(scope="module")
 def model_files(tmp_path_factory):
-    """Two models with random weights, whose probabilities are spread."""
+    """Two models."""
     folder = tmp_path_factory.mktemp("models")
-    generator = np.random.default_rng(0)
-    noise = generator.integers(0, 256, (8, 96, 96, 3), np.uint8)
-    for name in ("a", "b"):
-        model = models.build_model("mobilenetv2", 96, 2)
-        # With random weights features are tiny, and hardly differ.
-        features = models.features_model(model)(noise).numpy()
-        kernel = generator.normal(0, 1, features.shape[1]) / np.linalg.norm(features.std(axis=0))
-        bias = -np.mean(features @ kernel)
-        models.head_of(model).set_weights([kernel[:, np.newaxis], np.array([bias])])
-        models.save(model, folder / f"{name}.keras", DESCRIPTION)
-    return folder / "a.keras", folder / "b.keras"
+    a, b = (
+        save_model(folder / f"{name}.keras", seed=seed, backbone="mobilenetv2", image_size=96)
+        for seed, name in enumerate("ab")
+    )
+    return a, b
 
 
 def evaluated(folder):
@@ -83,11 +75,14 @@ def test_a_folder_is_predicted_as_by_predict(model_files, samples, tmp_path, cap
     output = tmp_path / "out"
     evaluate.main(EvaluationOptions(model=str(model_files[0]), images=str(samples / "train"), output=str(output)))
     found, rows = evaluated(output)
-    predicted = inference.predict_folder(PredictionOptions(model=str(model_files[0]), images=str(samples / "train")))
+    options = PredictionOptions(
+        model=str(model_files[0]), images=str(samples / "train"), output=str(tmp_path / "p.csv")
+    )
+    predicted = inference.predict(options)
     by_key = {row["key"].rsplit("/", 1)[-1].rsplit(".", 1)[0]: float(row["p_dog"]) for row in rows}
     assert set(found["left_out"]) == {picture.key for picture in predicted.unreadable} != set()
     assert len(rows) + len(found["left_out"]) == len(predicted.ids)
-    for id_, probability in zip(predicted.ids, predicted.probabilities[:, 1]):
+    for id_, probability in zip(predicted.ids, np.exp(predicted.log_probabilities[:, 1])):
         if id_ in by_key:
             assert by_key[id_] == pytest.approx(probability, abs=1e-5)
     assert f"left out: {len(found['left_out'])} pictures" in capsys.readouterr().out

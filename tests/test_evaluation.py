@@ -27,6 +27,34 @@ def test_probabilities():
     np.testing.assert_allclose(four, PROBABILITIES_OF_FOUR, atol=1e-12)
 
 
+def test_an_ensemble_of_known_logits():
+    """Two models, the second with a temperature of 2: logits 1 and 3 (6 / 2), and of three classes likewise."""
+    averaged = evaluation.averaged_log_probabilities
+    logits = np.array([[[1.0], [6.0]]])
+    of_logits, of_probabilities = (
+        np.exp(averaged(logits, [1.0, 2.0], average)[0, 1]) for average in ("logits", "probabilities")
+    )
+    assert of_logits == pytest.approx(special.expit(2.0), abs=1e-12)
+    assert of_probabilities == pytest.approx((special.expit(1.0) + special.expit(3.0)) / 2, abs=1e-12)
+    logits = np.array([[[1.0, 0.0, 2.0], [6.0, 2.0, 0.0]]])
+    of_logits, of_probabilities = (
+        np.exp(averaged(logits, [1.0, 2.0], average)[0]) for average in ("logits", "probabilities")
+    )
+    np.testing.assert_allclose(of_logits, special.softmax([2.0, 0.5, 1.0]), atol=1e-12)
+    mean = (special.softmax([1.0, 0.0, 2.0]) + special.softmax([3.0, 1.0, 0.0])) / 2
+    np.testing.assert_allclose(of_probabilities, mean, atol=1e-12)
+    # However sure one model is, nothing overflows.
+    sure = averaged(np.array([[[2000.0], [0.0]]]), [1.0, 1.0], "probabilities")
+    np.testing.assert_allclose(np.exp(sure), [[0.25, 0.75]], atol=1e-12)
+
+
+def test_log_odds():
+    two = evaluation.log_odds(evaluation.log_probabilities(LOGITS))
+    np.testing.assert_allclose(two, np.hstack([-LOGITS, LOGITS]), atol=1e-9)
+    four = evaluation.log_odds(evaluation.log_probabilities(LOGITS_OF_FOUR))
+    np.testing.assert_allclose(four, special.logit(PROBABILITIES_OF_FOUR), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("labels", "logits", "probabilities"),
     [(LABELS, LOGITS, PROBABILITIES), (LABELS_OF_FOUR, LOGITS_OF_FOUR, PROBABILITIES_OF_FOUR)],

@@ -51,6 +51,11 @@ def test_what_cannot_be_parsed_is_named(arguments, said):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("arguments", [["--model=a", "--model", "b,c"], ["--model=a,b,c"]])
+def test_a_flag_for_several_words_may_be_given_more_than_once(arguments):
+    assert flags.parse(PredictionOptions, arguments) == PredictionOptions(model="a,b,c")
+
+
 @pytest.mark.parametrize("arguments", [["some/where"], ["--folder=some/where"], ["--folder", "some/where"]])
 def test_a_word_may_stand_for_the_positional_field(arguments):
     assert flags.parse(InspectOptions, arguments) == InspectOptions(folder="some/where")

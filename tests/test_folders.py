@@ -40,7 +40,7 @@ def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "self.jpg").symlink_to("self.jpg")
     assert folders.list_images(tmp_path).keys == ["cat.1.jpg", "self.jpg"]
     with pytest.raises(OSError):
-        folders.read_file(tmp_path / "self.jpg")
+        folders.open_file(tmp_path / "self.jpg")
 
 
 @pytest.mark.parametrize("make", ["missing", "empty", "file"])
@@ -56,9 +56,9 @@ def test_no_pictures_is_said(tmp_path, make):
 
 def test_ids_sort_as_integers():
     pairs = folders.submission_order(["10.jpg", "9.png", "x.jpg", "100.jpg"])
-    assert [id_ for id_, _ in pairs] == ["9", "10", "100", "x"]
+    assert pairs == [("9", 1), ("10", 0), ("100", 3), ("x", 2)]
 
 
 def test_ids_are_whole_paths_where_names_repeat():
     pairs = folders.submission_order(["b/1.jpg", "a/1.jpg"])
-    assert pairs == [("a/1.jpg", "a/1.jpg"), ("b/1.jpg", "b/1.jpg")]
+    assert pairs == [("a/1.jpg", 1), ("b/1.jpg", 0)]

@@ -24,3 +24,7 @@ def test_outputs_are_in_order_and_the_padding_is_trimmed(strategy):
         outputs = forward(padded_batches, 5, "testing")
         np.testing.assert_array_equal(outputs[:, 0], PICTURES.astype(np.float32).sum(axis=(1, 2, 3)))
         assert outputs[:, 1].tolist() == [0, 0, 1, 1, 2]
+    rest = list(forward.batches(lambda context: padded_batches(context).skip(1), 5, "testing", first=2))
+    assert [len(batch) for batch in rest] == [2, 1]
+    np.testing.assert_array_equal(np.concatenate(rest)[:, 0], outputs[2:, 0])
+    assert list(forward.batches(lambda context: padded_batches(context).skip(3), 5, "testing", first=5)) == []

@@ -1,119 +1,280 @@
+"""Prediction: what comes out for which pictures, models and options."""
+
 from __future__ import annotations
 
-import csv
 import dataclasses
+import functools
+import io
+import json
 import shutil
 
 import numpy as np
 import pytest
+from conftest import draw, make, save_model, touch
 from scipy import special
 from tensorflow import keras
 
-from dogcat import devices, images, inference
+from dogcat import devices, images, inference, partial
 from dogcat import model as models
-from dogcat.config import MAX_PIXELS, PredictionOptions
+from dogcat.config import MAX_PIXELS, InputError, PredictionOptions
 
 
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory):
-    """A model with random weights, whose probabilities are spread."""
-    model = models.build_model("xception", 96, 2)
-    head = models.head_of(model)
-    head.set_weights([head.get_weights()[0] * 5000, np.zeros(1, np.float32)])
-    path = tmp_path_factory.mktemp("model") / "m.keras"
-    models.save(model, path, models.Description(["cat", "dog"], 96, "stretch", "xception"))
-    return path
+    return save_model(tmp_path_factory.mktemp("model") / "m.keras")
 
 
-def predict(model_file, images, **changes):
-    options = PredictionOptions(model=str(model_file), images=str(images), output="unused.csv", **changes)
-    return inference.predict_folder(options)
+@pytest.fixture
+def predict(model_file, tmp_path):
+    """Predicts with the small model, unless the options say otherwise."""
+
+    def run(**given):
+        given = {"model": str(model_file), "output": str(tmp_path / "p.csv"), **given}
+        options = PredictionOptions.from_given({name: given[name] for name in given})
+        predicted = inference.predict(options)
+        partial.path_beside(tmp_path / "p.csv").unlink()
+        return predicted
+
+    return run
 
 
-def rows_of(path):
-    with open(path, newline="") as file:
-        return list(csv.reader(file))
+def of_dogs(predicted):
+    """Probability of the second class by key."""
+    return dict(zip(predicted.keys, np.exp(predicted.log_probabilities[:, 1])))
 
 
-def test_every_picture_has_its_row_in_order(model_file, samples):
-    predictions = predict(model_file, samples / "test", batch_size=5)
+def assert_same(first, second, tolerance):
+    assert first.keys() == second.keys()
+    np.testing.assert_allclose([first[key] for key in second], list(second.values()), rtol=0, atol=tolerance)
+
+
+def test_every_picture_has_its_row_in_order(predict, samples):
+    predicted = predict(images=str(samples / "test"), batch_size=5)
     count = len(list((samples / "test").glob("*.jpg")))
     assert count % 5
-    assert predictions.ids == [str(i) for i in range(1, count + 1)]
-    assert predictions.classes == ["cat", "dog"]
-    [unreadable] = predictions.unreadable
+    assert predicted.ids == [str(i) for i in range(1, count + 1)]
+    assert predicted.keys == [f"{i}.jpg" for i in range(1, count + 1)]
+    assert predicted.classes == ["cat", "dog"]
+    [unreadable] = predicted.unreadable
     assert unreadable.reason == "truncated"
-    place = predictions.ids.index(unreadable.key.split(".")[0])
-    assert predictions.probabilities[place].tolist() == [0.5, 0.5]
-    others = np.delete(predictions.probabilities[:, 1], place)
-    assert np.ptp(others) > 0.01
+    assert of_dogs(predicted).pop(unreadable.key) == pytest.approx(0.5)
+    assert np.ptp(list(of_dogs(predicted).values())) > 0.1
 
 
-def test_the_batch_size_changes_nothing(model_file, samples):
-    one = predict(model_file, samples / "test", batch_size=1).probabilities
+@pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
+def test_batch_size_and_strategy_change_nothing(predict, samples, strategy):
+    one = of_dogs(predict(images=str(samples / "test"), batch_size=1, strategy="one_device"))
     for batch_size in (4, 64):
-        other = predict(model_file, samples / "test", batch_size=batch_size).probabilities
-        np.testing.assert_allclose(one, other, atol=1e-4)
+        other = predict(images=str(samples / "test"), batch_size=batch_size, strategy=strategy)
+        assert_same(of_dogs(other), one, 1e-4)
 
 
-def test_equals_keras_on_the_same_pixels(model_file, samples, tmp_path):
+def test_equals_keras_on_the_same_pixels(predict, model_file, samples, tmp_path):
     names = sorted(path.name for path in (samples / "train").glob("cat.[0-9].jpg"))[:4]
+    (tmp_path / "some").mkdir()
     for name in names:
-        shutil.copy(samples / "train" / name, tmp_path)
-    pixels = [images.read_pixels((tmp_path / name).read_bytes(), 96, "stretch", MAX_PIXELS) for name in names]
+        shutil.copy(samples / "train" / name, tmp_path / "some")
+    decoded = [images.decode((tmp_path / "some" / name).read_bytes(), MAX_PIXELS, 32) for name in names]
+    pixels = [images.resize(picture.rgbx, 32, "stretch")[:, :, :3] for picture in decoded]
     keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
-    model = models.load(model_file)[0]
-    logits = models.logits_model(model)
+    logits = models.logits_model(models.load(model_file)[0])
     as_they_are, mirrored = (
         logits.predict(np.stack(views), verbose=0)[:, 0] for views in (pixels, [view[:, ::-1] for view in pixels])
     )
     for tta, expected in (("none", as_they_are), ("flip", (as_they_are + mirrored) / 2)):
-        predictions = predict(model_file, tmp_path, tta=tta)
-        assert predictions.ids == [name.rsplit(".", 1)[0] for name in names]
-        np.testing.assert_allclose(predictions.probabilities[:, 1], special.expit(expected), atol=1e-4)
+        predicted = predict(images=str(tmp_path / "some"), tta=tta)
+        assert predicted.keys == names
+        np.testing.assert_allclose(list(of_dogs(predicted).values()), special.expit(expected), atol=1e-4)
 
 
-def test_the_temperature_divides_the_logits(samples, tmp_path):
-    model = models.build_model("vgg16", 32, 3)
-    description = models.Description(["cat", "dog", "owl"], 32, "stretch", "vgg16")
-    predicted = {}
-    for temperature in (1.0, 2.0):
-        models.save(model, tmp_path / "m.keras", dataclasses.replace(description, temperature=temperature))
-        predictions = predict(tmp_path / "m.keras", samples / "test")
-        predicted[temperature] = predictions.probabilities
-    assert predictions.classes == ["cat", "dog", "owl"]
-    assert predicted[1.0].shape == (len(predictions.ids), 3)
-    assert np.ptp(predicted[1.0], axis=0).max() > 0.01
-    softened = special.softmax(np.log(predicted[1.0]) / 2, axis=1)
-    np.testing.assert_allclose(predicted[2.0], softened, atol=1e-6)
+@pytest.mark.parametrize(("options", "tolerance"), [({"quality": 95}, 1e-2), ({"encoding": "png"}, 1e-6)])
+def test_a_data_set_is_predicted_as_the_folder_it_was_made_from(predict, samples, tmp_path, options, tolerance):
+    # Random weights heed the finest detail, which is what JPEG changes, the more so the smaller the picture is.
+    model = save_model(tmp_path / "m.keras", backbone="mobilenetv2", image_size=96, spread=0.5)
+    predict = functools.partial(predict, model=str(model))
+    make(samples / "train", tmp_path / "data", image_size=96, shards=2, validation=0.3, **options)
+    of_folder = predict(images=str(samples / "train"), batch_size=16)
+    unreadable = {picture.key for picture in of_folder.unreadable}
+    assert unreadable
+    of_records = {}
+    for split in ("train", "validation"):
+        predicted = predict(tfrecords=str(tmp_path / "data"), split=split, batch_size=7)
+        assert predicted.ids == sorted(predicted.ids, key=of_folder.ids.index) and not predicted.unreadable
+        of_records |= of_dogs(predicted)
+    expected = {key: value for key, value in of_dogs(of_folder).items() if key not in unreadable}
+    assert_same(of_records, expected, tolerance)
 
 
-def test_the_command(run, model_file, samples, tmp_path):
-    output = tmp_path / "s.csv"
-    done = run("dogcat.predict", f"--model={model_file}", f"--images={samples}/test", f"--output={output}")
-    assert done.code == 0
-    count = len(list((samples / "test").glob("*.jpg")))
-    assert f"wrote {output}: {count} rows" in done.out
-    [line] = done.err.splitlines()
-    assert line.startswith("unreadable: ") and "truncated" in line
-    assert len(rows_of(output)) == count + 1
-    assert rows_of(tmp_path / "s.unreadable.csv")[1][1] == "truncated"
+def test_an_unlabelled_data_set_has_one_split(predict, samples, tmp_path):
+    make(samples / "test", tmp_path / "data", unlabeled=True, encoding="png")
+    predicted = predict(tfrecords=str(tmp_path / "data"))
+    of_folder = of_dogs(predict(images=str(samples / "test"), on_error="skip"))
+    assert list(of_dogs(predicted)) == list(of_folder)
+    assert_same(of_dogs(predicted), of_folder, 1e-6)
 
 
-@pytest.mark.parametrize("kind", ["no model", "text model", "no folder", "empty folder", "no place"])
-def test_bad_input_is_one_line_and_leaves_nothing(run, model_file, samples, tmp_path, kind):
-    (tmp_path / "text.keras").write_text("no model")
-    (tmp_path / "empty").mkdir()
-    flags, said = {
-        "no model": ({"model": "/no/run"}, "--model=/no/run"),
-        "text model": ({"model": tmp_path / "text.keras"}, "text.keras is no model"),
-        "no folder": ({"images": "/no/images"}, "/no/images does not exist"),
-        "empty folder": ({"images": tmp_path / "empty"}, "holds no picture"),
-        "no place": ({"output": tmp_path / "none" / "s.csv"}, "does not exist; make it first"),
-    }[kind]
-    flags = {"model": model_file, "images": samples / "test", "output": tmp_path / "s.csv", **flags}
-    done = run("dogcat.predict", *(f"--{name}={value}" for name, value in flags.items()))
-    assert done.code == 2, done.err
-    assert said in done.err
-    assert len(done.err.splitlines()) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "text.keras"]
+@pytest.fixture
+def three_models(tmp_path):
+    folder = tmp_path / "three"
+    for number, temperature in enumerate((1.0, 2.0, 0.5)):
+        (folder / f"run-{number}").mkdir(parents=True)
+        save_model(folder / f"run-{number}" / "best.keras", seed=number, temperature=temperature)
+    return folder
+
+
+def test_an_ensemble_averages_logits_or_probabilities(predict, three_models, samples):
+    test = str(samples / "test")
+    folders = [str(three_models / f"run-{number}") for number in range(3)]
+    each = np.stack([list(of_dogs(predict(model=folder, images=test)).values()) for folder in folders])
+    assert np.ptp(each, axis=0).max() > 0.1
+    expected = {"logits": special.expit(special.logit(each).mean(axis=0)), "probabilities": each.mean(axis=0)}
+    for average, mean in expected.items():
+        for model in (",".join(folders), str(three_models / "run-*")):
+            together = of_dogs(predict(model=model, images=test, average=average))
+            np.testing.assert_allclose(list(together.values()), mean, atol=1e-5)
+
+
+def test_the_temperature_divides_the_logits(predict, samples, tmp_path):
+    path = save_model(tmp_path / "m.keras", classes=["cat", "dog", "owl"])
+    given = {"model": str(path), "images": str(samples / "test")}
+    plain = predict(**given)
+    assert plain.classes == ["cat", "dog", "owl"]
+    assert np.ptp(np.exp(plain.log_probabilities), axis=0).max() > 0.1
+    softened = special.softmax(plain.log_probabilities / 2, axis=1)
+    np.testing.assert_allclose(np.exp(predict(**given, temperature=2.0).log_probabilities), softened, atol=1e-6)
+    models.store_temperature(path, 2.0)
+    np.testing.assert_allclose(np.exp(predict(**given).log_probabilities), softened, atol=1e-6)
+
+
+def test_one_picture_and_lists_of_pictures(predict, samples, tmp_path, monkeypatch):
+    of_folder = of_dogs(predict(images=str(samples / "test")))
+    names = ["3.jpg", "10.jpg", "2.jpg"]
+    assert_same(of_dogs(predict(images=str(samples / "test" / "3.jpg"))), {"3.jpg": of_folder["3.jpg"]}, 1e-4)
+    relative = "\ufeff3.jpg\r\n\r\n" + json.dumps("10.jpg") + "\n2.jpg"
+    (tmp_path / "list.txt").write_text(relative)
+    (tmp_path / "absolute.txt").write_text("".join(f"{samples / 'test' / name}\n" for name in names))
+    monkeypatch.chdir(samples / "test")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(relative.encode())))
+    for place in (tmp_path / "list.txt", "-", tmp_path / "absolute.txt"):
+        predicted = predict(images=str(place))
+        assert predicted.ids == ["2", "3", "10"]
+        found = {key.rsplit("/", 1)[-1]: value for key, value in of_dogs(predicted).items()}
+        assert_same(found, {name: of_folder[name] for name in names}, 1e-4)
+
+
+def test_names_that_repeat_are_told_apart_by_their_paths(predict, tmp_path):
+    draw(tmp_path / "in", "a/1.png", "b/1.png", "b/2.png")
+    touch(tmp_path / "in", "c/1.png")
+    predicted = predict(images=str(tmp_path / "in"))
+    assert predicted.ids == predicted.keys == ["a/1.png", "b/1.png", "b/2.png", "c/1.png"]
+    skipped = predict(images=str(tmp_path / "in"), on_error="skip")
+    assert skipped.ids == ["a/1.png", "b/1.png", "b/2.png"]
+    assert skipped.unreadable == predicted.unreadable != []
+    # Without a readable picture every row is the prior.
+    touch(tmp_path / "bad", "1.png")
+    assert of_dogs(predict(images=str(tmp_path / "bad"))) == {"1.png": pytest.approx(0.5)}
+
+
+@pytest.fixture(scope="module")
+def bad_inputs(tmp_path_factory):
+    """A folder with what cannot be used."""
+    folder = tmp_path_factory.mktemp("bad")
+    save_model(folder / "good.keras")
+    save_model(folder / "owls.keras", classes=["cat", "owl"])
+    save_model(folder / "larger.keras", image_size=48)
+    save_model(folder / "padded.keras", resize="pad")
+    draw(folder / "pictures", "cat.1.png", "cat.2.png", "dog.1.png", "dog.2.png")
+    touch(folder / "pictures", "x.png")
+    make(folder / "pictures", folder / "labelled", exclude=str(write(folder / "x.txt", "x.png\n")), validation=0.5)
+    make(folder / "pictures", folder / "test", unlabeled=True)
+    (folder / "broken").mkdir()
+    for path in (folder / "test").iterdir():
+        content = path.read_bytes()
+        at = len(content) // 2
+        is_shard = path.suffix == ".tfrecord"
+        (folder / "broken" / path.name).write_bytes(content[:at] + b"XYZ" + content[at + 3 :] if is_shard else content)
+    (folder / "binary.txt").write_bytes(b"\x00\x01")
+    write(folder / "blank.txt", "\n\n")
+    write(folder / "twice.txt", "a.png\nb.png\na.png\n")
+    (folder / "nothing").mkdir()
+    write(folder / "text.keras", "no model")
+    return folder
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model": "/no/run"}, "--model=/no/run: no model there"),
+        ({"model": "good.keras,/no/run"}, "--model=/no/run: no model there"),
+        ({"model": "runs/*"}, "--model=runs/*: fits no file and no folder"),
+        ({"model": "text.keras"}, "text.keras is no model"),
+        ({"model": "good.keras,owls.keras"}, "--model=owls.keras: knows cat, owl, and not cat, dog"),
+        ({"model": "good.keras,larger.keras"}, "--model=larger.keras: made for pictures of 48 pixels (stretch)"),
+        ({"model": "good.keras,padded.keras"}, "--model=padded.keras: made for pictures of 32 pixels (pad)"),
+        ({"model": "larger.keras", "tfrecords": "test"}, "made for pictures of 48 pixels (stretch), test has 32"),
+        ({"model": "owls.keras", "tfrecords": "labelled", "split": "train"}, "knows cat, owl, and not cat, dog"),
+        ({"tfrecords": "labelled"}, "--tfrecords=labelled: has the splits train, validation; choose one with --split"),
+        ({"tfrecords": "test", "split": "train"}, "--split=train: test has no such split; use one of test"),
+        ({"tfrecords": "broken"}, "is damaged or gone"),
+        ({"tfrecords": "/no/data"}, "/no/data does not exist"),
+        ({"images": "/no/images"}, "/no/images does not exist"),
+        ({"images": "nothing"}, "nothing holds no picture"),
+        ({"images": "binary.txt"}, "--images=binary.txt: is no text with a path a line"),
+        ({"images": "blank.txt"}, "--images=blank.txt: names no picture"),
+        ({"images": "twice.txt"}, "--images=twice.txt: line 3 names 'a.png' again, after line 1"),
+        ({"images": "pictures", "output": "none/p.csv"}, "does not exist; make it first"),
+        ({"images": "pictures", "output": "folder.csv"}, "--output=folder.csv: is no file"),
+        ({"images": "pictures", "columns": "path,path"}, "two columns would be called 'path'"),
+    ],
+)
+def test_bad_input_is_named_and_leaves_nothing(bad_inputs, tmp_path, monkeypatch, changes, said):
+    monkeypatch.chdir(bad_inputs)
+    (bad_inputs / "folder.csv").mkdir(exist_ok=True)
+    before = sorted(bad_inputs.iterdir())
+    given = {"model": "good.keras", "output": str(tmp_path / "p.csv"), **changes}
+    if "tfrecords" not in given:
+        given = {"images": "pictures", **given}
+    with pytest.raises(InputError) as caught:
+        inference.predict(PredictionOptions.from_given(given))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == [] and sorted(bad_inputs.iterdir()) == before
+
+
+def test_with_fail_the_first_unreadable_picture_ends_it(predict, bad_inputs, tmp_path):
+    given = {"images": str(bad_inputs / "pictures"), "batch_size": 2}
+    with pytest.raises(InputError, match="--on_error=fail: x.png cannot be read: empty"):
+        predict(**given, on_error="fail")
+    assert [path.name for path in tmp_path.iterdir()] == ["p.csv.partial"]
+    # What was computed is not lost, but still fails.
+    with pytest.raises(InputError, match="--on_error=fail: x.png cannot be read: empty"):
+        predict(**given, on_error="fail", resume=True)
+    assert len(predict(**given, resume=True).ids) == 5
+
+
+def test_the_given_options_are_used(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(devices, "make_strategy", chosen.append)
+    inference.make_strategy("mixed_bfloat16", "mirrored")
+    assert chosen == ["mirrored"]
+    assert keras.mixed_precision.global_policy().name == "mixed_bfloat16"
+
+
+def test_images_and_tfrecords_exclude_each_other():
+    assert PredictionOptions.from_given({"tfrecords": "data"}).images == ""
+    for given, flag in (
+        ({"images": "a", "tfrecords": "b"}, "images=a: give either"),
+        ({"images": ""}, "images=: give either"),
+        ({"split": "test"}, "split=test: goes with --tfrecords"),
+        ({"output": "p.txt"}, "output=p.txt: use a name that ends in .csv or .jsonl"),
+        ({"columns": "path,size"}, "columns=path,size: use some of path,class,logit,probabilities"),
+        ({"temperature": -1.0}, "temperature=-1.0: use above 0"),
+    ):
+        with pytest.raises(InputError, match=flag):
+            PredictionOptions.from_given(given)
+    assert dataclasses.asdict(PredictionOptions())["images"] == "data/test"

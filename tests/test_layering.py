@@ -16,11 +16,14 @@ TIERS = [
     {"training_options"},
     {
         *("runtime", "progress", "printing", "interrupts", "images", "folders", "shards", "examples", "records"),
-        *("tables", "augment", "evaluation", "bootstrap", "history", "optimizers"),
+        *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "history", "optimizers"),
     },
     {"pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration"},
-    {"pipeline", "model", "features", "writer", "stored", "forward", "assessment", "survey"},
-    {"report", "verification", "state", "trainer", "extraction", "submission", "scorecard"},
+    {
+        *("pipeline", "model", "features", "writer", "stored", "forward", "assessment", "survey", "predictions"),
+        "partial",
+    },
+    {"report", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources"},
     {"runs"},
     {"loop"},
     {"training", "inference"},
@@ -44,7 +47,8 @@ WITHOUT_TENSORFLOW = {
     ),
     *("records", "manifest", "interrupts", "feature_cache", "pages", "tables", "survey"),
     *("history", "labels", "encoding", "writer", "stored", "verification"),
-    *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard"),
+    *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions", "partial"),
+    "foreign_models",
     *("features", "report", "flags", "train", "predict", "evaluate"),
 }
 ENTRY_POINTS = {"train", "predict", "evaluate"}

@@ -148,6 +148,8 @@ def test_evaluation_sees_each_picture_once_in_order(tfrecords, data, batch_size)
     np.testing.assert_array_equal(pictures[: len(on_disk)], on_disk)
     # Less than a batch of padding.
     assert len(pictures) - len(on_disk) < batch_size
+    rest = np.concatenate(list(pipeline.evaluation_dataset(tfrecords, data, "validation", batch_size, first=3)))
+    np.testing.assert_array_equal(rest[: len(on_disk) - 3], on_disk[3:])
     np.testing.assert_array_equal(pipeline.read_labels(tfrecords, data, "validation"), disk_labels)
 
 

@@ -1,8 +1,6 @@
-"""The CSV of a submission, written and read back beside the right classes."""
+"""The CSV of a submission, read beside the right classes."""
 
 from __future__ import annotations
-
-import csv
 
 import numpy as np
 import pytest
@@ -10,41 +8,6 @@ from sklearn import metrics
 
 from dogcat import submission
 from dogcat.config import EvaluationOptions, InputError
-
-
-def rows_of(path):
-    with open(path, newline="") as file:
-        return list(csv.reader(file))
-
-
-def test_clipping_and_the_list_of_unreadable_pictures(tmp_path):
-    path = tmp_path / "out.csv"
-    bad = submission.Unreadable("b/3.jpg", "truncated", "x, y")
-    probabilities = np.array([[1.0, 0.0], [0.75, 0.25], [0.5, 0.5]])
-    predictions = submission.Predictions(["1", "2", "3"], probabilities, [bad], ["cat", "dog"])
-    assert submission.write(predictions, 0.01, path) == tmp_path / "out.unreadable.csv"
-    assert rows_of(path) == [["id", "label"], ["1", "0.01"], ["2", "0.25"], ["3", "0.5"]]
-    assert rows_of(tmp_path / "out.unreadable.csv") == [
-        ["path", "reason", "detail"],
-        ["b/3.jpg", "truncated", "x, y"],
-    ]
-    # A later prediction without trouble takes the list away.
-    clean = submission.Predictions(["1"], np.array([[0.0, 1.0]]), [], ["cat", "dog"])
-    assert submission.write(clean, 0.0, path) is None
-    assert rows_of(path) == [["id", "label"], ["1", "1"]]
-    assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
-
-
-def test_more_classes_have_a_column_each(tmp_path):
-    path = tmp_path / "out.csv"
-    probabilities = np.array([[1.0, 0.0, 0.0, 0.0], [0.4, 0.3, 0.2, 0.1]])
-    predictions = submission.Predictions(["1", "2"], probabilities, [], ["a", "b,c", "d", "e"])
-    submission.write(predictions, 0.02, path)
-    assert rows_of(path) == [
-        ["id", "a", "b,c", "d", "e"],
-        ["1", "0.97", "0.01", "0.01", "0.01"],
-        ["2", "0.4", "0.3", "0.2", "0.1"],
-    ]
 
 
 def read(folder, predictions, labels, against=None):
@@ -75,16 +38,6 @@ def test_a_column_for_each_class(tmp_path):
     found = read(tmp_path, THREE, LABELS_OF_THREE)
     assert (found.labels.tolist(), found.classes) == ([2, 0], ["cat", "dog", "owl"])
     np.testing.assert_allclose(np.exp(found.log_probabilities[0]), [[0.2, 0.3, 0.5], [1, 0, 0]], atol=1e-12)
-
-
-def test_what_was_written_can_be_read(tmp_path):
-    probabilities = np.array([[0.25, 0.75], [0.5, 0.5]])
-    submission.write(submission.Predictions(["1", "a,b"], probabilities, [], ["cat", "dog"]), 0.0, tmp_path / "p.csv")
-    (tmp_path / "l.csv").write_text('\ufeffid,label\r\n1,dog\r\n"a,b",cat\r\n')
-    options = EvaluationOptions(predictions=str(tmp_path / "p.csv"), labels=str(tmp_path / "l.csv"))
-    found = submission.read_labelled(options)
-    assert found.keys == ["1", "a,b"]
-    np.testing.assert_allclose(np.exp(found.log_probabilities[0]), probabilities, atol=1e-12)
 
 
 @pytest.mark.parametrize(

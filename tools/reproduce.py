@@ -91,7 +91,8 @@ def main(options: ReproductionOptions) -> None:
         submission = output / f"{source.preset}.csv"
         if not submission.exists() or submission.stat().st_mtime < (run.folder / "summary.json").stat().st_mtime:
             _call(
-                "dogcat.predict", f"--model={run.folder}", f"--images={options.test_images}", f"--output={submission}"
+                *("dogcat.predict", f"--model={run.folder}", f"--images={options.test_images}"),
+                *(f"--output={submission}", "--resume"),
             )
         own.append(run)
     table = compare(own, options)

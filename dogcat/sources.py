@@ -1,0 +1,204 @@
+"""Where the pictures of a prediction come from: picture files, or a split of a data set."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+import hashlib
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from dogcat import encoding, folders, images, labels, manifest, pipeline
+from dogcat.config import MAX_PIXELS, InputError, PredictionOptions, available_cores
+from dogcat.encoding import Rejection
+from dogcat.manifest import Manifest
+from dogcat.model import Description
+
+_STANDARD_INPUT = "-"
+
+
+class Pictures(Protocol):
+    """Pictures in a fixed order.
+
+    Attributes:
+        keys: Key of each picture, each once, at least one.
+        rejections: The pictures among those taken so far that cannot be read, by key; black ones stand for them.
+    """
+
+    keys: list[str]
+    rejections: dict[str, Rejection]
+
+    def dataset(
+        self, description: Description, batch_size: int, context: tf.distribute.InputContext, first: int
+    ) -> tf.data.Dataset:
+        """Batches for `forward.Forward`, beginning with the picture at place `first`.
+
+        Returns:
+            uint8 [batch, size, size, 3], each a replica's share of a global batch; padding only at the end.
+        """
+
+    def naming_damage(self) -> AbstractContextManager[None]:
+        """A block in which errors of reading become an InputError that names the file."""
+
+    def digest(self) -> str:
+        """A hash that differs where other pictures would be read, hex."""
+
+
+class PictureFiles:
+    """Picture files, decoded in parallel and ahead of the device; `Pictures` says what each member is."""
+
+    def __init__(self, folder: Path, keys: list[str]) -> None:
+        """Takes the folder that the keys are relative to, and the keys."""
+        self.keys = keys
+        self.rejections: dict[str, Rejection] = {}
+        self._folder = folder
+
+    def dataset(
+        self, description: Description, batch_size: int, context: tf.distribute.InputContext, first: int
+    ) -> tf.data.Dataset:
+        """See `Pictures`."""
+        return pipeline.prediction_dataset(
+            lambda: self._batches(description, batch_size, first), description.image_size, batch_size, context
+        )
+
+    def naming_damage(self) -> AbstractContextManager[None]:
+        """See `Pictures`; a picture that cannot be read is no error."""
+        return contextlib.nullcontext()
+
+    def digest(self) -> str:
+        """See `Pictures`; of the files their size and time of change count."""
+        hash_ = hashlib.sha256()
+        for key in self.keys:
+            try:
+                status = os.stat(self._folder / key)
+                of_file = f"{status.st_size}\0{status.st_mtime_ns}"
+            except OSError:
+                of_file = encoding.UNREADABLE
+            hash_.update(os.fsencode(f"{key}\0{of_file}\0"))
+        return hash_.hexdigest()
+
+    def _batches(self, description: Description, batch_size: int, first: int) -> Iterator[np.ndarray]:
+        """Decodes in parallel, two batches ahead.
+
+        Yields:
+            uint8 [up to batch_size, size, size, 3].
+        """
+        size = description.image_size
+
+        def read(key: str) -> np.ndarray | Rejection:
+            picture = encoding.read_picture(self._folder, key, MAX_PIXELS, size)
+            if isinstance(picture, Rejection):
+                return picture
+            return images.resize(picture.rgbx, size, description.resize)[:, :, :3]
+
+        black = np.zeros((size, size, 3), np.uint8)
+        # Threads, since the decoders and the resizer run without the interpreter's lock.
+        with concurrent.futures.ThreadPoolExecutor(available_cores()) as executor:
+            waiting = itertools.islice(self.keys, first, None)
+            pending = collections.deque(executor.submit(read, key) for key in itertools.islice(waiting, 2 * batch_size))
+            batch = []
+            while pending:
+                picture = pending.popleft().result()
+                for key in itertools.islice(waiting, 1):
+                    pending.append(executor.submit(read, key))
+                if isinstance(picture, Rejection):
+                    self.rejections[picture.key] = picture
+                    picture = black
+                batch.append(picture)
+                if len(batch) == batch_size or not pending:
+                    yield np.stack(batch)
+                    batch = []
+
+
+class DataSetSplit:
+    """A split of a data set, in the order of its records; `Pictures` says what the other members are.
+
+    Attributes:
+        folder: The data set's folder.
+        data: Its manifest.
+        split: The split's name.
+    """
+
+    def __init__(self, folder: Path, data: Manifest, split: str) -> None:
+        """Reads the keys.
+
+        Raises:
+            InputError: There is no such split, it is empty, or a shard is damaged.
+        """
+        if split not in data.splits:
+            raise InputError(f"--split={split}: {folder} has no such split; use one of {', '.join(data.splits)}")
+        if not data.splits[split].pictures:
+            raise InputError(f"--split={split}: has no picture in {folder}; use another split or data set")
+        self.folder = folder
+        self.data = data
+        self.split = split
+        self.rejections: dict[str, Rejection] = {}
+        with self.naming_damage():
+            self.keys = pipeline.read_keys(folder, data, split)
+
+    def dataset(
+        self, description: Description, batch_size: int, context: tf.distribute.InputContext, first: int
+    ) -> tf.data.Dataset:
+        """See `Pictures`; the pictures must be of the description's size."""
+        return pipeline.evaluation_dataset(self.folder, self.data, self.split, batch_size, context, first)
+
+    def naming_damage(self) -> AbstractContextManager[None]:
+        """See `Pictures`."""
+        return pipeline.naming_damaged_shards(self.folder, self.data)
+
+    def digest(self) -> str:
+        """See `Pictures`."""
+        return f"{self.data.digest()} {self.split}"
+
+
+def open_pictures(options: PredictionOptions) -> PictureFiles | DataSetSplit:
+    """The pictures of --images, in the order of their ids, or of --tfrecords.
+
+    Raises:
+        InputError: There are none.
+    """
+    if options.tfrecords:
+        folder = Path(options.tfrecords)
+        data = manifest.load(folder)
+        if not options.split and len(data.splits) > 1:
+            raise InputError(f"--tfrecords={folder}: has the splits {', '.join(data.splits)}; choose one with --split")
+        return DataSetSplit(folder, data, options.split or next(iter(data.splits)))
+    place = Path(options.images)
+    if options.images == _STANDARD_INPUT or (place.is_file() and place.suffix.lower() not in folders.EXTENSIONS):
+        folder, keys = Path(), _listed(options.images)
+    elif place.is_file():
+        folder, keys = place.parent, [place.name]
+    else:
+        folder, keys = place, folders.list_images(place).keys
+    return PictureFiles(folder, [keys[number] for _, number in folders.submission_order(keys)])
+
+
+def _listed(place: str) -> list[str]:
+    """The paths that a text file, or standard input, names, a path a line."""
+    content = sys.stdin.buffer.read() if place == _STANDARD_INPUT else Path(place).read_bytes()
+    if b"\0" in content:
+        raise InputError(
+            f"--images={place}: is no text with a path a line; pictures end in {', '.join(sorted(folders.EXTENSIONS))}"
+        )
+    # Names keep their bytes, whatever their encoding; a byte order mark belongs to none.
+    lines = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff").split("\n")
+    keys: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        flag = f"--images={place}: line {number}"
+        key = labels.key_of_line(line.removesuffix("\r"), flag)
+        if key in keys:
+            raise InputError(f"{flag} names {key!r} again, after line {keys[key]}; name it once")
+        if key:
+            keys[key] = number
+    if not keys:
+        raise InputError(f"--images={place}: names no picture; write the path of a picture a line")
+    return list(keys)
