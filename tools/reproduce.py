@@ -97,7 +97,7 @@ def main(options: ReproductionOptions) -> None:
         own.append(run)
     table = compare(own, options)
     records.write_atomically(output / "table.md", table.encode())
-    draw(own, output / "comparison.png")
+    draw(own, options, output / "comparison.png")
     print(table)
     names = ", ".join(f"{source.preset}.csv" for source in SOURCE_RUNS)
     print(f"wrote {output}: table.md, comparison.png, {names}")
@@ -179,7 +179,17 @@ def compare(own: Sequence[OwnRun], options: ReproductionOptions) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(own: Sequence[OwnRun], path: Path) -> None:
+def _shortened(options: ReproductionOptions) -> str:
+    """Words for what the options leave out of the source's runs, with a comma before them."""
+    words = ""
+    if options.epochs:
+        words += f", shortened to {options.epochs} epochs a run at most, where the source allowed 30 and 50"
+    if options.limit:
+        words += f", shortened to {options.limit} pictures of each split at most"
+    return words
+
+
+def draw(own: Sequence[OwnRun], options: ReproductionOptions, path: Path) -> None:
     """Draws the best validation losses beside the report's, and how they came down."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     places = np.arange(len(own))
@@ -208,6 +218,7 @@ def draw(own: Sequence[OwnRun], path: Path) -> None:
     right.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     right.grid(alpha=0.3, which="both")
     right.legend()
+    figure.suptitle(f"{own[0].device}{_shortened(options)}", fontsize=10)
     temporary = path.with_name("." + path.name)
     figure.savefig(temporary, dpi=120)
     plt.close(figure)
