@@ -257,6 +257,6 @@ def _memory(model: keras.Model, first_open: int, options: TrainingOptions, strat
     outputs = [int(np.prod(layer.output_shape[1:])) for layer in models.backbone_of(model).layers[1:]]
     kept = value_bytes * batch * max(sum(outputs[first_open - 1 :]), max(outputs, default=0))
     return (
-        f"at least {held / gib:.1f} GiB for weights and {kept / gib:.1f} GiB for what a step of {batch} pictures keeps, "
-        "on each device"
+        f"at least {held / gib:.1f} GiB for weights and {kept / gib:.1f} GiB for what a step of {batch} pictures "
+        "keeps, on each device"
     )
