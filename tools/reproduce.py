@@ -163,16 +163,7 @@ def compare(own: Sequence[OwnRun], options: ReproductionOptions) -> str:
             f"| {best.epoch} / {source.best_epoch} | {best.val_loss:.4f} / {source.val_loss:g} "
             f"| {best.val_accuracy:.2%} | {run.seconds:,.0f} s / {source.seconds:,} s |"
         )
-    shortened = []
-    if options.epochs:
-        shortened.append(f"at most {options.epochs} epochs a run, where the source allowed 30 and 50")
-    if options.limit:
-        shortened.append(f"at most {options.limit} pictures of each split")
-    lines += [
-        "",
-        f"On {own[0].device}, {options.tfrecords}" + "".join(f"; **shortened**: {part}" for part in shortened),
-    ]
-    lines.append("")
+    lines += ["", f"On {own[0].device}, {options.tfrecords}{_shortened(options)}.", ""]
     lines.append(
         "The source validated on augmented pictures of its own split, so that the figures are near, not equal."
     )
