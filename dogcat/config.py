@@ -281,7 +281,7 @@ class PredictionOptions(Options):
         self.require("columns", known, f"use some of {','.join(PREDICTION_COLUMNS)}")
         self.require("temperature", 0 <= self.temperature < math.inf, "use above 0, or 0 for what is stored")
         self.require("batch_size", self.batch_size >= 1, "use 1 or more")
-        self.require("clip", 0 <= self.clip < 0.5, "use 0 to less than 0.5, like 0.005")
+        self.require("clip", 0 <= self.clip < 0.5, "use 0 to less than 0.5, like 0.001")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -307,7 +307,7 @@ class EvaluationOptions(Options):
         choices=("none", "flip"),
     )
     batch_size: int = option(32, "Pictures a step.")
-    clip: float = option(0.005, "Clip of the clipped log loss, as of dogcat.predict.")
+    clip: float = option(0.001, "Clip of the clipped log loss, as of dogcat.predict.")
     resamples: int = option(1000, "Bootstrap resamples that the intervals come from.")
     seed: int = option(
         0, "Seed of the resamples, and of the halves that temperature and clip are fitted and scored on."
@@ -326,7 +326,7 @@ class EvaluationOptions(Options):
         )
         self.require("output", bool(self.output), "give a folder")
         self.require("batch_size", self.batch_size >= 1, "use 1 or more")
-        self.require("clip", 0 < self.clip < 0.5, "use above 0 and below 0.5, like 0.005")
+        self.require("clip", 0 < self.clip < 0.5, "use above 0 and below 0.5, like 0.001")
         self.require("resamples", self.resamples >= 100, "use 100 or more")
         self.require("seed", self.seed >= 0, "use 0 or more")
 
