@@ -16,7 +16,7 @@ from dogcat.config import InputError
 from dogcat.manifest import Manifest, Split
 
 # Memory for the shuffle buffer, which holds encoded records (about 34 KB a picture, not 268 KB).
-SHUFFLE_BYTES = 128 * 2**20
+SHUFFLE_BYTES = 64 * 2**20
 # Shards read at a time.
 _OPEN_SHARDS = 16
 # One process that takes all.
