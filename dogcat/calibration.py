@@ -63,8 +63,7 @@ def fit_clip(labels: np.ndarray, log_probabilities: np.ndarray, resamples: int, 
 def with_temperature(log_probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Log-probabilities, [n, classes], of the logits divided by `temperature`."""
     # They are logits but for a summand that all classes share.
-    scaled = log_probabilities / temperature
-    return scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)
+    return evaluation.log_probabilities(log_probabilities / temperature)
 
 
 def with_clip(log_probabilities: np.ndarray, clip: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ PLAIN, MIRRORED = 0, 1
 
 
 class FeatureExtractor:
-    """Gives the features of a model's backbone as it is at the time of the call.
+    """Gives the features of a model's backbone, which must stay as it is from the first call on.
 
     Attributes:
         passed: Pictures that went through the backbone, which are not those that were found in the cache.
@@ -63,18 +64,21 @@ class FeatureExtractor:
                 print(f"features are not kept for another run: {folder}: {error.strerror}")
         return computed
 
-    def _made_from(self, split: str, view: int) -> dict[str, Any]:
-        """All that the features follow from."""
-        options = self._options
-        made_from = {
+    @functools.cached_property
+    def _common(self) -> dict[str, Any]:
+        """What the features of all splits and views follow from."""
+        return {
             "data": self._data.digest(),
-            "split": split,
-            "backbone": options.backbone,
+            "backbone": self._options.backbone,
             "weights": weights.digest(models.backbone_of(self._model).get_weights()),
             "precision": keras.mixed_precision.global_policy().name,
             "tensorflow": tf.__version__,
-            "view": view,
         }
+
+    def _made_from(self, split: str, view: int) -> dict[str, Any]:
+        """All that the features follow from."""
+        options = self._options
+        made_from = {**self._common, "split": split, "view": view}
         if view > MIRRORED:
             made_from |= {
                 "augmentation": dataclasses.asdict(options.augmentation),

@@ -48,7 +48,7 @@ def draw_curves(history: Sequence[EpochRecord], path: Path) -> None:
             axes.set_ylim(top=1 + 0.05 * (1 - axes.get_ylim()[0]))
         axes.legend()
     figure.suptitle(f"validation log loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%}")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_augmented(
@@ -70,10 +70,11 @@ def draw_augmented(
         axes.set_axis_off()
     parts = (f"{name} {value:g}" for name, value in dataclasses.asdict(ranges).items() if value)
     figure.suptitle("top row: as stored; below: as training sees them\n" + (", ".join(parts) or "no augmentation"))
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure as a picture, whole or not at all, and closes it."""
     temporary = path.with_name("." + path.name)
     figure.savefig(temporary, dpi=120)
     plt.close(figure)

@@ -21,7 +21,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
-from dogcat import flags, history, records  # noqa: E402
+from dogcat import flags, history, records, report  # noqa: E402
 from dogcat.config import InputError, ReproductionOptions  # noqa: E402
 from dogcat.history import EpochRecord  # noqa: E402
 
@@ -210,10 +210,7 @@ def draw(own: Sequence[OwnRun], options: ReproductionOptions, path: Path) -> Non
     right.grid(alpha=0.3, which="both")
     right.legend()
     figure.suptitle(f"{own[0].device}{_shortened(options)}", fontsize=10)
-    temporary = path.with_name("." + path.name)
-    figure.savefig(temporary, dpi=120)
-    plt.close(figure)
-    temporary.replace(path)
+    report.save_figure(figure, path)
 
 
 if __name__ == "__main__":
