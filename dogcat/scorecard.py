@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from typing import Any
 
 import numpy as np
 
-from dogcat import bootstrap
+from dogcat import bootstrap, tables
 from dogcat.assessment import DECIDING, Assessment, LabelledPredictions, ModelAssessment
 from dogcat.bootstrap import Interval
 from dogcat.calibration import Adjustment
@@ -69,11 +67,8 @@ def predictions_csv(predictions: LabelledPredictions) -> str:
 
     Columns of the second model begin with `against_`.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     prefixes = ("", "against_")[: len(predictions.predicted_by)]
     columns = ("loss", *(f"p_{name}" for name in predictions.classes))
-    writer.writerow(["key", "class", *(prefix + column for prefix in prefixes for column in columns)])
     pictures = np.arange(len(predictions.keys))
     figures = np.hstack(
         [
@@ -81,10 +76,13 @@ def predictions_csv(predictions: LabelledPredictions) -> str:
             for log_probabilities in predictions.log_probabilities
         ]
     )
-    for key, label, row in zip(predictions.keys, predictions.labels, figures):
+    rows = (
         # Adding 0 turns the -0.0 of a certain picture into 0.
-        writer.writerow([key, predictions.classes[label], *(f"{figure + 0:.9g}" for figure in row)])
-    return text.getvalue()
+        [key, predictions.classes[label], *(f"{figure + 0:.9g}" for figure in row)]
+        for key, label, row in zip(predictions.keys, predictions.labels, figures)
+    )
+    names = ["key", "class", *(prefix + column for prefix in prefixes for column in columns)]
+    return tables.as_csv(names, rows).decode("utf-8", "surrogateescape")
 
 
 def verdict(predictions: LabelledPredictions, assessment: Assessment) -> str:
