@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import math
 from collections.abc import Sequence
 from typing import Any
+
+from dogcat import tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +52,7 @@ def best_of(history: Sequence[EpochRecord]) -> EpochRecord:
 
 def as_csv(history: Sequence[EpochRecord]) -> str:
     """A line an epoch under a line of names: what follows from data, options and seed, so no times."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_REPEATABLE)
-    writer.writerows([getattr(record, name) for name in _REPEATABLE] for record in history)
-    return text.getvalue()
+    return tables.as_csv(_REPEATABLE, ([getattr(record, name) for name in _REPEATABLE] for record in history)).decode()
 
 
 def as_jsonl(history: Sequence[EpochRecord]) -> str:

@@ -16,9 +16,9 @@ TIERS = [
     {"training_options"},
     {
         *("runtime", "progress", "printing", "interrupts", "images", "folders", "shards", "examples", "records"),
-        *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "history", "optimizers"),
+        *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "optimizers"),
     },
-    {"pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration"},
+    {"pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration", "history"},
     {
         *("pipeline", "model", "features", "writer", "stored", "forward", "assessment", "survey", "predictions"),
         "partial",
