@@ -92,7 +92,8 @@ peers: $(VENV)/ready
 # setup.cfg alone lists what is needed. Where a machine has no NVIDIA driver, tensorflow is replaced by
 # tensorflow-cpu of the same version, the same library at half the size; it exists for Linux on x86-64.
 LIST_NEEDS := import configparser; c = configparser.ConfigParser(); c.read("setup.cfg"); \
-	print(c["options"]["install_requires"], c["options.extras_require"]["test"], sep="\n")
+	extras = c["options.extras_require"]; \
+	print(c["options"]["install_requires"], extras["openvino"], extras["test"], sep="\n")
 
 $(VENV)/ready: setup.cfg pyproject.toml
 	@if [ -n "$(PYTHON)" ]; then \
@@ -113,6 +114,6 @@ $(VENV)/ready: setup.cfg pyproject.toml
 		$(RUN) -m pip install --quiet -r $(VENV)/needs.txt && \
 		$(RUN) -m pip install --quiet --no-deps -e .; \
 	else \
-		$(RUN) -m pip install --quiet -e '.[test]'; \
+		$(RUN) -m pip install --quiet -e '.[openvino,test]'; \
 	fi
 	@touch $@

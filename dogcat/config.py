@@ -201,6 +201,15 @@ def precision_option() -> Any:
     )
 
 
+def engine_option() -> Any:
+    """Declares what passes without training go through."""
+    return option(
+        "auto",
+        "What passes without training go through; auto takes OpenVINO on a processor without GPUs if it is installed.",
+        choices=("auto", "tensorflow", "openvino"),
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class PredictionOptions(Options):
     """Options of `dogcat.predict`."""
@@ -256,6 +265,7 @@ class PredictionOptions(Options):
         False, "Go on where a prediction with this --output was stopped; begins one where none was stopped."
     )
     precision: str = precision_option()
+    engine: str = engine_option()
     strategy: str = option(
         "auto", "Devices; auto is mirrored where there are several GPUs.", choices=("auto", "one_device", "mirrored")
     )

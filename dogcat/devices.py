@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from dogcat import runtime
+from dogcat import openvino_network, runtime
 from dogcat.config import InputError
 
 # NVIDIA compute capability from which tensor cores multiply float16 (Volta) and bfloat16 (Ampere).
@@ -77,6 +77,37 @@ def choose_precision(name: str) -> tuple[str, str]:
     if lowest >= _FLOAT16_CAPABILITY:
         return "mixed_float16", has
     return "float32", has
+
+
+def choose_engine(name: str, precision: str, strategy: tf.distribute.Strategy) -> str:
+    """Resolves `auto` to what passes without training go through, tensorflow or openvino.
+
+    Args:
+        name: The wanted engine.
+        precision: The Keras policy that was chosen.
+        strategy: The devices that were chosen.
+
+    Raises:
+        InputError: OpenVINO is asked for, and it is not installed or does not do this.
+    """
+    on_one_processor = strategy.num_replicas_in_sync == 1 and not tf.config.list_physical_devices("GPU")
+    fits = on_one_processor and precision in openvino_network.PRECISIONS
+    installed = openvino_network.is_installed()
+    if name == "auto":
+        return "openvino" if fits and installed else "tensorflow"
+    if name == "openvino" and not installed:
+        raise InputError("--engine=openvino: the package is not installed; pip install openvino, or use tensorflow")
+    if name == "openvino" and not fits:
+        raise InputError(
+            f"--engine=openvino: runs on one processor, in {' or '.join(openvino_network.PRECISIONS)}; here are "
+            f"{strategy.num_replicas_in_sync} x {precision}, so use tensorflow"
+        )
+    return name
+
+
+def describe_engine(name: str) -> str:
+    """An engine in a few words, its version among them."""
+    return f"OpenVINO {openvino_network.version()}" if name == "openvino" else f"TensorFlow {tf.__version__}"
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:

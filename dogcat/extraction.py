@@ -14,8 +14,9 @@ from tensorflow import keras
 
 from dogcat import augment, devices, feature_cache, pipeline, weights
 from dogcat import model as models
-from dogcat.forward import Forward
+from dogcat.forward import Network, make_forward
 from dogcat.manifest import Manifest
+from dogcat.openvino_network import OpenVinoNetwork
 from dogcat.training_options import TrainingOptions
 
 # Views of a picture: as it is, mirrored, and from the third on augmented.
@@ -40,6 +41,7 @@ class FeatureExtractor:
         self._options = options
         self._data = data
         self._strategy = strategy
+        self._engine = devices.choose_engine(options.engine, keras.mixed_precision.global_policy().name, strategy)
 
     def __call__(self, split: str, view: int) -> np.ndarray:
         """Features of a split, float32 [pictures, channels].
@@ -72,7 +74,7 @@ class FeatureExtractor:
             "backbone": self._options.backbone,
             "weights": weights.digest(models.backbone_of(self._model).get_weights()),
             "precision": keras.mixed_precision.global_policy().name,
-            "tensorflow": tf.__version__,
+            "engine": devices.describe_engine(self._engine),
         }
 
     def _made_from(self, split: str, view: int) -> dict[str, Any]:
@@ -87,22 +89,40 @@ class FeatureExtractor:
             }
         return made_from
 
+    @functools.cached_property
+    def _network(self) -> Network | OpenVinoNetwork:
+        """From pictures to features."""
+        options, size = self._options, self._data.image_size
+        model = self._model
+        if self._engine == "openvino":
+            with models.arithmetic("float32"):
+                model = models.build_model(options.backbone, size, len(self._data.classes))
+            model.set_weights(self._model.get_weights())
+        to_features = models.features_model(model)
+
+        def features(pictures: tf.Tensor) -> tf.Tensor:
+            return to_features(pictures, training=False)
+
+        if self._engine == "tensorflow":
+            return features
+        policy = keras.mixed_precision.global_policy().name
+        return OpenVinoNetwork(features, [to_features], options.batch_size, size, policy)
+
     def _compute(self, split: str, view: int) -> np.ndarray:
         options = self._options
-        to_features = models.features_model(self._model)
         # Below 0, where no epoch of training is.
         epoch = tf.constant(-view, tf.int64)
 
-        def of_batch(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        def prepare(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
             if view == MIRRORED:
-                pictures = tf.reverse(pictures, [2])
-            elif view > MIRRORED:
+                return tf.reverse(pictures, [2])
+            if view > MIRRORED:
                 replica = tf.distribute.get_replica_context().replica_id_in_sync_group
                 seed = augment.seed_of(options.seed, epoch, number, replica)
-                pictures = augment.apply(pictures, options.augmentation, seed)
-            return to_features(pictures, training=False)
+                return augment.apply(pictures, options.augmentation, seed)
+            return pictures
 
-        return Forward(of_batch, self._strategy)(
+        return make_forward(self._network, self._strategy, prepare)(
             lambda context: pipeline.evaluation_dataset(
                 Path(options.tfrecords), self._data, split, options.batch_size, context
             ),

@@ -14,9 +14,10 @@ from dogcat import model as models
 from dogcat.assessment import LabelledPredictions
 from dogcat.config import EvaluationOptions, InputError, PredictionOptions
 from dogcat.encoding import Rejection
-from dogcat.forward import Forward
+from dogcat.forward import make_forward
 from dogcat.interrupts import Interrupts
 from dogcat.manifest import Manifest
+from dogcat.openvino_network import OpenVinoNetwork
 from dogcat.partial import PartialPredictions
 from dogcat.predictions import Predictions
 from dogcat.sources import DataSetSplit, PictureFiles, Pictures
@@ -29,7 +30,9 @@ class Predictor:
         temperatures: That of each model.
     """
 
-    def __init__(self, paths: list[Path], tta: str, batch_size: int, strategy: tf.distribute.Strategy) -> None:
+    def __init__(
+        self, paths: list[Path], tta: str, batch_size: int, strategy: tf.distribute.Strategy, engine: str
+    ) -> None:
         """Loads the models.
 
         Args:
@@ -37,11 +40,13 @@ class Predictor:
             tta: none, or flip: the logits of each picture and its mirror image are averaged.
             batch_size: Pictures a step; rounded up so that each replica gets the same share.
             strategy: The devices.
+            engine: tensorflow or openvino.
 
         Raises:
             InputError: A file is no model of this program, or is damaged.
         """
-        with strategy.scope():
+        policy = keras.mixed_precision.global_policy().name
+        with strategy.scope(), models.arithmetic("float32" if engine == "openvino" else policy):
             loaded = [models.load(path) for path in paths]
             to_logits = [models.logits_model(model) for model, _ in loaded]
         self.temperatures = [description.temperature for _, description in loaded]
@@ -50,14 +55,18 @@ class Predictor:
         def of_models(pictures: tf.Tensor) -> tf.Tensor:
             return tf.stack([of_model(pictures, training=False) for of_model in to_logits], axis=1)
 
-        def of_batch(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        def network(pictures: tf.Tensor) -> tf.Tensor:
             if tta == "none":
                 return of_models(pictures)
             return (of_models(pictures) + of_models(tf.reverse(pictures, [2]))) / 2
 
         replicas = strategy.num_replicas_in_sync
         self._batch_size = -(-batch_size // replicas) * replicas
-        self._forward = Forward(of_batch, strategy)
+        size = self._description.image_size
+        self._forward = make_forward(
+            OpenVinoNetwork(network, to_logits, self._batch_size, size, policy) if engine == "openvino" else network,
+            strategy,
+        )
 
     def logits(self, pictures: Pictures, first: int = 0) -> Iterator[np.ndarray]:
         """Predicts the pictures from place `first` on, batch by batch.
@@ -81,10 +90,16 @@ class Predictor:
         )
 
 
-def make_strategy(precision: str, strategy: str) -> tf.distribute.Strategy:
-    """Sets the arithmetic and gives the devices; `auto` for either is what this machine does fast."""
-    keras.mixed_precision.set_global_policy(devices.choose_precision(precision)[0])
-    return devices.make_strategy(strategy)
+def choose_devices(precision: str, strategy: str, engine: str) -> tuple[tf.distribute.Strategy, str]:
+    """Sets the arithmetic and gives the devices and the engine; `auto` for any is what this machine does fast.
+
+    Raises:
+        InputError: This machine does not have what is asked for.
+    """
+    policy = devices.choose_precision(precision)[0]
+    keras.mixed_precision.set_global_policy(policy)
+    chosen = devices.make_strategy(strategy)
+    return chosen, devices.choose_engine(engine, policy, chosen)
 
 
 def predict(options: PredictionOptions) -> Predictions:
@@ -107,7 +122,7 @@ def predict(options: PredictionOptions) -> Predictions:
     pictures = sources.open_pictures(options)
     if isinstance(pictures, DataSetSplit):
         _require_fitting_data(descriptions, pictures)
-    strategy = make_strategy(options.precision, options.strategy)
+    strategy, engine = choose_devices(options.precision, options.strategy, options.engine)
     made_from = {
         "model": [records.sha256_of(path) for path in paths],
         "tfrecords" if options.tfrecords else "images": pictures.digest(),
@@ -115,11 +130,13 @@ def predict(options: PredictionOptions) -> Predictions:
         "batch_size": options.batch_size,
         "precision": keras.mixed_precision.global_policy().name,
         "strategy": strategy.num_replicas_in_sync,
+        "engine": devices.describe_engine(engine),
     }
     with Interrupts(), PartialPredictions(options, made_from) as partial:
-        predictor = Predictor(paths, options.tta, options.batch_size, strategy)
+        predictor = Predictor(paths, options.tta, options.batch_size, strategy, engine)
         for path in paths:
             print(f"model: {path} ({' or '.join(classes)})")
+        print(f"device: {devices.describe(strategy)}; {made_from['precision']}, {made_from['engine']}")
         print(f"pictures: {len(pictures.keys)} in {options.images or options.tfrecords}")
         _check_unreadable(partial.rejections, options)
         for logits in predictor.logits(pictures, partial.pictures):
@@ -182,12 +199,12 @@ def _predict_labelled_files(
             f"{', '.join(classes)}; name pictures or their folders after these"
         )
     _require_classes(descriptions, classes)
-    strategy = make_strategy("auto", "auto")
+    strategy, engine = choose_devices("auto", "auto", "auto")
     predicted = []
     left_out = {key: "no class" for key in labelled.unlabelled}
     for path in paths:
         pictures = PictureFiles(folder, labelled.keys)
-        predictor = Predictor([path], options.tta, options.batch_size, strategy)
+        predictor = Predictor([path], options.tta, options.batch_size, strategy, engine)
         predicted.append(predictor.log_probabilities(pictures))
         left_out |= {picture.key: f"{picture.reason}, {picture.detail}" for picture in pictures.rejections.values()}
     read = [place for place, key in enumerate(labelled.keys) if key not in left_out]
@@ -215,7 +232,7 @@ def _predict_split(
     if len(pictures.keys) < 2:
         raise InputError(f"--split={options.split}: has {len(pictures.keys)} pictures; two are needed")
     _require_fitting_data(descriptions, pictures)
-    strategy = make_strategy("auto", "auto")
+    strategy, engine = choose_devices("auto", "auto", "auto")
     with pictures.naming_damage():
         right = pipeline.read_labels(folder, data, options.split)
     return LabelledPredictions(
@@ -225,7 +242,8 @@ def _predict_split(
         classes=data.classes,
         predicted_by=[str(path) for path in paths],
         log_probabilities=[
-            Predictor([path], options.tta, options.batch_size, strategy).log_probabilities(pictures) for path in paths
+            Predictor([path], options.tta, options.batch_size, strategy, engine).log_probabilities(pictures)
+            for path in paths
         ],
         left_out={},
     )

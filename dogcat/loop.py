@@ -17,7 +17,7 @@ from dogcat import history as histories
 from dogcat import model as models
 from dogcat.config import InputError
 from dogcat.extraction import PLAIN, FeatureExtractor
-from dogcat.forward import Forward
+from dogcat.forward import make_forward
 from dogcat.history import EpochRecord
 from dogcat.interrupts import Interrupts, Terminated
 from dogcat.manifest import Manifest
@@ -54,7 +54,7 @@ class TrainingLoop:
         self._model = trainer.model
         self._variables = tf.train.Checkpoint(model=trainer.model, optimizer=trainer.optimizer)
         logits = models.logits_model(self._model)
-        self._logits = Forward(lambda pictures, number: logits(pictures, training=False), strategy)
+        self._logits = make_forward(lambda pictures: logits(pictures, training=False), strategy)
         self._validation_labels = pipeline.read_labels(self._tfrecords, data, shards.VALIDATION)
         self._features_of = FeatureExtractor(self._model, options, data, strategy)
         self._validation_features: np.ndarray | None = None

@@ -7,6 +7,7 @@ nothing that is stored in a file gets to run, and the arithmetic is that of the 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import glob
 import io
@@ -15,6 +16,7 @@ import math
 import os
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +97,17 @@ def preprocess(backbone: str, pictures: tf.Tensor) -> tf.Tensor:
     reverse = keras.initializers.Constant(np.eye(3)[::-1].tolist())
     to_bgr = keras.layers.Conv2D(3, 1, use_bias=False, kernel_initializer=reverse, trainable=False, name="to_bgr")
     return to_bgr(scaled)
+
+
+@contextlib.contextmanager
+def arithmetic(policy: str) -> Iterator[None]:
+    """A block in which models are built under another Keras policy of precision."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
 
 def build_model(backbone: str, image_size: int, classes: int) -> keras.Model:

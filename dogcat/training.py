@@ -67,7 +67,7 @@ def train(options: TrainingOptions) -> Path | None:
             stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         print(f"data: {options.tfrecords}, {_counts(data)}")
         print(f"start: {source}")
-        print(f"device: {devices.describe(strategy)}; {policy}, since {reason}")
+        print(f"device: {devices.describe(strategy)}; {policy}, since {reason}{_engine(options, policy, strategy)}")
         print(f"trains: {_what_trains(model, first_open, options)}; {_epochs(steps, options)}")
         if options.dry_run:
             print(f"memory: {_memory(model, first_open, options, strategy)}")
@@ -144,6 +144,12 @@ def _precision(options: TrainingOptions, begun: runs.Unfinished | None) -> tuple
     return policy, reason
 
 
+def _engine(options: TrainingOptions, policy: str, strategy: tf.distribute.Strategy) -> str:
+    """What the features go through, where it is not what trains."""
+    engine = devices.choose_engine(options.engine, policy, strategy)
+    return f"; features through {devices.describe_engine(engine)}" if engine != "tensorflow" else ""
+
+
 def _initial_model(options: TrainingOptions, data: manifest.Manifest) -> tuple[keras.Model, str]:
     """The model to start from, and where it is from, for a person."""
     if not options.init_from:
@@ -184,6 +190,7 @@ def _config(
     return {
         "options": stored,
         "precision": policy,
+        "features_engine": devices.describe_engine(devices.choose_engine(options.engine, policy, strategy)),
         "device": devices.describe(strategy),
         "replicas": strategy.num_replicas_in_sync,
         "classes": data.classes,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dogcat.backbones import BACKBONES
-from dogcat.config import InputError, Options, option, precision_option
+from dogcat.config import InputError, Options, engine_option, option, precision_option
 from dogcat.presets import PRESETS
 
 
@@ -145,6 +145,7 @@ class TrainingOptions(Options):
     brightness: float = _source_range("brightness")
     seed: int = option(0, "Seed of the order, of augmentation and of random weights.")
     precision: str = precision_option()
+    engine: str = engine_option()
     strategy: str = option(
         "auto",
         "Devices; auto is multi_worker where TF_CONFIG names workers, mirrored where there are several GPUs.",

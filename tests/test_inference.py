@@ -61,12 +61,19 @@ def test_every_picture_has_its_row_in_order(predict, samples):
     assert np.ptp(list(of_dogs(predicted).values())) > 0.1
 
 
-@pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
-def test_batch_size_and_strategy_change_nothing(predict, samples, strategy):
-    one = of_dogs(predict(images=str(samples / "test"), batch_size=1, strategy="one_device"))
+@pytest.mark.parametrize(
+    ("strategy", "engine"), [("one_device", "tensorflow"), ("one_device", "openvino"), ("mirrored", "tensorflow")]
+)
+def test_batch_size_and_strategy_change_nothing(predict, samples, strategy, engine):
+    one = of_dogs(predict(images=str(samples / "test"), batch_size=1, strategy="one_device", engine=engine))
     for batch_size in (4, 64):
-        other = predict(images=str(samples / "test"), batch_size=batch_size, strategy=strategy)
+        other = predict(images=str(samples / "test"), batch_size=batch_size, strategy=strategy, engine=engine)
         assert_same(of_dogs(other), one, 1e-4)
+
+
+def test_both_engines_give_the_same(predict, samples):
+    given = {"images": str(samples / "test"), "precision": "float32"}
+    assert_same(of_dogs(predict(**given, engine="openvino")), of_dogs(predict(**given, engine="tensorflow")), 1e-4)
 
 
 def test_equals_keras_on_the_same_pixels(predict, model_file, samples, tmp_path):
@@ -82,7 +89,7 @@ def test_equals_keras_on_the_same_pixels(predict, model_file, samples, tmp_path)
         logits.predict(np.stack(views), verbose=0)[:, 0] for views in (pixels, [view[:, ::-1] for view in pixels])
     )
     for tta, expected in (("none", as_they_are), ("flip", (as_they_are + mirrored) / 2)):
-        predicted = predict(images=str(tmp_path / "some"), tta=tta)
+        predicted = predict(images=str(tmp_path / "some"), tta=tta, engine="tensorflow")
         assert predicted.keys == names
         np.testing.assert_allclose(list(of_dogs(predicted).values()), special.expit(expected), atol=1e-4)
 
@@ -260,8 +267,10 @@ def test_with_fail_the_first_unreadable_picture_ends_it(predict, bad_inputs, tmp
 def test_the_given_options_are_used(monkeypatch):
     chosen = []
     monkeypatch.setattr(devices, "make_strategy", chosen.append)
-    inference.make_strategy("mixed_bfloat16", "mirrored")
+    monkeypatch.setattr(devices, "choose_engine", lambda *given: given)
+    _, engine = inference.choose_devices("mixed_bfloat16", "mirrored", "tensorflow")
     assert chosen == ["mirrored"]
+    assert engine == ("tensorflow", "mixed_bfloat16", None)
     assert keras.mixed_precision.global_policy().name == "mixed_bfloat16"
 
 

@@ -17,6 +17,7 @@ TIERS = [
     {
         *("runtime", "progress", "printing", "interrupts", "images", "folders", "shards", "examples", "records"),
         *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "optimizers"),
+        "openvino_network",
     },
     {"pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration", "history"},
     {

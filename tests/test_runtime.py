@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from dogcat import devices, runtime
+from dogcat import devices, openvino_network, runtime
+from dogcat.config import InputError
 
 ROOT = Path(__file__).parents[1]
 
@@ -99,3 +100,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 
 def test_tensorflow_is_configured_for_two_logical_devices():
     assert len(tf.config.list_logical_devices("CPU")) == 2
+
+
+def test_the_engine_is_openvino_where_one_processor_computes_in_what_it_offers(monkeypatch):
+    one, two = devices.make_strategy("one_device"), devices.make_strategy("mirrored")
+    assert devices.choose_engine("auto", "float32", one) == "openvino"
+    assert devices.choose_engine("auto", "mixed_float16", one) == "tensorflow"
+    assert devices.choose_engine("auto", "float32", two) == "tensorflow"
+    assert devices.choose_engine("tensorflow", "float32", one) == "tensorflow"
+    with pytest.raises(InputError, match="--engine=openvino: runs on one processor.* 2 x float32, so use tensorflow"):
+        devices.choose_engine("openvino", "float32", two)
+    monkeypatch.setattr(openvino_network, "is_installed", lambda: False)
+    assert devices.choose_engine("auto", "float32", one) == "tensorflow"
+    with pytest.raises(InputError, match="--engine=openvino: the package is not installed; pip install openvino"):
+        devices.choose_engine("openvino", "float32", one)
