@@ -342,6 +342,20 @@ class EvaluationOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True)
+class ExportOptions(Options):
+    """Options of `tools.export_model`."""
+
+    model: str = option("runs/latest", "A run's folder or a .keras file.")
+    format: str = option("savedmodel", "What to write.", choices=("savedmodel", "tflite"))
+    output: str = option("exported", "Folder to write; it must not exist yet.")
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        super().__post_init__()
+        self.require("output", bool(self.output), "give a folder")
+
+
+@dataclasses.dataclass(frozen=True)
 class ReproductionOptions(Options):
     """Options of `tools.reproduce`."""
 

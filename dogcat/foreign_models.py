@@ -15,6 +15,9 @@ import h5py
 # has, and for lists nested too deeply.
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
+# Name of the file, or of the member of a .keras file, with which this program says what a model is for.
+DESCRIPTION = "dogcat.json"
+
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 # The opcode with which pickles of protocol 2 and later begin, and the protocol.
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
@@ -24,7 +27,8 @@ _PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 def reason(path: Path) -> str:
     """Why a model is not loaded, as words that follow its name; empty if it may be one of this program."""
     if path.is_dir():
-        is_saved_model = (path / "saved_model.pb").is_file()
+        # With a description it is loaded, which takes its variables alone.
+        is_saved_model = (path / "saved_model.pb").is_file() and not (path / DESCRIPTION).is_file()
         return "is a SavedModel, a program that could read and write files when it is run" if is_saved_model else ""
     with open(path, "rb") as file:
         start = file.read(len(_HDF5))
@@ -49,7 +53,9 @@ def _of_hdf5(path: Path) -> str:
         return f"is a damaged HDF5 file ({error})"
     if is_whole_model:
         return "is a whole model in HDF5, which can hold code that runs when it is loaded"
-    return "holds weights in HDF5 and tells neither classes nor size of the pictures"
+    if path.with_name(DESCRIPTION).is_file():
+        return ""
+    return f"holds weights in HDF5 and tells neither classes nor size of the pictures: {DESCRIPTION} is not beside it"
 
 
 def _of_archive(archive: zipfile.ZipFile) -> str:

@@ -124,7 +124,7 @@ def predict(options: PredictionOptions) -> Predictions:
         _require_fitting_data(descriptions, pictures)
     strategy, engine = choose_devices(options.precision, options.strategy, options.engine)
     made_from = {
-        "model": [records.sha256_of(path) for path in paths],
+        "model": [records.sha256_of(models.weights_file(path)) for path in paths],
         "tfrecords" if options.tfrecords else "images": pictures.digest(),
         "tta": options.tta,
         "batch_size": options.batch_size,

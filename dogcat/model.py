@@ -2,7 +2,8 @@
 
 A saved model is a `.keras` file of Keras' standard layers, which plain Keras loads, with one member more:
 `dogcat.json` names backbone and classes. Loading builds the model anew and takes the weights alone from the file, so
-nothing that is stored in a file gets to run, and the arithmetic is that of the machine at hand.
+nothing that is stored in a file gets to run, and the arithmetic is that of the machine at hand. A SavedModel of
+`dogcat.export` has the same `dogcat.json` in its folder, weights in HDF5 have it beside them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tensorflow import keras
 from dogcat import foreign_models, records
 from dogcat.backbones import BACKBONES
 from dogcat.config import RESIZE_MODES, InputError
+from dogcat.foreign_models import DESCRIPTION
 
 BEST_MODEL = "best.keras"
 # How pictures are scaled before a backbone, by `Backbone.preprocessing`: factor and summand, for R, G and B alike or
@@ -44,7 +46,6 @@ _SCALING: dict[str, tuple[float | list[float], float | list[float]]] = {
 _KNOWN_LAYERS = {96: "block11_sepconv1_act", 116: "block13_sepconv1_act"}
 # Share of the layers that `auto` keeps frozen: of Xception all up to its last four blocks.
 _FROZEN_SHARE = 96 / 132
-_DESCRIPTION = "dogcat.json"
 _LOGITS = "logits"
 _PROBABILITY = "probability"
 
@@ -194,30 +195,37 @@ def open_layers(model: keras.Model, first: int) -> None:
         layer.trainable = index >= first
 
 
+def description_json(description: Description) -> str:
+    """A description as it is kept with a model."""
+    return json.dumps(dataclasses.asdict(description))
+
+
 def save(model: keras.Model, path: Path, description: Description) -> None:
     """Writes a model as `.keras`, whole or not at all."""
     with records.naming(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
         temporary = Path(folder) / path.name
         model.save(temporary, save_format="keras")
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(_DESCRIPTION, json.dumps(dataclasses.asdict(description)))
+            archive.writestr(DESCRIPTION, description_json(description))
         os.replace(temporary, path)
 
 
 def store_temperature(path: Path, temperature: float) -> None:
-    """Gives a saved model another temperature, whole or not at all; its weights stay as they are.
+    """Gives a `.keras` file another temperature, whole or not at all; its weights stay as they are.
 
     Raises:
-        InputError: The file is no model of this program.
+        InputError: The file is no such model of this program.
         OSError: It cannot be written; then it is as it was.
     """
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: a temperature is stored in a .keras file alone; give that of the run")
     description = dataclasses.replace(describe(path), temperature=temperature)
     copied = io.BytesIO()
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copied, "w") as copy:
         for member in archive.infolist():
-            if member.filename != _DESCRIPTION:
+            if member.filename != DESCRIPTION:
                 copy.writestr(member, archive.read(member))
-        copy.writestr(_DESCRIPTION, json.dumps(dataclasses.asdict(description)))
+        copy.writestr(DESCRIPTION, description_json(description))
     records.write_atomically(path, copied.getvalue())
 
 
@@ -230,12 +238,24 @@ def find_file(place: str, flag: str) -> Path:
     path = Path(place)
     if path.is_dir():
         _refuse_foreign(path)
+        if is_exported(path):
+            return path
         path = path / BEST_MODEL
     if not path.is_file():
         raise InputError(
             f"--{flag}={place}: no model there; give a run's folder with {BEST_MODEL} in it, or a .keras file"
         )
     return path
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a path is the folder of a SavedModel of this program."""
+    return (path / DESCRIPTION).is_file()
+
+
+def weights_file(path: Path) -> Path:
+    """The file in which a model's weights are."""
+    return path / "variables" / "variables.data-00000-of-00001" if is_exported(path) else path
 
 
 def find_files(places: str, flag: str) -> list[Path]:
@@ -269,16 +289,24 @@ def describe(path: Path) -> Description:
     """
     _refuse_foreign(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            # Files from before there was a choice of backbones name none.
-            description = Description(**{"backbone": "xception", **json.loads(archive.read(_DESCRIPTION))})
+        # Files from before there was a choice of backbones name none.
+        description = Description(**{"backbone": "xception", **json.loads(_stored_description(path))})
         if not _is_sound(description):
-            raise ValueError(f"{_DESCRIPTION} says {dataclasses.asdict(description)}")
+            raise ValueError(f"{DESCRIPTION} says {dataclasses.asdict(description)}")
         return description
     except (*foreign_models.DAMAGE, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is no model that dogcat.train wrote; give a .keras file of a run ({error})"
         ) from error
+
+
+def _stored_description(path: Path) -> bytes:
+    if is_exported(path):
+        return (path / DESCRIPTION).read_bytes()
+    if path.suffix == ".h5":
+        return path.with_name(DESCRIPTION).read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(DESCRIPTION)
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -311,9 +339,14 @@ def load(path: Path) -> tuple[keras.Model, Description]:
     description = describe(path)
     model = build_model(description.backbone, description.image_size, len(description.classes))
     try:
-        model.load_weights(path)
+        if is_exported(path):
+            reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
+            keys = [f"saved_weights/{index}/.ATTRIBUTES/VARIABLE_VALUE" for index in range(len(model.weights))]
+            model.set_weights([reader.get_tensor(key) for key in keys])
+        else:
+            model.load_weights(path)
     # What Keras and h5py raise besides for an archive that is damaged or holds another model.
-    except (*foreign_models.DAMAGE, KeyError) as error:
+    except (*foreign_models.DAMAGE, KeyError, tf.errors.OpError) as error:
         said = " ".join(str(error).split())[:200]
         raise InputError(f"{path} is damaged, or its weights are of another model than it tells: {said}") from error
     return model, description

@@ -5,6 +5,7 @@ Acts when an entry point calls `prepare`, never by being imported.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -12,6 +13,7 @@ import re
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 # Blocks up to this size come from the heap and stay there for the next batch. A batch of 128 pictures of
@@ -63,23 +65,40 @@ def _import_quietly() -> None:
     """Imports TensorFlow and passes on what it printed, less the lines that it always prints."""
     if "tensorflow" in sys.modules:
         return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as captured:
-        os.dup2(captured.fileno(), 2)
+    with tempfile.TemporaryFile() as printed:
         try:
-            import tensorflow as tf
+            with _native_messages_into(printed.fileno()):
+                import tensorflow as tf
 
-            for gpu in tf.config.list_physical_devices("GPU"):
-                # Else TensorFlow takes the whole memory of every GPU at once.
-                tf.config.experimental.set_memory_growth(gpu, True)
+                for gpu in tf.config.list_physical_devices("GPU"):
+                    # Else TensorFlow takes the whole memory of every GPU at once.
+                    tf.config.experimental.set_memory_growth(gpu, True)
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            captured.seek(0)
-            for line in captured.read().decode(errors="replace").splitlines():
+            printed.seek(0)
+            for line in printed.read().decode(errors="replace").splitlines():
                 if line.strip() and not _IMPORT_NOISE.search(line):
                     print(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def native_messages_dropped() -> Iterator[None]:
+    """A block in which nothing reaches standard error, where a library only chats; errors come as exceptions."""
+    with open(os.devnull, "wb") as nowhere, _native_messages_into(nowhere.fileno()):
+        yield
+
+
+@contextlib.contextmanager
+def _native_messages_into(descriptor: int) -> Iterator[None]:
+    """A block in which standard error, that of libraries in C++ too, goes elsewhere."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(descriptor, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def processor_name() -> str:

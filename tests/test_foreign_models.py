@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import save_model
@@ -123,7 +124,7 @@ def test_a_pickle_in_an_archive(trace, tmp_path):
     assert not trace.exists()
 
 
-def test_a_saved_model(trace, tmp_path):
+def test_a_saved_model(good, trace, tmp_path):
     class Writer(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec((None, 32, 32, 3), tf.uint8)])
         def __call__(self, pictures):
@@ -133,6 +134,10 @@ def test_a_saved_model(trace, tmp_path):
     path = tmp_path / "saved"
     tf.saved_model.save(Writer(), str(path))
     assert f"{path} is a SavedModel, a program that could read and write files" in refusal(path, tmp_path)
+    # Nor with what this program's own have beside them: its graph is never read.
+    with zipfile.ZipFile(good) as archive:
+        archive.extract("dogcat.json", path)
+    assert f"{path} is damaged, or its weights are of another model" in refusal_of_loading(path)
     assert not trace.exists()
     tf.saved_model.load(str(path))(tf.zeros((1, 32, 32, 3), tf.uint8))
     assert trace.exists()
@@ -151,6 +156,25 @@ def test_weights_alone(good, tmp_path):
     assert "holds weights in HDF5 and tells neither classes nor size" in refusal(path, tmp_path)
     path.write_bytes(path.read_bytes()[:1000])
     assert "is a damaged HDF5 file" in refusal_of(path)
+
+
+def test_weights_alone_with_their_description_are_loaded(good, tmp_path):
+    model, description = models.load(good)
+    model.save_weights(tmp_path / "m.weights.h5")
+    with zipfile.ZipFile(good) as archive:
+        archive.extract("dogcat.json", tmp_path)
+    loaded, loaded_description = models.load(tmp_path / "m.weights.h5")
+    assert loaded_description == description
+    for weights, wanted in zip(loaded.get_weights(), model.get_weights()):
+        np.testing.assert_array_equal(weights, wanted)
+    with pytest.raises(InputError, match="a temperature is stored in a .keras file alone"):
+        models.store_temperature(tmp_path / "m.weights.h5", 2.0)
+
+
+def refusal_of_loading(path):
+    with pytest.raises(InputError) as caught:
+        models.load(path)
+    return str(caught.value)
 
 
 def refusal_of(path):

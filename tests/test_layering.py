@@ -24,7 +24,7 @@ TIERS = [
         *("pipeline", "model", "features", "writer", "stored", "forward", "assessment", "survey", "predictions"),
         "partial",
     },
-    {"report", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources"},
+    {"report", "export", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources"},
     {"runs"},
     {"loop"},
     {"training", "inference"},

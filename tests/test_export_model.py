@@ -1,0 +1,113 @@
+"""`python -m tools.export_model`, and loading what it wrote in TensorFlow, in TensorFlow Lite and here."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import save_model
+
+from dogcat import evaluation, export, images
+from dogcat import model as models
+
+
+def probabilities_of(path, pictures):
+    model, description = models.load(path)
+    logits = models.logits_model(model).predict(pictures, verbose=0)
+    return np.exp(evaluation.log_probabilities(logits / description.temperature))
+
+
+def random_pictures(count, size, seed=0):
+    """Smooth ones, since noise does not survive JPEG."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (count, 4, 4, 3)).astype(np.float32)
+    return tf.cast(tf.image.resize(coarse, (size, size)), tf.uint8).numpy()
+
+
+@pytest.fixture(autouse=True)
+def in_float32():
+    with models.arithmetic("float32"):
+        yield
+
+
+@pytest.mark.parametrize("classes", [("cat", "dog"), ("cat", "dog", "owl")])
+def test_a_saved_model_serves_any_batch_and_jpeg_files(run, tmp_path, classes):
+    path = save_model(tmp_path / "m.keras", classes=classes, temperature=2.5)
+    done = run("tools.export_model", "--model", path, "--output", tmp_path / "served")
+    assert done.code == 0, done.err
+    assert f"wrote {tmp_path / 'served'}: savedmodel" in done.out
+    signatures = tf.saved_model.load(str(tmp_path / "served")).signatures
+    for count in (1, 5):
+        pictures = random_pictures(count, 32)
+        expected = probabilities_of(path, pictures)
+        answer = signatures["serving_default"](pictures=tf.constant(pictures))
+        np.testing.assert_allclose(answer["probabilities"].numpy(), expected, atol=1e-5)
+        assert [name.decode() for name in answer["class"].numpy()] == [classes[i] for i in expected.argmax(axis=1)]
+        files = [images.encode(picture, "png", 95, "420") for picture in pictures]
+        answer = signatures["jpeg"](files=tf.constant(files))
+        np.testing.assert_allclose(answer["probabilities"].numpy(), expected, atol=1e-5)
+    # And this program takes it as a model.
+    loaded, description = models.load(tmp_path / "served")
+    assert description == models.describe(path)
+    for weights, wanted in zip(loaded.get_weights(), models.load(path)[0].get_weights()):
+        np.testing.assert_array_equal(weights, wanted)
+    assert models.find_file(str(tmp_path / "served"), "model") == tmp_path / "served"
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+@pytest.mark.parametrize("shape", [(80, 200), (33, 32), (20, 47)])
+def test_jpeg_files_become_the_pictures_that_the_model_knows(tmp_path, resize, shape):
+    model, _ = models.load(save_model(tmp_path / "m.keras"))
+    description = models.Description(["cat", "dog"], 32, resize, "vgg16")
+    pixels = random_pictures(1, 256)[0][: shape[0], : shape[1]]
+    file = images.encode(pixels, "jpeg", 95, "444")
+    read = export.Servable(model, description)._read(tf.constant(file)).numpy()
+    wanted = images.resize(images.decode(file, 10**6).rgbx, 32, resize)[:, :, :3]
+    assert np.abs(read.astype(int) - wanted).max() <= 2
+    assert np.abs(read.astype(int) - wanted).mean() < 0.6
+
+
+def test_a_tflite_file_holds_classes_and_takes_any_batch(run, tmp_path):
+    path = save_model(tmp_path / "m.keras", temperature=0.5)
+    done = run("tools.export_model", "--model", path, "--format=tflite", "--output", tmp_path / "lite")
+    assert done.code == 0, done.err
+    assert "non-converted" not in done.err
+    file = tmp_path / "lite" / "model.tflite"
+    with zipfile.ZipFile(file) as archive:
+        assert json.loads(archive.read("dogcat.json"))["classes"] == ["cat", "dog"]
+    for count in (1, 5):
+        interpreter = tf.lite.Interpreter(str(file))
+        [taken], [given] = interpreter.get_input_details(), interpreter.get_output_details()
+        pictures = random_pictures(count, 32)
+        interpreter.resize_tensor_input(taken["index"], pictures.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(taken["index"], pictures)
+        interpreter.invoke()
+        np.testing.assert_allclose(interpreter.get_tensor(given["index"]), probabilities_of(path, pictures), atol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["savedmodel", "tflite"])
+def test_another_model_is_told_from_the_original(tmp_path, form):
+    one, other = save_model(tmp_path / "one.keras", seed=1), save_model(tmp_path / "other.keras", seed=2)
+    (tmp_path / "out").mkdir()
+    export.write(other, form, tmp_path / "out")
+    pictures = random_pictures(4, 32)
+    assert max(export.largest_differences(other, form, tmp_path / "out", pictures).values()) < 1e-3
+    assert min(export.largest_differences(one, form, tmp_path / "out", pictures).values()) > 0.05
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(run, tmp_path):
+    path = save_model(tmp_path / "m.keras")
+    (tmp_path / "there").mkdir()
+    for arguments, said in (
+        (("--model", path, "--output", tmp_path / "there"), "is there already; remove it, or name another folder"),
+        (("--model", path, "--output", tmp_path / "no" / "out"), "does not exist; make it first"),
+        (("--model", tmp_path / "x.keras", "--output", tmp_path / "out"), "no model there"),
+    ):
+        done = run("tools.export_model", *arguments)
+        assert done.code == 2
+        assert done.err.count("\n") == 1 and said in done.err
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["m.keras", "there"]
