@@ -23,6 +23,8 @@ from dogcat.printing import printable
 EXIT_BAD_INPUT = 2
 # That of sysexits.h for "try again later", so that a scheduler can tell a stopped run from a failed one.
 EXIT_TERMINATED = 75
+# What a shell gives for a program that SIGPIPE ended.
+EXIT_NOT_READ = 141
 
 
 def define_flags(options_class: type[Options], flag_values: flags.FlagValues) -> None:
@@ -99,22 +101,28 @@ def run(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions
     """Runs a command: `main` with the options of the command line; never returns.
 
     Exit codes: what `main` returns, 0 for None; 2 for input that cannot be used or a file that cannot be read or
-    written (one line on standard error, no traceback), 75 for a run that SIGTERM stopped and --resume goes on with, 130
+    written (one line on standard error, no traceback), 141 where nobody reads what it prints, 75 for a run that SIGTERM stopped and --resume goes on with, 130
     where the user stopped it.
     """
     module = sys.modules[main.__module__]
     command = f"python -m {module.__spec__.name}" if module.__spec__ else "python"
     arguments = sys.argv[1:]
-    if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments):
-        print(help_text(options_class, command, module.__doc__ or ""))
-        sys.exit(0)
+    wants_help = any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments)
     # In a pipe or a log file lines come as they are printed, in order with those on standard error.
     # Whatever is printed without a thought to it prints.
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        code = main(parse(options_class, arguments))
+        if wants_help:
+            print(help_text(options_class, command, module.__doc__ or ""))
+            code = None
+        else:
+            code = main(parse(options_class, arguments))
     except InputError as error:
         sys.exit(fail(str(error)))
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, like `head`. What is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_NOT_READ)
     except OSError as error:
         if error.filename is None or error.strerror is None:
             raise

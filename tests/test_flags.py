@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -8,19 +11,22 @@ from dogcat import flags
 from dogcat.config import (
     BenchmarkOptions,
     EvaluationOptions,
+    ExportOptions,
     InputError,
     InspectOptions,
     PredictionOptions,
     ReproductionOptions,
     SampleOptions,
     ShardOptions,
+    SurveyOptions,
     WeightsOptions,
 )
 from dogcat.training_options import TrainingOptions
 
+ROOT = Path(__file__).parents[1]
 ALL = (
-    *(BenchmarkOptions, EvaluationOptions, InspectOptions, PredictionOptions, ReproductionOptions),
-    *(SampleOptions, ShardOptions, TrainingOptions, WeightsOptions),
+    *(BenchmarkOptions, EvaluationOptions, ExportOptions, InspectOptions, PredictionOptions, ReproductionOptions),
+    *(SampleOptions, ShardOptions, SurveyOptions, TrainingOptions, WeightsOptions),
 )
 
 
@@ -102,3 +108,12 @@ def test_help_of_each_command(run, module):
     usage, empty, about, *_ = done.out.splitlines()
     assert usage.startswith(f"Usage: python -m {module} [") and usage.endswith("[--flag=value ...]")
     assert empty == "" and about
+
+
+def test_output_that_nobody_reads_is_no_error():
+    command = [sys.executable, "-m", "dogcat.train", "--help"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 141
