@@ -117,7 +117,12 @@ class ShardOptions(Options):
         "How a picture becomes square: stretch changes its proportions, crop takes the middle, pad adds black.",
         choices=RESIZE_MODES,
     )
-    encoding: str = option("jpeg", "Encoding of the pictures in the shards; png is lossless.", choices=("jpeg", "png"))
+    encoding: str = option(
+        "jpeg",
+        "Encoding of the pictures in the shards; png is lossless; raw is pixels, 8 times the bytes of jpeg, for when "
+        "decoding them is the limit.",
+        choices=("jpeg", "png", "raw"),
+    )
     quality: int = option(95, "JPEG quality of the pictures in the shards, 1 to 100.")
     chroma: str = option("420", "JPEG chroma subsampling; 444 keeps all colour.", choices=("420", "444"))
     max_pixels: int = option(
@@ -128,7 +133,9 @@ class ShardOptions(Options):
     validation: float = option(0.1, "Share of each class that goes to the validation split, 0 to less than 1.")
     seed: int = option(0, "Seed of the split and of the order.")
     shard_mib: int = option(128, "Wanted size of a shard, in MiB; used where --shards is 0.")
-    shards: int = option(0, "Number of shards of the training (or test) split; 0: by --shard_mib.")
+    shards: int = option(
+        0, "Number of shards of the training (or test) split; 0: by --shard_mib, with --encoding=raw one."
+    )
     workers: int = option(0, "Number of processes; 0: one for each processor core.")
     overwrite: bool = option(False, "Replace a data set that is already at --output.")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from dogcat import augment, devices, feature_cache, pipeline, weights
 from dogcat import model as models
 from dogcat.forward import Forward
 from dogcat.manifest import Manifest
+from dogcat.readers import Reader
 from dogcat.training_options import TrainingOptions
 
 # Views of a picture: as it is, mirrored, and from the third on augmented.
@@ -31,14 +31,20 @@ class FeatureExtractor:
     """
 
     def __init__(
-        self, model: keras.Model, options: TrainingOptions, data: Manifest, strategy: tf.distribute.Strategy
+        self,
+        model: keras.Model,
+        options: TrainingOptions,
+        data: Manifest,
+        readers: dict[str, Reader],
+        strategy: tf.distribute.Strategy,
     ) -> None:
-        """Takes a model made under `strategy`, the options, and the manifest of the data set that they name."""
+        """Takes a model made under `strategy`, the options, the manifest of the data set and readers of its splits."""
         self.passed = 0
         self.seconds = 0.0
         self._model = model
         self._options = options
         self._data = data
+        self._readers = readers
         self._strategy = strategy
 
     def __call__(self, split: str, view: int) -> np.ndarray:
@@ -103,9 +109,7 @@ class FeatureExtractor:
             return to_features(pictures, training=False)
 
         return Forward(of_batch, self._strategy)(
-            lambda context: pipeline.evaluation_dataset(
-                Path(options.tfrecords), self._data, split, options.batch_size, context
-            ),
+            lambda context: pipeline.evaluation_dataset(self._readers[split], options.batch_size, context),
             self._data.splits[split].pictures,
             f"features, {split}" + (f", view {view + 1}" if view else ""),
         )
