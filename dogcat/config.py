@@ -360,14 +360,19 @@ class ReproductionOptions(Options):
 class BenchmarkOptions(Options):
     """Options of `tools.benchmark`."""
 
-    subject: str = option("shards", "What to measure.", choices=("shards", "train"), positional=True)
-    images: str = option("data/train", "Folder of pictures to measure shards on.")
+    subject: str = option("shards", "What to measure.", choices=("shards", "load", "train"), positional=True)
+    images: str = option("data/train", "Folder of pictures to measure shards and load on.")
     tfrecords: str = option("data/tfrecords", "Folder of the data set to measure train on.")
     steps: int = option(10, "Training steps of each run of train.")
+    seconds: float = option(4.0, "Seconds of each run of load.")
     pictures: int = option(2000, "Pictures to take, spread over the folder; 0: all. Few make start-up weigh more.")
     rounds: int = option(5, "Times that each contestant runs, in turn with the others; at least 2.")
     workers: int = option(0, "Number of worker processes of each contestant; 0: one for each processor core.")
-    peers: bool = option(False, "Measure OpenCV, FFCV and WebDataset too; `make peers` installs them.")
+    peers: bool = option(
+        False,
+        "Measure OpenCV, FFCV, WebDataset, for load also DALI, PyTorch and MosaicML streaming; `make peers` installs "
+        "them.",
+    )
     peers_python: str = option(".venv-peers/bin/python", "The Python that has the peers.")
     json: str = option("", "File for all figures, those of each round too. Empty: none.")
     chart: str = option("", "Picture to draw the chart in, .png, .svg or .pdf. Empty: none.")
@@ -377,6 +382,7 @@ class BenchmarkOptions(Options):
         super().__post_init__()
         self.require("pictures", self.pictures >= 0, "use 1 or more, or 0 for all")
         self.require("steps", self.steps >= 1, "use 1 or more")
+        self.require("seconds", self.seconds > 0, "use above 0")
         self.require("rounds", self.rounds >= 2, "use 2 or more: one round shows no spread")
         self.require("workers", self.workers >= 0, "use 1 or more, or 0 for one a core")
         drawable = not self.chart or self.chart.lower().endswith((".png", ".svg", ".pdf"))

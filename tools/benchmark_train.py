@@ -61,6 +61,6 @@ def contestants(tfrecords: Path, steps: int) -> list[rounds.Contestant]:
         return itertools.islice(batches, steps)
 
     return [
-        rounds.Contestant("pipeline", "through the pipeline", "TensorFlow", lambda: run(from_pipeline())),
+        rounds.Contestant("pipeline", "through the pipeline", "TensorFlow", lambda: run(from_pipeline()), True),
         rounds.Contestant("memory", "one batch in memory", "the limit", lambda: run(itertools.repeat(first, steps))),
     ]
