@@ -117,7 +117,12 @@ class ShardOptions(Options):
         "How a picture becomes square: stretch changes its proportions, crop takes the middle, pad adds black.",
         choices=RESIZE_MODES,
     )
-    encoding: str = option("jpeg", "Encoding of the pictures in the shards; png is lossless.", choices=("jpeg", "png"))
+    encoding: str = option(
+        "jpeg",
+        "Encoding of the pictures in the shards; png is lossless; raw is pixels, 8 times the bytes of jpeg, for when "
+        "decoding them is the limit.",
+        choices=("jpeg", "png", "raw"),
+    )
     quality: int = option(95, "JPEG quality of the pictures in the shards, 1 to 100.")
     chroma: str = option("420", "JPEG chroma subsampling; 444 keeps all colour.", choices=("420", "444"))
     max_pixels: int = option(
@@ -128,7 +133,9 @@ class ShardOptions(Options):
     validation: float = option(0.1, "Share of each class that goes to the validation split, 0 to less than 1.")
     seed: int = option(0, "Seed of the split and of the order.")
     shard_mib: int = option(128, "Wanted size of a shard, in MiB; used where --shards is 0.")
-    shards: int = option(0, "Number of shards of the training (or test) split; 0: by --shard_mib.")
+    shards: int = option(
+        0, "Number of shards of the training (or test) split; 0: by --shard_mib, with --encoding=raw one."
+    )
     workers: int = option(0, "Number of processes; 0: one for each processor core.")
     overwrite: bool = option(False, "Replace a data set that is already at --output.")
 
@@ -377,14 +384,19 @@ class ReproductionOptions(Options):
 class BenchmarkOptions(Options):
     """Options of `tools.benchmark`."""
 
-    subject: str = option("shards", "What to measure.", choices=("shards", "train"), positional=True)
-    images: str = option("data/train", "Folder of pictures to measure shards on.")
+    subject: str = option("shards", "What to measure.", choices=("shards", "load", "train"), positional=True)
+    images: str = option("data/train", "Folder of pictures to measure shards and load on.")
     tfrecords: str = option("data/tfrecords", "Folder of the data set to measure train on.")
     steps: int = option(10, "Training steps of each run of train.")
+    seconds: float = option(4.0, "Seconds of each run of load.")
     pictures: int = option(2000, "Pictures to take, spread over the folder; 0: all. Few make start-up weigh more.")
     rounds: int = option(5, "Times that each contestant runs, in turn with the others; at least 2.")
     workers: int = option(0, "Number of worker processes of each contestant; 0: one for each processor core.")
-    peers: bool = option(False, "Measure OpenCV, FFCV and WebDataset too; `make peers` installs them.")
+    peers: bool = option(
+        False,
+        "Measure OpenCV, FFCV, WebDataset, for load also DALI, PyTorch and MosaicML streaming; `make peers` installs "
+        "them.",
+    )
     peers_python: str = option(".venv-peers/bin/python", "The Python that has the peers.")
     json: str = option("", "File for all figures, those of each round too. Empty: none.")
     chart: str = option("", "Picture to draw the chart in, .png, .svg or .pdf. Empty: none.")
@@ -394,6 +406,7 @@ class BenchmarkOptions(Options):
         super().__post_init__()
         self.require("pictures", self.pictures >= 0, "use 1 or more, or 0 for all")
         self.require("steps", self.steps >= 1, "use 1 or more")
+        self.require("seconds", self.seconds > 0, "use above 0")
         self.require("rounds", self.rounds >= 2, "use 2 or more: one round shows no spread")
         self.require("workers", self.workers >= 0, "use 1 or more, or 0 for one a core")
         drawable = not self.chart or self.chart.lower().endswith((".png", ".svg", ".pdf"))

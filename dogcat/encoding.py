@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dogcat import examples, folders, images, records
+from dogcat import examples, folders, images, raw, records
 from dogcat.config import ShardOptions
 from dogcat.images import Picture
 
@@ -68,13 +68,14 @@ def read_picture(folder: Path, key: str, max_pixels: int, size: int) -> Picture 
         return Rejection(key, UNREADABLE, str(error.strerror))
 
 
-def encode_chunk(folder: Path, tasks: Sequence[Task], options: ShardOptions) -> Chunk:
+def encode_chunk(folder: Path, tasks: Sequence[Task], options: ShardOptions, layout: raw.Layout | None = None) -> Chunk:
     """Reads, decodes, resizes and encodes pictures.
 
     Args:
         folder: The folder that keys are relative to.
         tasks: The pictures.
         options: Size, encoding and limits.
+        layout: That of records of raw pixels, where those are wanted.
     """
     framed, labels, rejections = [], [], []
     sampled = [np.empty((0, 3), np.uint8)]
@@ -85,7 +86,7 @@ def encode_chunk(folder: Path, tasks: Sequence[Task], options: ShardOptions) -> 
             continue
         rgbx = images.resize(picture.rgbx, options.image_size, options.resize)
         features: dict[str, bytes | int] = {
-            examples.ENCODED: images.encode(rgbx, options.encoding, options.quality, options.chroma),
+            examples.ENCODED: _encode(rgbx, options),
             examples.FORMAT: options.encoding.encode(),
             examples.HEIGHT: options.image_size,
             examples.WIDTH: options.image_size,
@@ -95,10 +96,17 @@ def encode_chunk(folder: Path, tasks: Sequence[Task], options: ShardOptions) -> 
             examples.LABEL: task.label,
             examples.TEXT: os.fsencode(task.text),
         }
-        framed.append(records.frame(examples.encode_example(features)))
+        data = raw.encode_example(features, layout) if layout else examples.encode_example(features)
+        framed.append(records.frame(data))
         labels.append(task.label)
         sampled.append(rgbx[::_STATISTICS_STEP, ::_STATISTICS_STEP, :3].reshape(-1, 3))
     return Chunk(b"".join(framed), labels, rejections, _sums(np.concatenate(sampled)))
+
+
+def _encode(rgbx: np.ndarray, options: ShardOptions) -> bytes:
+    if options.encoding == raw.FORMAT:
+        return np.ascontiguousarray(rgbx[:, :, :3]).tobytes()
+    return images.encode(rgbx, options.encoding, options.quality, options.chroma)
 
 
 def mean_and_deviation(channel_sums: np.ndarray) -> tuple[list[float], list[float]]:

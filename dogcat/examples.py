@@ -36,8 +36,27 @@ Values = Union[list[bytes], list[float], list[int]]
 
 def encode_example(features: dict[str, bytes | int]) -> bytes:
     """Serialises features by key; equal to `SerializeToString(deterministic=True)` of tf.train.Example."""
-    entries = (_field(1, _field(1, key.encode()) + _field(2, _feature(features[key]))) for key in sorted(features))
-    return _field(1, b"".join(entries))
+    entries = encode_entries(features)
+    return message_start(len(entries)) + entries
+
+
+def message_start(length: int) -> bytes:
+    """What stands in a serialised example before its entries of `length` bytes."""
+    return _start(1, length)
+
+
+def encode_entries(features: dict[str, bytes | int]) -> bytes:
+    """Serialises features as entries of the message's map, sorted by key."""
+    return b"".join(_field(1, _field(1, key.encode()) + _field(2, _feature(features[key]))) for key in sorted(features))
+
+
+def bytes_entry_start(key: str, length: int) -> bytes:
+    """What stands in an entry of one value of `length` bytes before that value."""
+    start = _start(1, length)
+    for number in (_BYTES_LIST, 2):
+        start = _start(number, len(start) + length) + start
+    start = _field(1, key.encode()) + start
+    return _start(1, len(start) + length) + start
 
 
 def _feature(value: bytes | int) -> bytes:
@@ -49,7 +68,12 @@ def _feature(value: bytes | int) -> bytes:
 
 def _field(number: int, payload: bytes) -> bytes:
     """A field of wire type 2: tag, length, bytes."""
-    return bytes((number << 3 | 2,)) + _varint(len(payload)) + payload
+    return _start(number, len(payload)) + payload
+
+
+def _start(number: int, length: int) -> bytes:
+    """Tag and length of a field of wire type 2."""
+    return bytes((number << 3 | _LENGTH_DELIMITED,)) + _varint(length)
 
 
 def _varint(value: int) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from dogcat import model as models
 from dogcat.forward import Network, make_forward
 from dogcat.manifest import Manifest
 from dogcat.openvino_network import OpenVinoNetwork
+from dogcat.readers import Reader
 from dogcat.training_options import TrainingOptions
 
 # Views of a picture: as it is, mirrored, and from the third on augmented.
@@ -32,14 +32,20 @@ class FeatureExtractor:
     """
 
     def __init__(
-        self, model: keras.Model, options: TrainingOptions, data: Manifest, strategy: tf.distribute.Strategy
+        self,
+        model: keras.Model,
+        options: TrainingOptions,
+        data: Manifest,
+        readers: dict[str, Reader],
+        strategy: tf.distribute.Strategy,
     ) -> None:
-        """Takes a model made under `strategy`, the options, and the manifest of the data set that they name."""
+        """Takes a model made under `strategy`, the options, the manifest of the data set and readers of its splits."""
         self.passed = 0
         self.seconds = 0.0
         self._model = model
         self._options = options
         self._data = data
+        self._readers = readers
         self._strategy = strategy
         self._engine = devices.choose_engine(options.engine, keras.mixed_precision.global_policy().name, strategy)
 
@@ -123,9 +129,7 @@ class FeatureExtractor:
             return pictures
 
         return make_forward(self._network, self._strategy, prepare)(
-            lambda context: pipeline.evaluation_dataset(
-                Path(options.tfrecords), self._data, split, options.batch_size, context
-            ),
+            lambda context: pipeline.evaluation_dataset(self._readers[split], options.batch_size, context),
             self._data.splits[split].pictures,
             f"features, {split}" + (f", view {view + 1}" if view else ""),
         )

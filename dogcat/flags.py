@@ -101,8 +101,8 @@ def run(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions
     """Runs a command: `main` with the options of the command line; never returns.
 
     Exit codes: what `main` returns, 0 for None; 2 for input that cannot be used or a file that cannot be read or
-    written (one line on standard error, no traceback), 141 where nobody reads what it prints, 75 for a run that SIGTERM stopped and --resume goes on with, 130
-    where the user stopped it.
+    written (one line on standard error, no traceback), 75 for a run that SIGTERM stopped and --resume goes on with, 130
+    where the user stopped it, 141 where nobody reads what it prints.
     """
     module = sys.modules[main.__module__]
     command = f"python -m {module.__spec__.name}" if module.__spec__ else "python"

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import devices, evaluation, folders, labels, manifest, pipeline, predictions, records, sources
+from dogcat import devices, evaluation, folders, labels, manifest, predictions, records, sources
 from dogcat import model as models
 from dogcat.assessment import LabelledPredictions
 from dogcat.config import EvaluationOptions, InputError, PredictionOptions
@@ -233,12 +233,10 @@ def _predict_split(
         raise InputError(f"--split={options.split}: has {len(pictures.keys)} pictures; two are needed")
     _require_fitting_data(descriptions, pictures)
     strategy, engine = choose_devices("auto", "auto", "auto")
-    with pictures.naming_damage():
-        right = pipeline.read_labels(folder, data, options.split)
     return LabelledPredictions(
         source=f"{folder}, split {options.split}",
         keys=pictures.keys,
-        labels=right,
+        labels=pictures.labels,
         classes=data.classes,
         predicted_by=[str(path) for path in paths],
         log_probabilities=[

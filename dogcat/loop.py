@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dogcat import augment, devices, evaluation, features, pipeline, report, runs, shards, state
+from dogcat import augment, devices, evaluation, features, pipeline, readers, report, runs, shards, state
 from dogcat import history as histories
 from dogcat import model as models
 from dogcat.config import InputError
@@ -47,7 +47,6 @@ class TrainingLoop:
         self.progress = state.Progress()
         self._options = options
         self._data = data
-        self._tfrecords = Path(options.tfrecords)
         self._steps = steps
         self._strategy = strategy
         self._trainer = trainer
@@ -55,8 +54,11 @@ class TrainingLoop:
         self._variables = tf.train.Checkpoint(model=trainer.model, optimizer=trainer.optimizer)
         logits = models.logits_model(self._model)
         self._logits = make_forward(lambda pictures: logits(pictures, training=False), strategy)
-        self._validation_labels = pipeline.read_labels(self._tfrecords, data, shards.VALIDATION)
-        self._features_of = FeatureExtractor(self._model, options, data, strategy)
+        folder = Path(options.tfrecords)
+        self._training = readers.open_split(folder, data, shards.TRAIN)
+        self._validation = readers.open_split(folder, data, shards.VALIDATION)
+        of_split = {shards.TRAIN: self._training, shards.VALIDATION: self._validation}
+        self._features_of = FeatureExtractor(self._model, options, data, of_split, strategy)
         self._validation_features: np.ndarray | None = None
 
     def run(self, folder: RunFolder) -> None:
@@ -132,7 +134,7 @@ class TrainingLoop:
         """Sets the head to the one that is fitted on the frozen backbone's features with this penalty."""
         views = range(self._options.feature_views)
         of_views = np.concatenate([self._features_of(shards.TRAIN, view) for view in views], dtype=np.float64)
-        labels = np.tile(pipeline.read_labels(self._tfrecords, self._data, shards.TRAIN), len(views))
+        labels = np.tile(self._training.labels, len(views))
         with self._timed("head"):
             models.head_of(self._model).set_weights(features.fit_head(of_views, labels, c))
 
@@ -145,7 +147,7 @@ class TrainingLoop:
     def _training_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         options = self._options
         return pipeline.train_dataset(
-            self._tfrecords, self._data, options.batch_size, self._steps, options.seed, self.progress.position, context
+            self._training, options.batch_size, self._steps, options.seed, self.progress.position, context
         )
 
     def _train(self, folder: RunFolder, batches: Iterator[Any], interrupts: Interrupts) -> None:
@@ -192,9 +194,7 @@ class TrainingLoop:
         """
         options = self._options
         if not math.isfinite(loss_sum):
-            keys = pipeline.keys_of_batch(
-                self._tfrecords, self._data, options.batch_size, self._steps, options.seed, position
-            )
+            keys = pipeline.keys_of_batch(self._training, options.batch_size, self._steps, options.seed, position)
             where = f"epoch {position.epoch + 1}, step {position.step + 1}"
             folder.write_batch(where, keys)
             raise InputError(
@@ -211,10 +211,8 @@ class TrainingLoop:
         started = time.perf_counter()
         if options.unfreeze_from:
             logits = self._logits(
-                lambda context: pipeline.evaluation_dataset(
-                    self._tfrecords, self._data, shards.VALIDATION, options.batch_size, context
-                ),
-                len(self._validation_labels),
+                lambda context: pipeline.evaluation_dataset(self._validation, options.batch_size, context),
+                len(self._validation.labels),
                 "validating",
             )
         else:
@@ -238,9 +236,9 @@ class TrainingLoop:
     def _measured(self, logits: np.ndarray, **figures: Any) -> EpochRecord:
         """A record with the figures of validation added."""
         return EpochRecord(
-            val_loss=evaluation.log_loss_of_logits(self._validation_labels, logits),
-            val_accuracy=evaluation.accuracy(self._validation_labels, logits),
-            val_auc=evaluation.auc(self._validation_labels, logits),
+            val_loss=evaluation.log_loss_of_logits(self._validation.labels, logits),
+            val_accuracy=evaluation.accuracy(self._validation.labels, logits),
+            val_auc=evaluation.auc(self._validation.labels, logits),
             **figures,
         )
 
@@ -261,8 +259,7 @@ class TrainingLoop:
         options = self._options
         if not options.epochs or options.augmentation == AugmentationRanges():
             return
-        dataset = pipeline.evaluation_dataset(self._tfrecords, self._data, shards.TRAIN, _SHEET_PICTURES)
-        pictures = next(iter(dataset))
+        pictures = next(iter(pipeline.evaluation_dataset(self._training, _SHEET_PICTURES)))
         versions = [
             augment.apply(pictures, options.augmentation, augment.seed_of(options.seed, 0, step, 0))
             for step in range(_SHEET_VERSIONS)

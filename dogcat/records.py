@@ -19,8 +19,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 import google_crc32c
 
 FRAME_BYTES = 16
-_HEADER_BYTES = 12
-_FOOTER_BYTES = 4
+HEADER_BYTES = 12
+FOOTER_BYTES = 4
 
 # What is looked through at a time for the next record after a damaged one.
 _SCAN_BYTES = 1 << 20
@@ -36,15 +36,13 @@ def masked_crc32c(data: bytes) -> int:
 
 def frame(data: bytes) -> bytes:
     """A record as it stands in the file: `data` with its length and checksums, 16 bytes longer."""
-    length = struct.pack("<Q", len(data))
-    return b"".join(
-        (
-            length,
-            struct.pack("<I", masked_crc32c(length)),
-            data,
-            struct.pack("<I", masked_crc32c(data)),
-        )
-    )
+    return b"".join((frame_header(len(data)), data, struct.pack("<I", masked_crc32c(data))))
+
+
+def frame_header(length: int) -> bytes:
+    """The 12 bytes in front of data of this length."""
+    packed = struct.pack("<Q", length)
+    return packed + struct.pack("<I", masked_crc32c(packed))
 
 
 class Digest(Protocol):
@@ -90,21 +88,21 @@ def read_records(path: Path, digest: Digest | None = None) -> Iterator[Record]:
     # Unbuffered: two reads a record, of the data and of what lies between two data, copy each byte once.
     with naming(path), open(path, "rb", buffering=0) as raw:
         file = _HashedFile(raw, digest)
-        header = file.read(_HEADER_BYTES)
+        header = file.read(HEADER_BYTES)
         while header:
             length = _length(header)
             if length is not None and offset + FRAME_BYTES + length <= file.size:
                 data = file.read(length)
-                between = file.read(_FOOTER_BYTES + _HEADER_BYTES)
+                between = file.read(FOOTER_BYTES + HEADER_BYTES)
                 end = offset + FRAME_BYTES + length
-                header = between[_FOOTER_BYTES:]
-                trusted = between[:_FOOTER_BYTES] == struct.pack("<I", masked_crc32c(data))
+                header = between[FOOTER_BYTES:]
+                trusted = between[:FOOTER_BYTES] == struct.pack("<I", masked_crc32c(data))
                 damage = "" if trusted else "the data do not match their checksum"
                 if not trusted:
                     # Where bytes are missing from the data, the next record begins before their end.
-                    end = _find_header(file, offset + _HEADER_BYTES, end)
+                    end = _find_header(file, offset + HEADER_BYTES, end)
                     file.seek(end)
-                    header = file.read(_HEADER_BYTES)
+                    header = file.read(HEADER_BYTES)
                 yield Record(number, offset, data, damage, trusted)
             else:
                 end = _find_header(file, offset + 1, file.size)
@@ -112,7 +110,7 @@ def read_records(path: Path, digest: Digest | None = None) -> Iterator[Record]:
                 damage = _header_damage(header, file.size - offset, end - offset, recovered)
                 yield Record(number, offset, recovered, damage, recovered is not None)
                 file.seek(end)
-                header = file.read(_HEADER_BYTES)
+                header = file.read(HEADER_BYTES)
             number += 1
             offset = end
 
@@ -148,7 +146,7 @@ class _HashedFile:
 
 def _length(header: bytes) -> int | None:
     """The length that a record's first 12 bytes tell, or None if they do not match their checksum."""
-    if len(header) < _HEADER_BYTES or header[8:] != struct.pack("<I", masked_crc32c(header[:8])):
+    if len(header) < HEADER_BYTES or header[8:] != struct.pack("<I", masked_crc32c(header[:8])):
         return None
     return int.from_bytes(header[:8], "little")
 
@@ -170,10 +168,10 @@ def _find_header(file: _HashedFile, start: int, end: int) -> int:
             offset = window_start + match.start()
             if offset >= end:
                 return end
-            length = _length(window[match.start() : match.start() + _HEADER_BYTES])
+            length = _length(window[match.start() : match.start() + HEADER_BYTES])
             if length is not None and offset + FRAME_BYTES + length <= file.size:
                 return offset
-        overlap = window[-(_HEADER_BYTES - 1) :]
+        overlap = window[-(HEADER_BYTES - 1) :]
         window_start += len(window) - len(overlap)
         window = overlap
     return end
@@ -184,9 +182,9 @@ def _data_between(file: _HashedFile, offset: int, end: int) -> bytes | None:
     length = end - offset - FRAME_BYTES
     if not 0 <= length <= _LARGEST_RECOVERED:
         return None
-    file.seek(offset + _HEADER_BYTES)
+    file.seek(offset + HEADER_BYTES)
     data = file.read(length)
-    return data if file.read(_FOOTER_BYTES) == struct.pack("<I", masked_crc32c(data)) else None
+    return data if file.read(FOOTER_BYTES) == struct.pack("<I", masked_crc32c(data)) else None
 
 
 def _header_damage(header: bytes, left: int, skipped: int, recovered: bytes | None) -> str:

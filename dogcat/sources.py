@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from dogcat import encoding, folders, images, labels, manifest, pipeline
+from dogcat import encoding, folders, images, labels, manifest, pipeline, readers
 from dogcat.config import MAX_PIXELS, InputError, PredictionOptions, available_cores
 from dogcat.encoding import Rejection
 from dogcat.manifest import Manifest
@@ -126,10 +126,11 @@ class DataSetSplit:
         folder: The data set's folder.
         data: Its manifest.
         split: The split's name.
+        labels: int32 [pictures].
     """
 
     def __init__(self, folder: Path, data: Manifest, split: str) -> None:
-        """Reads the keys.
+        """Reads keys and labels.
 
         Raises:
             InputError: There is no such split, it is empty, or a shard is damaged.
@@ -142,14 +143,15 @@ class DataSetSplit:
         self.data = data
         self.split = split
         self.rejections: dict[str, Rejection] = {}
-        with self.naming_damage():
-            self.keys = pipeline.read_keys(folder, data, split)
+        self._reader = readers.open_split(folder, data, split)
+        self.keys = self._reader.keys()
+        self.labels = self._reader.labels
 
     def dataset(
         self, description: Description, batch_size: int, context: tf.distribute.InputContext, first: int
     ) -> tf.data.Dataset:
         """See `Pictures`; the pictures must be of the description's size."""
-        return pipeline.evaluation_dataset(self.folder, self.data, self.split, batch_size, context, first)
+        return pipeline.evaluation_dataset(self._reader, batch_size, context, first)
 
     def naming_damage(self) -> AbstractContextManager[None]:
         """See `Pictures`."""

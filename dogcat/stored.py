@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from dogcat import examples, images, records, shards
+from dogcat import examples, images, raw, records, shards
 from dogcat.config import MAX_PIXELS, InputError
 from dogcat.manifest import Manifest
 from dogcat.printing import printable
@@ -18,7 +18,7 @@ from dogcat.printing import printable
 JPEG = "jpeg"
 PNG = "png"
 # Not encoded: the pixels themselves, uint8 [height, width, 3].
-RAW = "raw"
+RAW = raw.FORMAT
 # The formats of pictures in shards, and what their bytes begin with.
 FORMATS = {JPEG: b"\xff\xd8\xff", PNG: b"\x89PNG\r\n\x1a\n", RAW: b""}
 

@@ -15,8 +15,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from dogcat import examples, manifest, progress, records, shards, stored
-from dogcat.config import available_cores
+from dogcat import examples, manifest, progress, raw, records, shards, stored
+from dogcat.config import InputError, available_cores
 from dogcat.manifest import Manifest, Shard
 from dogcat.printing import printable
 from dogcat.records import Record
@@ -176,6 +176,7 @@ def check_record(shard: str, record: Record, split: str, made: Manifest) -> Chec
             if record.trusted:
                 key_hash = _hash_key(picture.key)
                 label_is_right, found = _check_picture(picture, split, made)
+                found += _check_layout(record.data, made)
                 label = picture.label if label_is_right else None
                 # The damage of a record is told once, whatever follows from it.
                 wrong = wrong or found
@@ -262,6 +263,23 @@ def _check_picture(picture: stored.StoredPicture, split: str, made: Manifest) ->
     return label_is_right, wrong
 
 
+def _check_layout(data: bytes, made: Manifest) -> list[str]:
+    """What is wrong with the length of a record of raw pixels, and with their place in it."""
+    try:
+        layout = raw.layout_of(made.options)
+    except InputError:
+        # The manifest's own problem.
+        return []
+    if not layout:
+        return []
+    if len(data) + records.FRAME_BYTES != layout.record_bytes:
+        return [f"has {len(data) + records.FRAME_BYTES} bytes, the manifest says {layout.record_bytes}"]
+    pixels_at = layout.pixels_offset - records.HEADER_BYTES
+    if not data[:pixels_at].endswith(raw.pixels_start(made.image_size)):
+        return [f"its pixels do not begin at {layout.pixels_offset}, where the manifest says"]
+    return []
+
+
 def _check_manifest(made: Manifest) -> Iterator[Problem]:
     """What is wrong with the manifest in itself."""
     if not any(part.pictures for part in made.splits.values()):
@@ -272,6 +290,10 @@ def _check_manifest(made: Manifest) -> Iterator[Problem]:
     for name, times in names.items():
         if times > 1:
             yield Problem(manifest.FILE_NAME, f"lists {printable(name)} {times} times")
+    try:
+        raw.layout_of(made.options)
+    except InputError as error:
+        yield Problem(manifest.FILE_NAME, str(error))
     for split, part in made.splits.items():
         for index, shard in enumerate(part.shards):
             wanted = shards.shard_name(split, index, len(part.shards))

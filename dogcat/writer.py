@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 import dogcat
-from dogcat import encoding, manifest, records, runtime, shards, tables
+from dogcat import encoding, manifest, raw, records, runtime, shards, tables
 from dogcat.config import InputError, ShardOptions, available_cores
 from dogcat.encoding import Chunk, Rejection, Task
 from dogcat.labels import LabelledKeys
@@ -77,14 +77,17 @@ def write_data_set(folder: Path, pictures: LabelledKeys, options: ShardOptions) 
     """
     output = usable_output(options)
     plan = _plan(pictures, options)
+    layout = None
+    if options.encoding == raw.FORMAT:
+        layout = raw.layout_for(options.image_size, pictures.keys, pictures.classes)
     _require_training_pictures(pictures, plan, options)
     with _Staging(output, _digest(folder, pictures, options)) as staging:
-        parts = _write_shards(folder, pictures, plan, options, staging)
+        parts = _write_shards(folder, pictures, plan, options, layout, staging)
         rejections = [
             Rejection(key, NO_CLASS, "neither folder nor name tells the class") for key in pictures.unlabelled
         ]
         rejections += [rejection for finished in parts.values() for part in finished for rejection in part.rejections]
-        made = _manifest(pictures, options, parts, rejections)
+        made = _manifest(pictures, options, layout, parts, rejections)
         _require_pictures(made, options.images)
         records.write_atomically(staging.folder / REJECTED_FILE, _rejected_csv(rejections))
         records.write_atomically(staging.folder / manifest.FILE_NAME, made.to_json().encode())
@@ -282,11 +285,12 @@ def _write_shards(
     pictures: LabelledKeys,
     plan: dict[str, np.ndarray],
     options: ShardOptions,
+    layout: raw.Layout | None,
     staging: _Staging,
 ) -> dict[str, list[FinishedShard]]:
     """Writes the shards that are not finished; all of them, by split, in order."""
     first_split = next(iter(plan.values()))
-    sample = encoding.encode_chunk(folder, list(_tasks(pictures, first_split[:_SIZE_SAMPLE])), options)
+    sample = encoding.encode_chunk(folder, list(_tasks(pictures, first_split[:_SIZE_SAMPLE])), options, layout)
     bytes_a_picture = len(sample.framed) / max(1, len(sample.labels))
     workers = options.workers or available_cores()
     parts: dict[str, list[FinishedShard]] = {}
@@ -300,15 +304,17 @@ def _write_shards(
                 count = shards.shard_count(len(order), bytes_a_picture, options.shard_mib)
                 if options.shards and split != shards.VALIDATION:
                     count = max(1, min(options.shards, len(order)))
+                elif layout:
+                    # A batch from one file is copied once, from several twice.
+                    count = 1
                 parts[split] = []
                 for index, (first, end) in enumerate(shards.shard_bounds(len(order), count)):
                     name = shards.shard_name(split, index, count)
                     if name in staging.finished:
                         progress.update(end - first)
                     else:
-                        chunks = _encode_in_order(
-                            executor, folder, _tasks(pictures, order[first:end]), options, workers
-                        )
+                        tasks = _tasks(pictures, order[first:end])
+                        chunks = _encode_in_order(executor, folder, tasks, options, layout, workers)
                         staging.add(_write_shard(staging.folder / name, chunks, len(pictures.classes), progress))
                     parts[split].append(staging.finished[name])
         except concurrent.futures.process.BrokenProcessPool as error:
@@ -347,6 +353,7 @@ def _encode_in_order(
     folder: Path,
     tasks: Iterator[Task],
     options: ShardOptions,
+    layout: raw.Layout | None,
     workers: int,
 ) -> Iterator[Chunk]:
     """Encodes pictures in parallel, gives the chunks in order, with a bounded number in flight."""
@@ -356,7 +363,7 @@ def _encode_in_order(
     def submit(count: int) -> None:
         with _interrupts_held():
             for chunk in itertools.islice(chunks, count):
-                pending.append(executor.submit(encoding.encode_chunk, folder, chunk, options))
+                pending.append(executor.submit(encoding.encode_chunk, folder, chunk, options, layout))
 
     submit(workers * _CHUNKS_IN_FLIGHT)
     while pending:
@@ -396,6 +403,7 @@ def _prepare_worker() -> None:
 def _manifest(
     pictures: LabelledKeys,
     options: ShardOptions,
+    layout: raw.Layout | None,
     parts: dict[str, list[FinishedShard]],
     rejections: list[Rejection],
 ) -> manifest.Manifest:
@@ -416,6 +424,7 @@ def _manifest(
             "validation": options.validation,
             "seed": options.seed,
             "max_pixels": options.max_pixels,
+            **(layout._asdict() if layout else {}),
         },
         mean=mean,
         deviation=deviation,

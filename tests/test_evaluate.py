@@ -14,7 +14,7 @@ from conftest import ROOT, draw, make, save_model, touch
 from sklearn import metrics
 from tensorflow import keras
 
-from dogcat import devices, evaluate, inference, manifest, pipeline
+from dogcat import devices, evaluate, inference, manifest, pipeline, readers
 from dogcat import model as models
 from dogcat.config import EvaluationOptions, InputError, PredictionOptions
 
@@ -53,14 +53,16 @@ def test_two_models_on_a_split(run, model_files, tfrecords, tmp_path):
     assert found["pictures"] == data.splits["validation"].pictures == len(rows)
     # So the last batch was padded.
     assert found["pictures"] % 5
-    assert [row["key"] for row in rows] == pipeline.read_keys(tfrecords, data, "validation")
+    assert [row["key"] for row in rows] == readers.open_split(tfrecords, data, "validation").keys()
     labels = np.array([row["class"] == "dog" for row in rows])
-    np.testing.assert_array_equal(labels, pipeline.read_labels(tfrecords, data, "validation"))
+    np.testing.assert_array_equal(labels, readers.open_split(tfrecords, data, "validation").labels)
     probabilities = np.array([float(row["p_dog"]) for row in rows])
     assert np.ptp(probabilities) > 0.001
     keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
     model, _ = models.load(model_files[0])
-    expected = model.predict(pipeline.evaluation_dataset(tfrecords, data, "validation", 1), verbose=0)[:, 0]
+    expected = model.predict(
+        pipeline.evaluation_dataset(readers.open_split(tfrecords, data, "validation"), 1), verbose=0
+    )[:, 0]
     np.testing.assert_allclose(probabilities, expected, atol=0.02)
     first, second = found["models"]
     assert first["metrics"]["log_loss"]["value"] == pytest.approx(metrics.log_loss(labels, probabilities), abs=1e-6)

@@ -16,14 +16,19 @@ TIERS = [
     {"training_options"},
     {
         *("runtime", "progress", "printing", "interrupts", "images", "folders", "shards", "examples", "records"),
-        *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "optimizers"),
-        "openvino_network",
+        *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "optimizers", "order", "openvino_network"),
     },
-    {"pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration", "history"},
+    {"raw"},
     {
-        *("pipeline", "model", "features", "writer", "stored", "forward", "assessment", "survey", "predictions"),
-        "partial",
+        *("pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration", "history"),
+        "mapped",
     },
+    {
+        *("model", "features", "writer", "stored", "forward", "assessment", "survey", "predictions", "partial"),
+        "index",
+    },
+    {"readers"},
+    {"pipeline"},
     {"report", "export", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources"},
     {"runs"},
     {"loop"},
@@ -50,6 +55,7 @@ WITHOUT_TENSORFLOW = {
     *("history", "labels", "encoding", "writer", "stored", "verification"),
     *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions", "partial"),
     "foreign_models",
+    *("raw", "index", "order"),
     *("features", "report", "flags", "train", "predict", "evaluate"),
 }
 ENTRY_POINTS = {"train", "predict", "evaluate"}

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from dogcat import examples, manifest, pipeline
+from dogcat import examples, manifest, pipeline, readers
 from dogcat.config import ShardOptions
 from tools.make_tfrecords import make_data_set
 
@@ -37,7 +37,7 @@ def fingerprints(pictures):
 def epochs_of(folder, data, count, batch_size, **options):
     """Fingerprints of the pictures of each epoch, in order."""
     steps = pipeline.steps_in_epoch(data.splits["train"], batch_size)
-    batches = iter(pipeline.train_dataset(folder, data, batch_size, steps, **options))
+    batches = iter(pipeline.train_dataset(readers.open_split(folder, data, "train"), batch_size, steps, **options))
     epochs = []
     for _ in range(count):
         pictures = [batch for batch, _ in itertools.islice(batches, steps)]
@@ -46,7 +46,7 @@ def epochs_of(folder, data, count, batch_size, **options):
 
 
 def test_training_batches_are_full_uint8_and_labelled(tfrecords, data):
-    pictures, labels = next(iter(pipeline.train_dataset(tfrecords, data, 8, 1, seed=0)))
+    pictures, labels = next(iter(pipeline.train_dataset(readers.open_split(tfrecords, data, "train"), 8, 1, seed=0)))
     assert pictures.shape == (8, 96, 96, 3) and pictures.dtype == tf.uint8
     assert labels.shape == (8,) and labels.dtype == tf.int32
     on_disk, disk_labels = records_on_disk(tfrecords, data, "train")
@@ -73,19 +73,10 @@ def test_the_order_repeats_for_the_seed_and_goes_on_from_any_epoch(tfrecords, da
     assert epochs_of(tfrecords, data, 1, batch_size=8, seed=6) != first[:1]
 
 
-def test_any_picture_may_come_at_any_time(tfrecords, data, monkeypatch):
-    # With a buffer of one record, what moves a picture is the order of the shards and where each begins.
-    monkeypatch.setattr(pipeline, "SHUFFLE_BYTES", 1)
-    epochs = epochs_of(tfrecords, data, 40, batch_size=1, seed=0)
-    places = np.array([[epoch.index(mark) for epoch in epochs] for mark in sorted(epochs[0])])
-    count = len(epochs[0])
-    assert places.min(axis=1).max() < count / 4 and places.max(axis=1).min() > count * 3 / 4
-
-
 def batches_of(folder, data, count, start=pipeline.BEGINNING, **contexts):
     """Fingerprints of batches of 8, two of them an epoch."""
     context = tf.distribute.InputContext(**contexts)
-    dataset = pipeline.train_dataset(folder, data, 8, 2, 3, start, context)
+    dataset = pipeline.train_dataset(readers.open_split(folder, data, "train"), 8, 2, 3, start, context)
     return [fingerprints(pictures) for pictures, _ in dataset.take(count)]
 
 
@@ -116,7 +107,7 @@ def test_workers_and_replicas_share_the_batches_of_one(tfrecords, data, workers,
 def test_the_keys_of_a_step_are_those_of_its_pictures(tfrecords, data):
     position = pipeline.Position(1, 1)
     [batch] = batches_of(tfrecords, data, 1, position)
-    keys = pipeline.keys_of_batch(tfrecords, data, 8, 2, 3, position)
+    keys = pipeline.keys_of_batch(readers.open_split(tfrecords, data, "train"), 8, 2, 3, position)
     names = [str(tfrecords / shard.name) for shard in data.splits["train"].shards]
     key_of = {}
     for record in tf.data.TFRecordDataset(names):
@@ -131,9 +122,9 @@ def test_a_limited_data_set_is_the_beginning(tfrecords, data):
     limited = data.limited(10)
     assert {name: split.pictures for name, split in limited.splits.items()} == {"train": 10, "validation": 10}
     on_disk, labels = records_on_disk(tfrecords, data, "train")
-    batches = pipeline.evaluation_dataset(tfrecords, limited, "train", 5)
+    batches = pipeline.evaluation_dataset(readers.open_split(tfrecords, limited, "train"), 5)
     np.testing.assert_array_equal(np.concatenate(list(batches)), on_disk[:10])
-    np.testing.assert_array_equal(pipeline.read_labels(tfrecords, limited, "train"), labels[:10])
+    np.testing.assert_array_equal(readers.open_split(tfrecords, limited, "train").labels, labels[:10])
     [epoch] = epochs_of(tfrecords, limited, 1, batch_size=5, seed=0)
     assert set(epoch) == set(fingerprints(on_disk[:10]))
     assert data.limited(10**6) == data
@@ -142,22 +133,25 @@ def test_a_limited_data_set_is_the_beginning(tfrecords, data):
 @pytest.mark.parametrize("batch_size", [1, 4, 7, 64])
 def test_evaluation_sees_each_picture_once_in_order(tfrecords, data, batch_size):
     on_disk, disk_labels = records_on_disk(tfrecords, data, "validation")
-    batches = list(pipeline.evaluation_dataset(tfrecords, data, "validation", batch_size))
+    batches = list(pipeline.evaluation_dataset(readers.open_split(tfrecords, data, "validation"), batch_size))
     assert {batch.shape[0] for batch in batches} == {batch_size}
     pictures = np.concatenate(batches)
     np.testing.assert_array_equal(pictures[: len(on_disk)], on_disk)
     # Less than a batch of padding.
     assert len(pictures) - len(on_disk) < batch_size
-    rest = np.concatenate(list(pipeline.evaluation_dataset(tfrecords, data, "validation", batch_size, first=3)))
+    rest = np.concatenate(
+        list(pipeline.evaluation_dataset(readers.open_split(tfrecords, data, "validation"), batch_size, first=3))
+    )
     np.testing.assert_array_equal(rest[: len(on_disk) - 3], on_disk[3:])
-    np.testing.assert_array_equal(pipeline.read_labels(tfrecords, data, "validation"), disk_labels)
+    np.testing.assert_array_equal(readers.open_split(tfrecords, data, "validation").labels, disk_labels)
 
 
 @pytest.mark.parametrize(("workers", "replicas"), [(1, 2), (2, 2), (2, 4)])
 def test_evaluation_is_shared_in_order(tfrecords, data, workers, replicas):
     on_disk, _ = records_on_disk(tfrecords, data, "validation")
+    reader = readers.open_split(tfrecords, data, "validation")
     parts = [
-        list(pipeline.evaluation_dataset(tfrecords, data, "validation", 8, tf.distribute.InputContext(
+        list(pipeline.evaluation_dataset(reader, 8, tf.distribute.InputContext(
             num_input_pipelines=workers, input_pipeline_id=worker, num_replicas_in_sync=replicas
         )))
         for worker in range(workers)
@@ -174,7 +168,7 @@ def test_png_shards_give_the_pixels_that_were_resized(samples, tmp_path):
     )
     data = make_data_set(options)
     on_disk, labels = records_on_disk(tmp_path / "png", data, "validation")
-    [pictures] = pipeline.evaluation_dataset(tmp_path / "png", data, "validation", len(labels))
+    [pictures] = pipeline.evaluation_dataset(readers.open_split(tmp_path / "png", data, "validation"), len(labels))
     np.testing.assert_array_equal(pictures, on_disk)
 
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import manifest, pipeline, trainer
+from dogcat import manifest, pipeline, readers, trainer
 from dogcat import model as models
 from dogcat.training_options import TrainingOptions
 
@@ -28,7 +28,9 @@ def trainer_of(model, strategy=None, **changes):
 
 @pytest.fixture(scope="module")
 def batch(tfrecords):
-    return next(iter(pipeline.train_dataset(tfrecords, manifest.load(tfrecords), 8, 1, seed=0)))
+    return next(
+        iter(pipeline.train_dataset(readers.open_split(tfrecords, manifest.load(tfrecords), "train"), 8, 1, seed=0))
+    )
 
 
 @pytest.mark.parametrize("batch_norm", ["training", "inference"])

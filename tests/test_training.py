@@ -15,7 +15,7 @@ import tensorflow as tf
 from scipy import special
 from sklearn import metrics
 
-from dogcat import extraction, manifest, pipeline, trainer, training
+from dogcat import extraction, manifest, pipeline, readers, trainer, training
 from dogcat import model as models
 from dogcat.config import InputError
 from dogcat.training_options import TrainingOptions
@@ -78,9 +78,9 @@ def history_of(run):
 def predictions(model, tfrecords, split="validation"):
     """Logits and labels of a split, by Keras' own predict, picture by picture."""
     data = manifest.load(tfrecords)
-    batches = pipeline.evaluation_dataset(tfrecords, data, split, 1)
+    batches = pipeline.evaluation_dataset(readers.open_split(tfrecords, data, split), 1)
     logits = models.logits_model(model).predict(batches, verbose=0)[:, 0]
-    return logits.astype(np.float64), pipeline.read_labels(tfrecords, data, split)
+    return logits.astype(np.float64), readers.open_split(tfrecords, data, split).labels
 
 
 def test_a_run_folder_holds_all(first_run):

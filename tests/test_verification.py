@@ -298,6 +298,22 @@ def test_raw_pixels_and_further_features_are_right(copy):
     assert [p.record for p in problems_of(copy)] == [0]
 
 
+def test_a_raw_record_of_another_layout(samples, tmp_path):
+    made = make(samples / "train", tmp_path / "raw", encoding="raw")
+    assert verification.verify(tmp_path / "raw", made) == []
+    name = made.splits["train"].shards[0].name
+    data = data_of(tmp_path / "raw" / name)
+    # Unknown fields are passed over by whoever reads the message, and move what lies behind them.
+    data[1] = b"\x1a\x02\0\0" + data[1]
+    data[2] = b"\x1a\x02\0\0" + data[2][:-4]
+    (tmp_path / "raw" / name).write_bytes(b"".join(map(records.frame, data)))
+    told = {p.record: p.what for p in verification.verify(tmp_path / "raw", made) if p.record is not None}
+    assert f"the manifest says {made.options['record_bytes']}" in told[1]
+    assert 2 in told and len(told) == 2
+    del made.options["record_bytes"]
+    assert "no layout of raw records" in verification.verify(tmp_path / "raw", made)[0].what
+
+
 def test_pictures_without_labels_are_right_in_the_split_test_alone(samples, tmp_path):
     made = make(samples / "test", tmp_path / "out", unlabeled=True)
     assert verification.verify(tmp_path / "out", made) == []

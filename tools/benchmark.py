@@ -5,12 +5,17 @@ return: the start and the end of its worker processes count, the imports before 
 memory by then, since all of them are read once beforehand. With --peers the limit (OpenCV alone, nothing written), FFCV
 and WebDataset take part, from an environment of their own that `make peers` makes.
 
+load: pictures a second that a training program gets, shuffled, as uint8 batches of 128, from JPEG and from raw pixels.
+Each run is a process of its own; before it is timed it gives every picture once, and number and mean of the pixels
+are compared with ours.
+
 train: steps of Xception from layer 96 on the data set of --tfrecords, through the pipeline and on a batch that stays in
 memory, in one process: what the input costs a run.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -27,8 +32,9 @@ from PIL import Image
 from dogcat import flags, folders, images, records, runtime
 from dogcat.config import MAX_PIXELS, BenchmarkOptions, InputError, available_cores
 from dogcat.progress import pictures_bar
+from tools import benchmark_load, benchmark_train
 from tools import benchmark_rounds as rounds
-from tools import benchmark_train
+from tools.benchmark_loaders import BATCH
 from tools.benchmark_peers import QUALITY, SIZE, Work
 
 _PEERS_SCRIPT = Path(__file__).with_name("benchmark_peers.py")
@@ -37,6 +43,11 @@ _PEERS_SCRIPT = Path(__file__).with_name("benchmark_peers.py")
 _PLAUSIBLE_SIZE = 2.0
 # Load of a core, of the last minute, up to which a machine counts as idle.
 _IDLE_LOAD = 0.25
+# Means of all pixels may differ by this: the fast inverse transform, which is the default of TensorFlow's decoder and
+# the only one in FFCV, makes pictures 0.8 of 255 darker.
+_ROUNDING = 1.5
+# Those that load raw pixels, ours first.
+_RAW_LOADERS = ("dogcat-raw", "tf-data-raw", "ffcv-raw")
 
 
 def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
@@ -80,6 +91,79 @@ def _benchmark_shards(options: BenchmarkOptions) -> dict[str, Any]:
     return _report(options, measured, figures, about)
 
 
+def _benchmark_load(options: BenchmarkOptions) -> dict[str, Any]:
+    workers = options.workers or available_cores()
+    load = _warn_of_load()
+    with tempfile.TemporaryDirectory(prefix="dogcat-benchmark-") as name:
+        folder = Path(name)
+        _gather_pictures(Path(options.images), options.pictures, folder / "pictures")
+        count = benchmark_load.prepare(folder / "pictures", folder, workers)
+        try:
+            measured = rounds.measure(
+                _load_contestants(options, folder, workers),
+                options.rounds,
+                lambda work, ours: _check_loaded(work, ours, count),
+            )
+        except rounds.CannotRun as problem:
+            raise InputError(f"{options.images}: dogcat itself cannot be measured: {problem}") from problem
+    about = (
+        f"{count} pictures of {SIZE}x{SIZE}, batches of {BATCH}, {options.rounds} rounds, {runtime.processor_name()}"
+    )
+    from_raw = [result for result in measured.results if result.contestant.name in _RAW_LOADERS]
+    from_jpeg = [result for result in measured.results if result.contestant.name not in _RAW_LOADERS]
+    print(f"\n{about}")
+    for title, results in (("from JPEG", from_jpeg), ("from raw pixels", from_raw)):
+        print(f"\n{title}\n{rounds.table(rounds.compared(results), 'dogcat / it')}")
+    if not options.peers:
+        print(
+            "\nnot compared: FFCV, DALI, WebDataset, PyTorch, MosaicML streaming; `make peers`, then --peers, adds them"
+        )
+    in_groups = rounds.Results([*rounds.compared(from_jpeg), *rounds.compared(from_raw)], measured.left_out)
+    return _report(options, in_groups, {"load_before": load, "workers": workers, "pictures": count}, about)
+
+
+def _load_contestants(options: BenchmarkOptions, folder: Path, workers: int) -> list[rounds.Contestant]:
+    own, peers = (sys.executable, "tools.benchmark_load"), (options.peers_python, "tools.benchmark_loaders")
+    ours = [
+        ("dogcat-jpeg", "dogcat, JPEG", ""),
+        ("decode", "decode alone, simplejpeg", "the limit: nothing is read or shuffled"),
+        ("tf-data-jpeg", "tf.data", "interleave, shuffle, map decode, batch"),
+        ("keras-directory", "image_dataset_from_directory", "from files"),
+        ("keras-generator", "ImageDataGenerator", "from files, 1 thread"),
+        ("dogcat-raw", "dogcat, raw", ""),
+        ("tf-data-raw", "tf.data, raw", "interleave, shuffle, map decode_raw, batch"),
+    ]
+    theirs = [
+        ("dali", "DALI on the CPU", "from files"),
+        ("ffcv-jpg", "FFCV, jpg", ""),
+        ("torch", "PyTorch DataLoader", "from files; Pillow decodes"),
+        ("webdataset", "WebDataset", "Pillow decodes"),
+        ("streaming", "MosaicML streaming", "Pillow decodes"),
+        ("ffcv-raw", "FFCV, raw", ""),
+    ]
+    listed = [(own, *about) for about in ours] + [(peers, *about) for about in theirs if options.peers]
+
+    def contestant(program: tuple[str, str], name: str, title: str, note: str) -> rounds.Contestant:
+        python, module = program
+        # Nothing that PYTHONPATH names for this environment gets into the other.
+        search_path = str(Path(__file__).parents[1])
+        if program == own:
+            search_path = os.pathsep.join(filter(None, (search_path, os.environ.get("PYTHONPATH"))))
+        command = [python, "-s", "-m", module, name, str(folder), str(workers), str(options.seconds)]
+        run = functools.partial(_run_command, command, search_path)
+        return rounds.Contestant(name, title, note, run, ours=name.startswith("dogcat"))
+
+    return [contestant(*about) for about in listed]
+
+
+def _check_loaded(work: Work, ours: Work, pictures: int) -> None:
+    """Raises CannotRun for a loader that does not give every picture once, or other pixels."""
+    if work.checked != pictures:
+        raise rounds.CannotRun(f"it gave {work.checked} pictures of {pictures} in a pass")
+    if abs(work.mean - ours.mean) > _ROUNDING:
+        raise rounds.CannotRun(f"the mean of its pixels is {work.mean}, ours is {ours.mean}: not the same pictures")
+
+
 def _benchmark_train(options: BenchmarkOptions) -> dict[str, Any]:
     load = _warn_of_load()
     measured = rounds.measure(
@@ -121,6 +205,7 @@ def _report(options: BenchmarkOptions, measured: rounds.Results, figures: dict[s
 # What can be measured, by the word on the command line.
 _SUBJECTS: dict[str, Callable[[BenchmarkOptions], dict[str, Any]]] = {
     "shards": _benchmark_shards,
+    "load": _benchmark_load,
     "train": _benchmark_train,
 }
 
@@ -176,7 +261,9 @@ def _shard_contestants(options: BenchmarkOptions, pictures: Path, workers: int) 
     peer = [options.peers_python, "-I", str(_PEERS_SCRIPT)]
 
     def contestant(command: list[str], name: str, title: str, note: str) -> rounds.Contestant:
-        return rounds.Contestant(name, title, note, lambda: _run(command, name, pictures, workers))
+        return rounds.Contestant(
+            name, title, note, lambda: _run(command, name, pictures, workers), ours=name == "dogcat"
+        )
 
     contestants = [
         contestant(own, "dogcat", "dogcat", ""),
@@ -202,13 +289,17 @@ def _run(command: list[str], name: str, pictures: Path, workers: int) -> Work:
     with tempfile.TemporaryDirectory(prefix="dogcat-benchmark-") as folder:
         # Else the disk would still be busy with what the run before has written.
         os.sync()
-        done = subprocess.run(
-            [*command, name, str(pictures), str(workers), folder],
-            env={**os.environ, "PYTHONPATH": search_path},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+        return _run_command([*command, name, str(pictures), str(workers), folder], search_path)
+
+
+def _run_command(command: list[str], search_path: str) -> Work:
+    """What a contestant's process says that it did.
+
+    Raises:
+        CannotRun: As of `_run`.
+    """
+    environment = {**os.environ, "PYTHONPATH": search_path}
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
         message = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise rounds.CannotRun(message)

@@ -25,12 +25,23 @@ _CHUNK = 8
 
 
 class Work(NamedTuple):
-    """What a contestant did: number of pictures, their bytes as stored, seconds of the call, its version."""
+    """What a contestant did.
+
+    Attributes:
+        pictures: Number of pictures.
+        bytes: Their bytes as stored, where it stores any.
+        seconds: How long that took.
+        version: The contestant's.
+        checked: Of a loader, the pictures that it gave in one pass over all.
+        mean: Of a loader, the mean of their pixels, 0 to 255.
+    """
 
     pictures: int
     bytes: int
     seconds: float
     version: str
+    checked: int = 0
+    mean: float = 0.0
 
 
 def run_opencv(files: list[str], workers: int, folder: Path) -> Work:

@@ -28,12 +28,14 @@ class Contestant:
         title: How it is called in tables.
         note: What it does differently, in a few words.
         run: Does the work once; raises CannotRun.
+        ours: Whether it is this project.
     """
 
     name: str
     title: str
     note: str
     run: Callable[[], Work]
+    ours: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,13 +137,20 @@ def measure(contestants: Sequence[Contestant], rounds: int, check: Callable[[Wor
                 continue
             runs[contestant.name].append(run)
             print(f"round {number + 1} of {rounds}: {contestant.title} {_rate(run):,.0f} pictures/s")
-    results = [Result(first, runs[first.name], [])]
-    for contestant in contestants[1:]:
-        if contestant.name not in left_out:
-            pairs = zip(runs[first.name], runs[contestant.name])
-            ratios = [_rate(ours) / _rate(its) for ours, its in pairs]
-            results.append(Result(contestant, runs[contestant.name], ratios))
-    return Results(results, left_out)
+    ran = [
+        Result(contestant, runs[contestant.name], []) for contestant in contestants if contestant.name not in left_out
+    ]
+    return Results(compared(ran), left_out)
+
+
+def compared(results: Sequence[Result]) -> list[Result]:
+    """The same results, each with its ratios to the first."""
+    first, *others = results
+    with_ratios = [dataclasses.replace(first, ratios=[])]
+    for result in others:
+        ratios = [_rate(ours) / _rate(its) for ours, its in zip(first.runs, result.runs)]
+        with_ratios.append(dataclasses.replace(result, ratios=ratios))
+    return with_ratios
 
 
 def _rate(run: Work) -> float:
@@ -195,7 +204,7 @@ def draw_chart(results: Sequence[Result], title: str, path: Path) -> None:
     spread = [[rate.median - rate.low for rate in rates], [rate.high - rate.median for rate in rates]]
     canvas = Canvas(figsize=(10, 1.6 + 0.6 * len(results)), layout="constrained")
     axes = canvas.subplots()
-    colours = ["tab:blue", *["lightgrey"] * (len(results) - 1)]
+    colours = ["tab:blue" if result.contestant.ours else "lightgrey" for result in results]
     axes.barh(range(len(results)), medians, xerr=spread, color=colours, ecolor="black", capsize=4)
     for place, rate in enumerate(rates):
         axes.annotate(f"{rate.median:,.0f}", (rate.high, place), (8, 0), textcoords="offset points", va="center")

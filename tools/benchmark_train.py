@@ -25,7 +25,7 @@ def contestants(tfrecords: Path, steps: int) -> list[rounds.Contestant]:
     import tensorflow as tf
     from tensorflow import keras
 
-    from dogcat import devices, pipeline
+    from dogcat import devices, pipeline, readers
     from dogcat import model as models
     from dogcat.trainer import Trainer
 
@@ -37,12 +37,11 @@ def contestants(tfrecords: Path, steps: int) -> list[rounds.Contestant]:
         model = models.build_model(options.backbone, data.image_size, len(data.classes))
         models.open_layers(model, models.find_layer(models.backbone_of(model), options.unfreeze_from))
     trainer = Trainer(model, strategy, options, steps=10**6)
+    reader = readers.open_split(tfrecords, data, shards.TRAIN)
     in_epoch = pipeline.steps_in_epoch(data.splits[shards.TRAIN], options.batch_size)
     batches = iter(
         strategy.distribute_datasets_from_function(
-            lambda context: pipeline.train_dataset(
-                tfrecords, data, options.batch_size, in_epoch, options.seed, context=context
-            )
+            lambda context: pipeline.train_dataset(reader, options.batch_size, in_epoch, options.seed, context=context)
         )
     )
     first = next(batches)
@@ -62,6 +61,6 @@ def contestants(tfrecords: Path, steps: int) -> list[rounds.Contestant]:
         return itertools.islice(batches, steps)
 
     return [
-        rounds.Contestant("pipeline", "through the pipeline", "TensorFlow", lambda: run(from_pipeline())),
+        rounds.Contestant("pipeline", "through the pipeline", "TensorFlow", lambda: run(from_pipeline()), True),
         rounds.Contestant("memory", "one batch in memory", "the limit", lambda: run(itertools.repeat(first, steps))),
     ]

@@ -1,0 +1,177 @@
+"""Pictures of a split by their places: decoded from JPEG or PNG in threads, or copied from a mapped file of pixels."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import itertools
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable, Protocol
+
+import numpy as np
+import simplejpeg
+import tensorflow as tf
+
+from dogcat import images, index, raw, records, stored
+from dogcat.config import MAX_PIXELS, InputError, available_cores
+from dogcat.manifest import Manifest
+from dogcat.mapped import MappedPixels
+
+# Places of the pictures of each batch; each call begins anew.
+Batches = Callable[[], Iterator[np.ndarray]]
+
+# Pictures decoded by a call of a thread: few enough that the threads share a batch evenly.
+_CHUNK = 8
+# Batches decoded ahead of the one that is asked for.
+_BATCHES_AHEAD = 2
+# Calls that copy batches from mapped pixels at a time: more do not help where memory is the limit.
+_COPIES = 2
+# Where TensorFlow takes an array as it is, without a copy.
+_ALIGNMENT = 64
+
+
+class Reader(Protocol):
+    """The pictures of a split, by their places in the order of the shards.
+
+    Attributes:
+        labels: int32 [pictures].
+        image_size: Height and width, in pixels.
+    """
+
+    labels: np.ndarray
+    image_size: int
+
+    def keys(self) -> list[str]:
+        """The key of each picture."""
+
+    def dataset(self, batches: Batches) -> tf.data.Dataset:
+        """Batches of (pictures uint8 [places, image_size, image_size, 3], labels int32 [places])."""
+
+
+def open_split(folder: Path, made: Manifest, split: str) -> Reader:
+    """A reader for a split of a data set.
+
+    Raises:
+        InputError: A shard is not what the manifest says.
+    """
+    shards = index.of_split(folder, made, split)
+    layout = raw.layout_of(made.options)
+    return MappedReader(shards, made, layout) if layout else DecodingReader(shards, made)
+
+
+class _ShardReader:
+    """What readers of shards have in common."""
+
+    def __init__(self, shards: list[index.ShardIndex], made: Manifest) -> None:
+        """Takes the shards of a split, and the manifest."""
+        self._shards = shards
+        self.image_size = made.image_size
+        self.labels = np.concatenate([np.empty(0, np.int32), *(shard.labels for shard in shards)])
+
+    def keys(self) -> list[str]:
+        """See `Reader`."""
+        return list(itertools.chain.from_iterable(shard.keys() for shard in self._shards))
+
+
+class DecodingReader(_ShardReader):
+    """Reads encoded pictures.
+
+    Threads decode straight into the memory of the batch, by the decoder that the shard tool and prediction use: so
+    the same picture gives the same pixels everywhere. TensorFlow's own decoder, in its own threads, takes more
+    time, and each record is copied four times on its way through `TFRecordDataset`, parsing and batching.
+    """
+
+    def __init__(self, shards: list[index.ShardIndex], made: Manifest) -> None:
+        """Takes the shards of a split, and the manifest."""
+        super().__init__(shards, made)
+        self._firsts = np.cumsum([0, *(len(shard.labels) for shard in shards)])
+
+    def dataset(self, batches: Batches) -> tf.data.Dataset:
+        """See `Reader`."""
+        size = self.image_size
+        pictures, labels = tf.TensorSpec((None, size, size, 3), tf.uint8), tf.TensorSpec((None,), tf.int32)
+        return tf.data.Dataset.from_generator(lambda: self._decoded(batches()), output_signature=(pictures, labels))
+
+    def _decoded(self, batches: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        with concurrent.futures.ThreadPoolExecutor(available_cores()) as executor:
+            pending: collections.deque[tuple[np.ndarray, np.ndarray, list[concurrent.futures.Future[None]]]] = (
+                collections.deque()
+            )
+            try:
+                while True:
+                    for places in itertools.islice(batches, 1 + _BATCHES_AHEAD - len(pending)):
+                        pictures = _aligned((len(places), self.image_size, self.image_size, 3))
+                        chunks = range(0, len(places), _CHUNK)
+                        work = [
+                            executor.submit(self._decode, places[at : at + _CHUNK], pictures[at : at + _CHUNK])
+                            for at in chunks
+                        ]
+                        pending.append((pictures, self.labels[places], work))
+                    if not pending:
+                        return
+                    pictures, labels, work = pending.popleft()
+                    for future in work:
+                        future.result()
+                    yield pictures, labels
+            finally:
+                executor.shutdown(cancel_futures=True)
+
+    def _decode(self, places: np.ndarray, pictures: np.ndarray) -> None:
+        """Decodes pictures into their places of a batch."""
+        shard_of = np.searchsorted(self._firsts, places, side="right") - 1
+        numbers = places - self._firsts[shard_of]
+        for shard_number, number, picture in zip(shard_of.tolist(), numbers.tolist(), pictures):
+            shard = self._shards[shard_number]
+            try:
+                _decode_record(shard, number, picture)
+            except ValueError as error:
+                raise InputError(f"{shard.path} is damaged: record {number}: {error}") from error
+
+
+class MappedReader(_ShardReader):
+    """Reads raw pixels from mapped shards."""
+
+    def __init__(self, shards: list[index.ShardIndex], made: Manifest, layout: raw.Layout) -> None:
+        """Takes the shards of a split, the manifest, and the layout of the records."""
+        super().__init__(shards, made)
+        self._pixels = MappedPixels([(shard.path, len(shard.labels)) for shard in shards], made.image_size, layout)
+
+    def dataset(self, batches: Batches) -> tf.data.Dataset:
+        """See `Reader`."""
+        labels = tf.constant(self.labels)
+        places = tf.data.Dataset.from_generator(batches, output_signature=tf.TensorSpec((None,), tf.int64))
+        return places.map(
+            lambda batch: (self._pixels(batch), tf.gather(labels, batch)),
+            num_parallel_calls=_COPIES,
+            deterministic=True,
+        )
+
+
+def _decode_record(shard: index.ShardIndex, number: int, picture: np.ndarray) -> None:
+    """Decodes a record's picture into `picture`, uint8 [size, size, 3].
+
+    Raises:
+        ValueError: The record is damaged, or its picture is of another size.
+    """
+    start, length = int(shard.data.starts[number]), int(shard.data.lengths[number])
+    record = shard.content[start : start + length + records.FOOTER_BYTES].tobytes()
+    if struct.pack("<I", records.masked_crc32c(record[:length])) != record[length:]:
+        raise ValueError("the data do not match their checksum")
+    first, size = int(shard.encoded.starts[number]) - start, int(shard.encoded.lengths[number])
+    encoded = record[first : first + size]
+    if encoded.startswith(stored.FORMATS[stored.JPEG]):
+        made = simplejpeg.decode_jpeg(encoded, "RGB", buffer=picture)
+        if made.shape != picture.shape:
+            raise ValueError(f"the picture has {made.shape[0]}x{made.shape[1]} pixels")
+    else:
+        picture[:] = images.decode(encoded, MAX_PIXELS).pixels
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """A new uint8 array that TensorFlow takes as it is."""
+    size = int(np.prod(shape))
+    block = np.empty(size + _ALIGNMENT, np.uint8)
+    first = -block.ctypes.data % _ALIGNMENT
+    return block[first : first + size].reshape(shape)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dogcat import examples, raw, records
+
+
+def features_of(size, key, label=1, original=(480, 640), text=b"dog"):
+    pixels = np.arange(size * size * 3, dtype=np.uint32).astype(np.uint8).tobytes()
+    return {
+        examples.ENCODED: pixels,
+        examples.FORMAT: b"raw",
+        examples.HEIGHT: size,
+        examples.WIDTH: size,
+        examples.ORIGINAL_HEIGHT: original[0],
+        examples.ORIGINAL_WIDTH: original[1],
+        examples.FILENAME: key,
+        examples.LABEL: label,
+        examples.TEXT: text,
+    }
+
+
+@pytest.mark.parametrize("size", [16, 17, 43, 96, 299])
+@pytest.mark.parametrize("longest", [1, 100, 127, 128, 255, 4000])
+def test_every_record_has_the_layout(size, longest):
+    layout = raw.layout_for(size, ["k" * longest, ""], ["cat", "dog"])
+    row = 3 * size
+    assert layout.record_bytes % row == layout.pixels_offset % row == 0
+    for length in {longest, longest - 1, longest // 2, 0}:
+        for label, text, original in ((1, b"dog", (16, 16)), (-1, b"", (100_000, 65_000))):
+            features = features_of(size, b"k" * length, label, original, text)
+            framed = records.frame(raw.encode_example(features, layout))
+            assert len(framed) == layout.record_bytes
+            pixels = features[examples.ENCODED]
+            assert framed[layout.pixels_offset :][: len(pixels)] == pixels
+            assert framed[: layout.pixels_offset].endswith(raw.pixels_start(size))
+            read = examples.decode_example(framed[12:-4])
+            assert {key: values for key, values in read.items() if not key.startswith("padding/")} == {
+                key: [value] for key, value in features.items()
+            }
+
+
+def test_no_more_is_added_than_two_rows_and_what_a_picture_needs():
+    layout = raw.layout_for(299, ["cat.0.jpg"], ["cat", "dog"])
+    assert layout == raw.Layout(record_bytes=301 * 897, pixels_offset=897)
+
+
+@pytest.mark.parametrize("length", [*range(40, 300), *range(16_380, 16_420)])
+def test_padding_has_any_length(length):
+    padding = raw._padding(raw.PADDING[0], length)
+    assert len(padding) == length
+    message = examples.message_start(length) + padding
+    assert not any(any(value) for values in examples.decode_example(message).values() for value in values)
+
+
+def test_tensorflow_reads_what_is_not_padding():
+    layout = raw.layout_for(20, ["a/longer/key.jpg"], ["cat", "dog"])
+    features = features_of(20, b"key.jpg")
+    serialised = raw.encode_example(features, layout)
+    feature = tf.train.Example.FromString(serialised).features.feature
+    assert set(feature) == {*features, *raw.PADDING}
+    assert feature[examples.ENCODED].bytes_list.value[0] == features[examples.ENCODED]
+    assert feature[examples.ORIGINAL_WIDTH].int64_list.value[0] == 640
+    schema = {examples.ENCODED: tf.io.FixedLenFeature((), tf.string)}
+    parsed = tf.io.parse_single_example(serialised, schema)
+    assert parsed[examples.ENCODED].numpy() == features[examples.ENCODED]
+
+
+def test_the_layout_comes_back_from_a_manifest():
+    layout = raw.Layout(1152, 336)
+    assert raw.layout_of({"encoding": "raw", **layout._asdict()}) == layout
+    assert raw.layout_of({"encoding": "jpeg"}) is None
