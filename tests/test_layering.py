@@ -11,22 +11,24 @@ ROOT = Path(__file__).parents[1]
 
 # A module may import those of earlier tiers, and none of its own.
 TIERS = [
-    {"backbones", "presets"},
+    {"backbones", "presets", "printing", "source_runs"},
     {"config"},
     {"training_options"},
     {
-        *("runtime", "progress", "printing", "interrupts", "images", "folders", "shards", "examples", "records"),
-        *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "optimizers"),
+        *("runtime", "progress", "interrupts", "images", "folders", "shards", "examples", "records"),
+        *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "optimizers", "plotting"),
     },
     {"pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration", "history"},
     {
         *("pipeline", "model", "features", "writer", "stored", "forward", "assessment", "survey", "predictions"),
-        "partial",
+        *("partial", "finished_runs", "gallery"),
     },
-    {"report", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources"},
-    {"runs"},
-    {"loop"},
-    {"training", "inference"},
+    {"verification", "state", "trainer", "extraction", "submission", "scorecard", "sources", "heatmaps"},
+    {"report", "run_plots"},
+    {"runs", "inference", "report_page"},
+    {"loop", "comparison_page"},
+    {"run_report"},
+    {"training"},
     {"flags"},
     {"train", "predict", "evaluate"},
 ]
@@ -49,6 +51,7 @@ WITHOUT_TENSORFLOW = {
     *("history", "labels", "encoding", "writer", "stored", "verification"),
     *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions", "partial"),
     "foreign_models",
+    *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
     *("features", "report", "flags", "train", "predict", "evaluate"),
 }
 ENTRY_POINTS = {"train", "predict", "evaluate"}
