@@ -363,6 +363,17 @@ class ExportOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True)
+class ReportOptions(Options):
+    """Options of `tools.make_report`."""
+
+    runs: str = option(
+        "runs/latest", "Folder of a finished run, or of several to compare.", positional=True, several=True
+    )
+    tfrecords: str = option("", "Folder of the data set that they were trained on. Empty: where each run had it.")
+    output: str = option("", "Page that compares several runs. Empty: comparison.html beside the first one.")
+
+
+@dataclasses.dataclass(frozen=True)
 class ReproductionOptions(Options):
     """Options of `tools.reproduce`."""
 

@@ -68,24 +68,28 @@ def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
     positional = _positional(options_class)
     if rest and positional:
         word = rest.pop(0)
-        if positional in given:
-            raise InputError(f"{word!r} and --{positional}={given[positional]}: give one of the two")
-        given[positional] = word
+        if positional.name in given:
+            raise InputError(f"{word!r} and --{positional.name}={given[positional.name]}: give one of the two")
+        given[positional.name] = word
+        if positional.metadata["several"]:
+            given[positional.name] = ",".join([word, *rest])
+            rest = []
     if rest:
         raise InputError(f"{rest[0]!r} belongs to no flag; write --name=value (see --help)")
     return options_class.from_given(given)
 
 
-def _positional(options_class: type[Options]) -> str | None:
-    """Name of the field whose value may be a bare word."""
+def _positional(options_class: type[Options]) -> dataclasses.Field[Any] | None:
+    """The field whose value may be a bare word, or several."""
     fields = dataclasses.fields(options_class)  # type: ignore[arg-type]
-    return next((field.name for field in fields if field.metadata["positional"]), None)
+    return next((field for field in fields if field.metadata["positional"]), None)
 
 
 def help_text(options_class: type[Options], command: str, about: str) -> str:
     """The text of --help: what the command does, then each flag with its default."""
     positional = _positional(options_class)
-    word = f"[{positional}] " if positional else ""
+    more = " ..." if positional and positional.metadata["several"] else ""
+    word = f"[{positional.name}{more}] " if positional else ""
     lines = [f"Usage: {command} {word}[--flag=value ...]", "", inspect.cleandoc(about), "", "Flags:"]
     for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
         default = repr(field.default) if isinstance(field.default, str) else field.default

@@ -76,7 +76,7 @@ class TrainingLoop:
                 folder.write_history(before.history)
                 print(f"resuming: {folder.path} at epoch {before.epoch + 1}, step {before.step + 1} of {self._steps}")
             else:
-                self._record(folder, self._epoch_0())
+                self._record(folder, *self._epoch_0())
                 runs.point_links_to(folder.path, self._options)
                 self._show_augmentation(folder)
             if not self._goes_on():
@@ -89,9 +89,9 @@ class TrainingLoop:
             try:
                 while self._goes_on():
                     self._train(folder, batches, interrupts)
-                    record = self._validated()
+                    validated = self._validated()
                     with interrupts.deferred():
-                        self._record(folder, record)
+                        self._record(folder, *validated)
             except (Terminated, KeyboardInterrupt):
                 interrupts.ignore()
                 state.save(folder.state, self.progress, self._variables)
@@ -104,8 +104,8 @@ class TrainingLoop:
         best = histories.best_of(progress.history)
         return progress.epoch < self._options.epochs and progress.epoch - best.epoch < self._options.patience
 
-    def _epoch_0(self) -> EpochRecord:
-        """Fits a new head, unless the epochs are to do that, and validates.
+    def _epoch_0(self) -> tuple[EpochRecord, np.ndarray]:
+        """Fits a new head, unless the epochs are to do that, and validates; gives the record and the logits.
 
         A fresh head on layers that train would wreck them with its first gradients.
         """
@@ -205,8 +205,8 @@ class TrainingLoop:
         self.progress.loss_sum += loss_sum
         self.progress.right += right
 
-    def _validated(self) -> EpochRecord:
-        """Validates the model after the last step of an epoch, and gives the epoch's record."""
+    def _validated(self) -> tuple[EpochRecord, np.ndarray]:
+        """Validates the model after the last step of an epoch; gives the epoch's record and the logits."""
         progress, options = self.progress, self._options
         started = time.perf_counter()
         if options.unfreeze_from:
@@ -233,20 +233,22 @@ class TrainingLoop:
             input_wait=progress.waited / progress.seconds,
         )
 
-    def _measured(self, logits: np.ndarray, **figures: Any) -> EpochRecord:
-        """A record with the figures of validation added."""
-        return EpochRecord(
+    def _measured(self, logits: np.ndarray, **figures: Any) -> tuple[EpochRecord, np.ndarray]:
+        """A record with the figures of validation added, and the logits that they are of."""
+        record = EpochRecord(
             val_loss=evaluation.log_loss_of_logits(self._validation.labels, logits),
             val_accuracy=evaluation.accuracy(self._validation.labels, logits),
             val_auc=evaluation.auc(self._validation.labels, logits),
             **figures,
         )
+        return record, logits
 
-    def _record(self, folder: RunFolder, record: EpochRecord) -> None:
+    def _record(self, folder: RunFolder, record: EpochRecord, logits: np.ndarray) -> None:
         """Takes an epoch: model, history and curves on disk, then the state that goes on after it."""
         with self._timed("saving"):
             history = [*self.progress.history, record]
-            folder.add_epoch(history, self._model, description_of(self._options, self._data), self._options.keep)
+            description = description_of(self._options, self._data)
+            folder.add_epoch(history, self._model, description, self._options.keep, logits)
             self.progress.next_epoch(record)
             state.save(folder.state, self.progress, self._variables)
         for name, value in histories.to_json(record).items():

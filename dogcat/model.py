@@ -46,6 +46,7 @@ _SCALING: dict[str, tuple[float | list[float], float | list[float]]] = {
 _KNOWN_LAYERS = {96: "block11_sepconv1_act", 116: "block13_sepconv1_act"}
 # Share of the layers that `auto` keeps frozen: of Xception all up to its last four blocks.
 _FROZEN_SHARE = 96 / 132
+_FEATURES = "features"
 _LOGITS = "logits"
 _PROBABILITY = "probability"
 
@@ -128,7 +129,7 @@ def build_model(backbone: str, image_size: int, classes: int) -> keras.Model:
     """
     pictures = keras.Input((image_size, image_size, 3), dtype="uint8", name="pictures")
     maps = make_backbone(backbone, image_size)(preprocess(backbone, pictures))
-    features = keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")(maps)
+    features = keras.layers.GlobalAveragePooling2D(name=_FEATURES, dtype="float32")(maps)
     units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
     logits = keras.layers.Dense(units, name=_LOGITS, dtype="float32")(features)
     probability = keras.layers.Activation(activation, name=_PROBABILITY, dtype="float32")(logits)
@@ -145,9 +146,14 @@ def head_of(model: keras.Model) -> keras.layers.Dense:
     return model.get_layer(_LOGITS)
 
 
+def pooling_of(model: keras.Model) -> keras.layers.Layer:
+    """The layer between backbone and head, which takes the mean of each feature map."""
+    return model.get_layer(_FEATURES)
+
+
 def features_model(model: keras.Model) -> keras.Model:
     """The part from pictures to features, float32 [batch, channels]; shares the weights."""
-    return keras.Model(model.input, model.get_layer("features").output)
+    return keras.Model(model.input, pooling_of(model).output)
 
 
 def logits_model(model: keras.Model) -> keras.Model:

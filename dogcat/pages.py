@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jinja2
 from markupsafe import Markup
 
 from dogcat.printing import printable
+
+
+class Table(NamedTuple):
+    """A table of a page; every row has a cell for each head, a number or text."""
+
+    caption: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+class Plot(NamedTuple):
+    """A plot for a page: two PNGs of the same, on white and on black."""
+
+    light: bytes
+    dark: bytes
 
 
 def _fit_to_show(value: Any) -> Any:
@@ -37,6 +53,16 @@ def render(template: str, **content: Any) -> bytes:
     return TEMPLATES.get_template(template).render(content).encode()
 
 
-def png_address(data: bytes) -> str:
-    """An address for `src` that contains the PNG itself."""
-    return "data:image/png;base64," + base64.b64encode(data).decode()
+def figure(plot: Plot, alt: str, caption: str) -> dict[str, str]:
+    """What the macro `figure` of parts.html shows; `alt` says in words what the plot does."""
+    return {
+        "light": address(plot.light, "png"),
+        "dark": address(plot.dark, "png"),
+        "alt": alt,
+        "caption": caption,
+    }
+
+
+def address(data: bytes, form: str) -> str:
+    """An address for `src` that contains the picture itself, `png` or `jpeg`."""
+    return f"data:image/{form};base64," + base64.b64encode(data).decode()

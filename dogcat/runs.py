@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import fcntl
+import io
 import json
 import os
 import shutil
@@ -12,17 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from tensorflow import keras
 
 from dogcat import history as histories
 from dogcat import model as models
 from dogcat import records, report
 from dogcat.config import InputError
+from dogcat.finished_runs import CONFIG, HISTORY, SUMMARY, VALIDATION_LOGITS
 from dogcat.history import EpochRecord
 from dogcat.training_options import TrainingOptions
 
-CONFIG = "config.json"
-SUMMARY = "summary.json"
 LAST_MODEL = "last.keras"
 BATCH = "diverged.txt"
 _STATE = "state"
@@ -70,6 +71,7 @@ class RunFolder:
         model: keras.Model,
         description: models.Description,
         keep: int,
+        logits: np.ndarray,
     ) -> None:
         """Saves the model of the history's last epoch, and writes history and curves anew.
 
@@ -78,6 +80,7 @@ class RunFolder:
             model: The model as it is.
             description: What it was made for.
             keep: Number of checkpoints to keep, 0 for all.
+            logits: What the model says of the validation split, float32 [pictures, 1 or classes].
         """
         checkpoints = self.path / "checkpoints"
         checkpoints.mkdir(exist_ok=True)
@@ -87,6 +90,9 @@ class RunFolder:
         _link(saved, self.path / LAST_MODEL)
         if last is histories.best_of(history):
             _link(saved, self.path / models.BEST_MODEL)
+            content = io.BytesIO()
+            np.save(content, logits)
+            records.write_atomically(self.path / VALIDATION_LOGITS, content.getvalue())
         if keep:
             for old in sorted(checkpoints.glob("model-*.keras"), key=_epoch_of)[:-keep]:
                 old.unlink()
@@ -95,7 +101,7 @@ class RunFolder:
     def write_history(self, history: Sequence[EpochRecord]) -> None:
         """Writes history.csv, history.jsonl and curves.png."""
         records.write_atomically(self.path / "history.csv", histories.as_csv(history).encode())
-        records.write_atomically(self.path / "history.jsonl", histories.as_jsonl(history).encode())
+        records.write_atomically(self.path / HISTORY, histories.as_jsonl(history).encode())
         report.draw_curves(history, self.path / "curves.png")
 
     def write_batch(self, where: str, keys: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from dogcat.calibration import Adjustment
 from dogcat.config import EvaluationOptions
 from dogcat.printing import printable
 
-_TITLES = {
+TITLES = {
     "log_loss": "log loss",
     "log_loss_clipped": "log loss, clipped",
     "accuracy": "accuracy",
@@ -119,7 +119,7 @@ def table(predictions: LabelledPredictions, assessment: Assessment, options: Eva
 
 
 def _rows(metrics: dict[str, Interval]) -> list[str]:
-    return [_row(title, metrics[name]) for name, title in _TITLES.items() if name in metrics]
+    return [_row(title, metrics[name]) for name, title in TITLES.items() if name in metrics]
 
 
 def _row(title: str, interval: Interval) -> str:
@@ -136,7 +136,7 @@ def _class_rows(predictions: LabelledPredictions, model: ModelAssessment) -> lis
         rows.append(f"  {name:18}" + "".join(f"{cell.value:>18.0f}" for cell in cells))
     for name, metrics in zip(names, model.by_class):
         for metric in ("recall", "precision"):
-            rows.append(_row(f"{_TITLES[metric]}, {name}", metrics[metric]))
+            rows.append(_row(f"{TITLES[metric]}, {name}", metrics[metric]))
     return rows
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -109,6 +110,25 @@ def find(folder: Path, made: Manifest, key: str) -> StoredPicture:
             alike = difflib.get_close_matches(key, [*alike, *keys], _CLOSE_MATCHES)
     hint = f"; alike are {', '.join(map(printable, alike))}" if alike else ""
     raise InputError(f"--show={printable(key)}: no picture of {folder} has this key{hint}")
+
+
+def at_places(folder: Path, made: Manifest, split: str, places: Iterable[int]) -> dict[int, StoredPicture]:
+    """The pictures at these places of a split, counted from 0 over its shards.
+
+    Raises:
+        InputError: A shard is damaged before or at one of them.
+    """
+    wanted = set(places)
+    found = {}
+    place = 0
+    for shard in made.splits[split].shards:
+        for record in itertools.islice(records.read_records(folder / shard.name), shard.records):
+            if record.data is None or not record.trusted:
+                raise InputError(f"{folder / shard.name} is damaged; copy it again")
+            if place in wanted:
+                found[place] = parse_picture(record.data)
+            place += 1
+    return found
 
 
 def sample(folder: Path, made: Manifest, split: str, count: int) -> dict[int, list[StoredPicture]]:

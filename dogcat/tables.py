@@ -1,4 +1,4 @@
-"""CSV files in which names of files may stand."""
+"""CSV files in which names of files may stand: for programs, exact; for a person's spreadsheet, harmless."""
 
 from __future__ import annotations
 
@@ -7,6 +7,29 @@ import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+
+from dogcat.printing import printable
+
+# What a spreadsheet takes for the beginning of a formula, in full width too.
+_FORMULAS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def for_spreadsheet(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """A CSV that a person opens: no text in it runs as a formula, and control characters show as escapes.
+
+    Text that looks like a formula gets an apostrophe in front, which a spreadsheet takes for "this is text"; a program
+    would read another name, so nothing is to read this file but a person.
+    """
+    lines = as_csv([_harmless(name) for name in columns], ([_harmless(value) for value in row] for row in rows))
+    # With the mark, since some spreadsheets take it for another encoding otherwise.
+    return b"\xef\xbb\xbf" + lines
+
+
+def _harmless(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    shown = printable(value)
+    return "'" + shown if shown.lstrip().startswith(_FORMULAS) else shown
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

@@ -18,7 +18,7 @@ import tensorflow_addons as tfa
 from tensorflow import keras
 
 import dogcat
-from dogcat import devices, manifest, pipeline, runs, shards, weights
+from dogcat import devices, manifest, pipeline, run_report, runs, shards, weights
 from dogcat import history as histories
 from dogcat import model as models
 from dogcat.backbones import BACKBONES
@@ -97,6 +97,8 @@ def train(options: TrainingOptions) -> Path | None:
                 stop.args = (f"the same command with --resume goes on with {path}",)
                 raise
             _finish(folder, loop.progress, options)
+        if devices.is_chief(strategy):
+            run_report.write(path)
     return path if devices.is_chief(strategy) else None
 
 

@@ -11,12 +11,13 @@ ROOT = Path(__file__).parents[1]
 
 # A module may import those of earlier tiers, and none of its own.
 TIERS = [
-    {"backbones", "presets"},
+    {"backbones", "presets", "printing", "source_runs"},
     {"config"},
     {"training_options"},
     {
-        *("runtime", "progress", "printing", "interrupts", "images", "folders", "shards", "examples", "records"),
-        *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "optimizers", "order", "openvino_network"),
+        *("runtime", "progress", "interrupts", "images", "folders", "shards", "examples", "records", "order"),
+        *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "optimizers", "plotting"),
+        "openvino_network",
     },
     {"raw"},
     {
@@ -25,14 +26,16 @@ TIERS = [
     },
     {
         *("model", "features", "writer", "stored", "forward", "assessment", "survey", "predictions", "partial"),
-        "index",
+        *("index", "finished_runs", "gallery"),
     },
     {"readers"},
     {"pipeline"},
-    {"report", "export", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources"},
-    {"runs"},
-    {"loop"},
-    {"training", "inference"},
+    {"export", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources", "heatmaps"},
+    {"report", "run_plots"},
+    {"runs", "inference", "report_page"},
+    {"loop", "comparison_page"},
+    {"run_report"},
+    {"training"},
     {"flags"},
     {"train", "predict", "evaluate"},
 ]
@@ -45,7 +48,6 @@ WITHOUT_TENSORFLOW = {
         "training_options",
         "runtime",
         "progress",
-        "printing",
         "images",
         "folders",
         "shards",
@@ -56,6 +58,7 @@ WITHOUT_TENSORFLOW = {
     *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions", "partial"),
     "foreign_models",
     *("raw", "index", "order"),
+    *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
     *("features", "report", "flags", "train", "predict", "evaluate"),
 }
 ENTRY_POINTS = {"train", "predict", "evaluate"}

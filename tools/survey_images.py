@@ -15,10 +15,11 @@ from pathlib import Path
 
 from dogcat import flags, folders, labels, records, survey
 from dogcat.config import InputError, SurveyOptions, available_cores
+from dogcat.pages import Plot
 from dogcat.printing import printable
 from dogcat.survey import NO_CLASS, Survey
 from tools import survey_page, survey_plots
-from tools.survey_page import Plot, counted
+from tools.survey_page import counted
 
 PAGE, TABLE, SIZES, HISTOGRAMS = "survey.html", "survey.csv", "sizes.png", "histograms.png"
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import collections
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 import dogcat
 from dogcat import pages, survey
+from dogcat.pages import Plot, Table
 from dogcat.survey import NO_CLASS, Survey, Unusable, Usable
 from tools.survey_plots import MEASURES, SIZE_OUTLIERS
 
@@ -49,21 +50,6 @@ _ORIENTATIONS = {
 }
 
 
-class Table(NamedTuple):
-    """A table of a page; every row has a cell for each head, a number or text."""
-
-    caption: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-
-
-class Plot(NamedTuple):
-    """A plot for a page: two PNGs of the same, on white and on black."""
-
-    light: bytes
-    dark: bytes
-
-
 def render(folder: str, found: Survey, sizes: Plot, histograms: Plot) -> bytes:
     """The page, HTML in UTF-8.
 
@@ -88,7 +74,7 @@ def render(folder: str, found: Survey, sizes: Plot, histograms: Plot) -> bytes:
         lead=f"{found.pictures:,} pictures, {len(found.unusable):,} of them unusable."
         + (of_excluded if excluded else ""),
         classes=_classes(found),
-        sizes=_figure(
+        sizes=pages.figure(
             sizes,
             f"Scatter plot of width against height, {len(kept):,} pictures ({classes}). {_in_words(spread.rows[:2])}. "
             f"{panels}Outliers: {', '.join(dict.fromkeys(by_size)) or 'none'}.",
@@ -97,7 +83,7 @@ def render(folder: str, found: Survey, sizes: Plot, histograms: Plot) -> bytes:
             "pictures by width and by height.",
         ),
         spread=spread,
-        histograms=_figure(
+        histograms=pages.figure(
             histograms,
             f"Four histograms, a curve for each class ({classes}). {_in_words(spread.rows[2:])}.",
             "Proportions are on a logarithmic scale, area and size of the file where a few far exceed the others.",
@@ -115,15 +101,6 @@ def render(folder: str, found: Survey, sizes: Plot, histograms: Plot) -> bytes:
 def counted(values: Iterable[str]) -> list[tuple[str, int]]:
     """Each value with its number, the most common first, then by name."""
     return sorted(collections.Counter(values).items(), key=lambda pair: (-pair[1], os.fsencode(pair[0])))
-
-
-def _figure(plot: Plot, alt: str, caption: str) -> dict[str, str]:
-    return {
-        "light": pages.png_address(plot.light),
-        "dark": pages.png_address(plot.dark),
-        "alt": alt,
-        "caption": caption,
-    }
 
 
 def _classes(found: Survey) -> Table:

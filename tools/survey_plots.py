@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import collections
-import contextlib
-import io
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
+from matplotlib.figure import SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.transforms import Bbox
 
-matplotlib.use("Agg")
+from dogcat import plotting
+from dogcat.survey import NO_CLASS, Usable, outliers
+from tools import lettering
 
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.axis import Axis  # noqa: E402
-from matplotlib.colors import to_rgb  # noqa: E402
-from matplotlib.figure import Figure, SubFigure  # noqa: E402
-from matplotlib.lines import Line2D  # noqa: E402
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter  # noqa: E402
-from matplotlib.transforms import Bbox  # noqa: E402
-
-from dogcat.survey import NO_CLASS, Usable, outliers  # noqa: E402
-from tools import lettering  # noqa: E402
-
-# Told apart with any kind of colour vision, on white and on black.
-_COLOURS = ("#3b8bc9", "#e07b1a", "#2ba58c", "#c45a9b", "#8f77d6", "#a3a11c")
-_COLOUR_OF_OTHERS = "#8c8c8c"
-
-# As the dark page's background.
-_DARK_PAPER = "#16181c"
-_DPI = 130
 # Cells along each axis of the plot of sizes, whose pictures share a dot: with more of them dots would overlap.
 _CELLS = 130
 # Area of a dot in square points: of a single picture, and of the cell with most.
@@ -104,14 +92,14 @@ def group(labels: Iterable[str]) -> Groups:
         labels: The class of each picture; empty where nothing tells it.
     """
     counts = collections.Counter(labels)
-    alone = sorted(label for label, _ in counts.most_common(len(_COLOURS)))
+    alone = sorted(label for label, _ in counts.most_common(len(plotting.COLOURS)))
     others = counts.keys() - set(alone)
     names = [_shortened(label or NO_CLASS, _LONGEST_CLASS) for label in alone]
-    colours = list(_COLOURS[: len(alone)])
+    colours = list(plotting.COLOURS[: len(alone)])
     of_label = {label: index for index, label in enumerate(alone)}
     if others:
         names.append(f"{len(others)} more")
-        colours.append(_COLOUR_OF_OTHERS)
+        colours.append(plotting.COLOUR_OF_OTHERS)
         of_label |= dict.fromkeys(others, len(alone))
     return Groups(names, np.array([to_rgb(colour) for colour in colours]), of_label)
 
@@ -130,7 +118,7 @@ def draw_sizes(panels: Mapping[str, Sequence[Usable]], groups: Groups, dark: boo
     Returns:
         A PNG.
     """
-    with _style(dark):
+    with plotting.style(dark):
         figure = plt.figure(figsize=(7.2 * len(panels), 6.8), layout="constrained")
         parts = figure.subfigures(1, len(panels), squeeze=False)[0]
         everything = next(iter(panels.values()))
@@ -141,7 +129,7 @@ def draw_sizes(panels: Mapping[str, Sequence[Usable]], groups: Groups, dark: boo
         figure.draw_without_rendering()
         for part, pictures in zip(parts, panels.values()):
             _name_outliers(part.axes[2], pictures)
-        return _png(figure)
+        return plotting.png(figure)
 
 
 def draw_histograms(pictures: Sequence[Usable], groups: Groups, dark: bool) -> bytes:
@@ -155,7 +143,7 @@ def draw_histograms(pictures: Sequence[Usable], groups: Groups, dark: bool) -> b
     Returns:
         A PNG.
     """
-    with _style(dark):
+    with plotting.style(dark):
         figure, grid = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
         of_group = _groups_of(pictures, groups)
         for axes, name in zip(grid.flat, (AREA, ASPECT, BYTES, BRIGHTNESS)):
@@ -171,36 +159,7 @@ def draw_histograms(pictures: Sequence[Usable], groups: Groups, dark: bool) -> b
             axes.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
             axes.grid(alpha=0.25)
         figure.legend(handles=_class_handles(groups), loc="outside upper center", ncols=_LEGEND_COLUMNS)
-        return _png(figure)
-
-
-@contextlib.contextmanager
-def _style(dark: bool) -> Iterator[None]:
-    own: dict[str, Any] = {
-        # A file's name may have dollars.
-        "text.parse_math": False,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "legend.frameon": False,
-        "legend.columnspacing": 1.2,
-        "legend.handletextpad": 0.2,
-        "legend.fontsize": _NAME_POINTS + 1,
-        "font.size": 10,
-        # Pixels are the same while names are put in place and in the file.
-        "figure.dpi": _DPI,
-        "savefig.dpi": "figure",
-    }
-    if dark:
-        own |= {"figure.facecolor": _DARK_PAPER, "axes.facecolor": _DARK_PAPER}
-    with plt.style.context(["dark_background" if dark else "default", own]):
-        yield
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    plt.close(figure)
-    return buffer.getvalue()
+        return plotting.png(figure)
 
 
 def _groups_of(pictures: Sequence[Usable], groups: Groups) -> np.ndarray:
@@ -285,7 +244,7 @@ def _draw_dots(
     x, y = (np.bincount(of_picture, values) / counts for values in (widths, heights))
     axes.scatter(x[order], y[order], areas[order], colours[order], linewidths=0)
     examples = [10**power for power in range(len(str(most)))]
-    grey = np.array([to_rgb(_COLOUR_OF_OTHERS)])
+    grey = np.array([to_rgb(plotting.COLOUR_OF_OTHERS)])
     handles = []
     for count in examples:
         [area], [colour] = _dots(np.array([count]), most, grey, dark)
@@ -338,7 +297,7 @@ def _draw_proportions(axes: Axes) -> None:
 
 
 def _shortened(name: str, width: int) -> str:
-    return lettering.shorten(name, lettering.font(_NAME_POINTS * _DPI // 72), width)
+    return lettering.shorten(name, lettering.font(_NAME_POINTS * plotting.DPI // 72), width)
 
 
 def _name_outliers(axes: Axes, pictures: Sequence[Usable]) -> None:

@@ -1,0 +1,78 @@
+"""What the folder of a finished run tells: options, history, summary, and what its best model says of validation."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dogcat import history as histories
+from dogcat.config import InputError
+from dogcat.history import EpochRecord
+
+CONFIG = "config.json"
+SUMMARY = "summary.json"
+HISTORY = "history.jsonl"
+# Logits of the best model for the validation split, float32 [pictures, 1 or classes], in the order of the split.
+VALIDATION_LOGITS = "validation.npy"
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedRun:
+    """A run that came to its end.
+
+    Attributes:
+        path: Its folder.
+        config: The content of config.json: options, data set, device, versions.
+        summary: That of summary.json: the best epoch, seconds of each stage, share of waiting for input.
+        history: The epochs.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    history: list[EpochRecord]
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, also where a link led to it."""
+        return self.path.resolve().name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options it was made with."""
+        return self.config["options"]
+
+    @property
+    def seconds(self) -> float:
+        """Time of all stages together."""
+        return sum(self.summary["seconds"].values())
+
+    def validation_logits(self) -> np.ndarray | None:
+        """See `VALIDATION_LOGITS`; None where the run is from before they were kept."""
+        path = self.path / VALIDATION_LOGITS
+        return np.load(path, allow_pickle=False) if path.exists() else None
+
+
+def read(folder: Path) -> FinishedRun:
+    """Reads a run.
+
+    Raises:
+        InputError: There is none, it is not finished, or its files are damaged.
+    """
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder}: no run there; give the folder of a run, like runs/latest")
+    if not (folder / SUMMARY).is_file():
+        raise InputError(f"{folder}: the run is not finished; go on with it with dogcat.train --resume")
+    try:
+        config, summary = (json.loads((folder / name).read_text("utf-8")) for name in (CONFIG, SUMMARY))
+        lines = (folder / HISTORY).read_text("utf-8").splitlines()
+        run = FinishedRun(folder, config, summary, [histories.from_json(json.loads(line)) for line in lines])
+        if not run.history:
+            raise ValueError(f"{HISTORY} has no epoch")
+        return run
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{folder}: a file of the run is damaged ({' '.join(str(error).split())[:200]})") from error

@@ -1,0 +1,55 @@
+"""How plots of pages look: drawn alike on white and on black, as PNG."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+# Told apart with any kind of colour vision, on white and on black.
+COLOURS = ("#3b8bc9", "#e07b1a", "#2ba58c", "#c45a9b", "#8f77d6", "#a3a11c")
+COLOUR_OF_OTHERS = "#8c8c8c"
+DPI = 130
+LEGEND_POINTS = 9
+
+# As the dark page's background.
+_DARK_PAPER = "#16181c"
+
+
+@contextlib.contextmanager
+def style(dark: bool) -> Iterator[None]:
+    """What is drawn in the block is drawn for a white page, or for a black one."""
+    own: dict[str, Any] = {
+        # A file's name may have dollars.
+        "text.parse_math": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "legend.columnspacing": 1.2,
+        "legend.handletextpad": 0.2,
+        "legend.fontsize": LEGEND_POINTS,
+        "font.size": 10,
+        # Pixels are the same while names are put in place and in the file.
+        "figure.dpi": DPI,
+        "savefig.dpi": "figure",
+    }
+    if dark:
+        own |= {"figure.facecolor": _DARK_PAPER, "axes.facecolor": _DARK_PAPER}
+    with plt.style.context(["dark_background" if dark else "default", own]):
+        yield
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG; closes it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    plt.close(figure)
+    return buffer.getvalue()

@@ -1,0 +1,165 @@
+"""Makes the page of a finished run, report.html, and the page that compares several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tensorflow import keras
+
+from dogcat import (
+    assessment,
+    comparison_page,
+    devices,
+    evaluation,
+    finished_runs,
+    manifest,
+    records,
+    report_page,
+    run_plots,
+    shards,
+    stored,
+    tables,
+)
+from dogcat import model as models
+from dogcat.assessment import LabelledPredictions
+from dogcat.config import EvaluationOptions, InputError
+from dogcat.finished_runs import FinishedRun
+from dogcat.heatmaps import HeatMaps
+from dogcat.inference import Predictor
+from dogcat.manifest import Manifest
+from dogcat.pages import Plot
+from dogcat.report_page import Findings, Picture
+from dogcat.sources import DataSetSplit
+
+PAGE = "report.html"
+# For a person's spreadsheet; nothing reads it.
+TABLE = "pictures.csv"
+# What `inference` takes at a time for runs that kept no logits.
+_BATCH = 32
+# Fewer tell nothing of how far figures can be trusted.
+_FEWEST_PICTURES = 2
+
+
+def write(folder: Path, tfrecords: str = "") -> Path | None:
+    """Writes report.html and pictures.csv into the folder of a finished run.
+
+    It takes the predictions that the run kept and the heat maps of the pictures that are shown; only for a run from
+    before predictions were kept it runs the model over the validation split.
+
+    Args:
+        folder: The run's.
+        tfrecords: Where its data set is; empty: where it was.
+
+    Returns:
+        The page; None where the validation split has less than two pictures.
+
+    Raises:
+        InputError: The run or its data set cannot be used.
+    """
+    run = finished_runs.read(folder)
+    data_folder, data = _data_of(run, tfrecords)
+    if data.splits[shards.VALIDATION].pictures < _FEWEST_PICTURES:
+        return None
+    model, description = models.load(folder / models.BEST_MODEL)
+    predictions = _predictions(run, data_folder, data, description.temperature)
+    findings = Findings(
+        run=run,
+        predictions=predictions,
+        assessment=assessment.assess(predictions, EvaluationOptions()).models[0],
+        trained_on=data.splits[shards.TRAIN].pictures,
+        opening=_opening(run, model),
+    )
+    expensive = report_page.most_expensive(findings)
+    shown = expensive + report_page.least_certain(findings, expensive)
+    classes = report_page.legend_names(data.classes)
+    of_predictions = (predictions.labels, predictions.log_probabilities[0], classes)
+    page = report_page.render(
+        findings,
+        _pictures(findings, shown, model, data_folder, data),
+        curves=Plot(*(run_plots.draw_curves(run.history, findings.opening, dark) for dark in (False, True))),
+        calibration=Plot(*(run_plots.draw_calibration(*of_predictions, dark) for dark in (False, True))),
+        roc=Plot(*(run_plots.draw_roc(*of_predictions, dark) for dark in (False, True))),
+    )
+    records.write_atomically(folder / TABLE, tables.for_spreadsheet(*report_page.pictures_table(findings)))
+    records.write_atomically(folder / PAGE, page)
+    return folder / PAGE
+
+
+def compare(folders: Sequence[Path], tfrecords: str, output: Path) -> None:
+    """Writes the page that sets several finished runs beside each other.
+
+    Args:
+        folders: Those of the runs, two or more.
+        tfrecords: Where the data set of all is; empty: where each run's was.
+        output: The page.
+
+    Raises:
+        InputError: A run or its data set cannot be used.
+    """
+    runs = [finished_runs.read(folder) for folder in folders]
+    predictions = []
+    for run in runs:
+        data_folder, data = _data_of(run, tfrecords)
+        if data.splits[shards.VALIDATION].pictures < _FEWEST_PICTURES:
+            raise InputError(f"{run.path}: was validated on less than two pictures, too few to compare")
+        temperature = models.describe(run.path / models.BEST_MODEL).temperature
+        predictions.append(_predictions(run, data_folder, data, temperature))
+    curves = {name: run.history for name, run in zip(comparison_page.short_names(runs), runs)}
+    plot = Plot(*(run_plots.draw_overlay(curves, dark) for dark in (False, True)))
+    records.write_atomically(output, comparison_page.render(runs, predictions, plot))
+
+
+def _data_of(run: FinishedRun, tfrecords: str) -> tuple[Path, Manifest]:
+    """The data set of a run, as the run saw it."""
+    folder = Path(tfrecords or run.options["tfrecords"])
+    data = manifest.load(folder)
+    if run.options["limit"]:
+        data = data.limited(run.options["limit"])
+    if data.digest() != run.config["data_digest"]:
+        raise InputError(f"--tfrecords={folder}: is not the data set that {run.path} was trained on; say where that is")
+    return folder, data
+
+
+def _predictions(run: FinishedRun, folder: Path, data: Manifest, temperature: float) -> LabelledPredictions:
+    path = run.path / models.BEST_MODEL
+    pictures = DataSetSplit(folder, data, shards.VALIDATION)
+    logits = run.validation_logits()
+    if logits is None:
+        # This process alone asks, also where several trained.
+        strategy = devices.make_strategy("one_device")
+        engine = devices.choose_engine("auto", keras.mixed_precision.global_policy().name, strategy)
+        predictor = Predictor([path], "none", _BATCH, strategy, engine)
+        logits = np.concatenate(list(predictor.logits(pictures)))[:, 0]
+    if len(logits) != len(pictures.keys):
+        raise InputError(
+            f"{run.path / finished_runs.VALIDATION_LOGITS}: has {len(logits)} pictures, the data set "
+            f"{len(pictures.keys)}; remove the file, and the model is asked again"
+        )
+    return LabelledPredictions(
+        source=f"{folder}, split {shards.VALIDATION}",
+        keys=pictures.keys,
+        labels=pictures.labels,
+        classes=data.classes,
+        predicted_by=[run.name],
+        log_probabilities=[evaluation.log_probabilities(logits / temperature)],
+        left_out={},
+    )
+
+
+def _opening(run: FinishedRun, model: keras.Model) -> str:
+    """Name of the first layer of the backbone that trained; empty: none did."""
+    backbone = models.backbone_of(model)
+    first = models.find_layer(backbone, run.options["unfreeze_from"])
+    return backbone.layers[first].name if first < len(backbone.layers) and run.summary["epochs"] else ""
+
+
+def _pictures(
+    findings: Findings, places: Sequence[int], model: keras.Model, folder: Path, data: Manifest
+) -> dict[int, Picture]:
+    """Pixels and heat maps of the pictures at these places."""
+    found = stored.at_places(folder, data, shards.VALIDATION, places)
+    pixels = np.stack([stored.pixels_of(found[place]) for place in places])
+    heat = HeatMaps(model)(pixels, findings.predicted[places])
+    return {place: Picture(*of_place) for place, of_place in zip(places, zip(pixels, heat))}
