@@ -19,7 +19,7 @@ import simplejpeg
 import dogcat
 from dogcat import examples, manifest, records, runtime, shards, stored
 from dogcat.config import ShardOptions
-from tools.benchmark_loaders import BATCH, Stream, files_of, measure
+from tools.benchmark_loaders import BATCH, SHEAR_DEGREES, ZOOM, Stream, files_of, measure
 from tools.benchmark_peers import QUALITY, SIZE
 from tools.make_tfrecords import make_data_set
 
@@ -141,6 +141,45 @@ def decode_alone(folder: Path, workers: int) -> Stream:
     return stream
 
 
+def dogcat_warp(folder: Path, workers: int) -> Stream:
+    """The project's pipeline over JPEG shards, and its augmentation on the CPU."""
+    import tensorflow as tf
+
+    from dogcat import augment
+    from dogcat.training_options import AUGMENTATIONS
+
+    read = _own(folder, "jpeg")
+    apply = tf.function(lambda pictures, seed: augment.apply(pictures, AUGMENTATIONS["source"], seed))
+
+    def stream(passes: int) -> Iterable[Any]:
+        for step, pictures in enumerate(read(passes)):
+            yield apply(pictures, augment.seed_of(0, 0, step, 0)).numpy()
+
+    return stream
+
+
+def keras_layers_warp(folder: Path, workers: int) -> Stream:
+    """Plain tf.data and Keras' layers for a flip and a zoom, which resample one after the other; no shear."""
+    import tensorflow as tf
+
+    read = _tf_data(folder, "jpeg")
+    layers = tf.keras.Sequential(
+        [tf.keras.layers.RandomFlip("horizontal"), tf.keras.layers.RandomZoom((-ZOOM, ZOOM), (-ZOOM, ZOOM), "nearest")]
+    )
+    apply = tf.function(lambda pictures: tf.cast(layers(pictures, training=True), tf.uint8))
+    return lambda passes: (apply(pictures).numpy() for pictures in read(passes))
+
+
+def keras_generator_warp(folder: Path, workers: int) -> Stream:
+    """`ImageDataGenerator` with shear, zoom and flip."""
+    import tensorflow as tf
+
+    generator = tf.keras.preprocessing.image.ImageDataGenerator(
+        shear_range=SHEAR_DEGREES, zoom_range=ZOOM, horizontal_flip=True
+    )
+    return _from_generator(generator, folder)
+
+
 def keras_directory(folder: Path, workers: int) -> Stream:
     """`image_dataset_from_directory`, which delivers floats: cast to uint8."""
     import tensorflow as tf
@@ -155,7 +194,10 @@ def keras_generator(folder: Path, workers: int) -> Stream:
     """`ImageDataGenerator.flow_from_directory`, which delivers floats in one thread: cast to uint8."""
     import tensorflow as tf
 
-    generator = tf.keras.preprocessing.image.ImageDataGenerator()
+    return _from_generator(tf.keras.preprocessing.image.ImageDataGenerator(), folder)
+
+
+def _from_generator(generator: Any, folder: Path) -> Stream:
     flow = generator.flow_from_directory(
         folder / "files", target_size=(SIZE, SIZE), batch_size=BATCH, class_mode=None, shuffle=True
     )
@@ -172,6 +214,9 @@ LOADERS: dict[str, tuple[Callable[[Path, int], Stream], bool]] = {
     "decode": (decode_alone, False),
     "keras-directory": (keras_directory, True),
     "keras-generator": (keras_generator, True),
+    "dogcat-warp": (dogcat_warp, False),
+    "keras-layers-warp": (keras_layers_warp, True),
+    "keras-generator-warp": (keras_generator_warp, True),
 }
 
 

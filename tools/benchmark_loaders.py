@@ -18,6 +18,8 @@ from typing import Any, Callable
 from tools.benchmark_peers import QUALITY, SIZE, Work
 
 BATCH = 128
+# What the loaders that augment do, besides mirroring every other picture: the ranges of `--augment=source`.
+SHEAR_DEGREES, ZOOM = 0.2, 0.2
 # Passes over the pictures that a stream has, so that none ends while it is timed.
 _ENDLESS = 1000
 
@@ -162,6 +164,26 @@ def webdataset(folder: Path, workers: int) -> Stream:
 
 def dali(folder: Path, workers: int) -> Stream:
     """NVIDIA DALI on the CPU, over files."""
+    return _dali(folder, workers, lambda pictures: pictures)
+
+
+def dali_warp(folder: Path, workers: int) -> Stream:
+    """NVIDIA DALI on the CPU: decodes, and warps each picture once: shear, zoom and flip."""
+    from nvidia.dali import fn, types
+
+    def warp(pictures: Any) -> Any:
+        centre = [SIZE / 2, SIZE / 2]
+        shear = fn.random.uniform(range=[-SHEAR_DEGREES, SHEAR_DEGREES])
+        mirror = 1 - 2 * fn.cast(fn.random.coin_flip(probability=0.5), dtype=types.FLOAT)
+        zoom = [fn.random.uniform(range=[1 - ZOOM, 1 + ZOOM]) for _ in range(2)]
+        matrix = fn.transforms.scale(scale=fn.stack(zoom[0] * mirror, zoom[1]), center=centre)
+        matrix = fn.transforms.shear(matrix, angles=fn.stack(shear, 0 * shear), center=centre)
+        return fn.warp_affine(pictures, matrix=matrix, size=(SIZE, SIZE), fill_value=None, inverse_map=False)
+
+    return _dali(folder, workers, warp)
+
+
+def _dali(folder: Path, workers: int, change: Callable[[Any], Any]) -> Stream:
     from nvidia.dali import fn, pipeline_def, types
 
     files = files_of(folder)
@@ -169,7 +191,7 @@ def dali(folder: Path, workers: int) -> Stream:
     @pipeline_def(batch_size=BATCH, num_threads=workers, device_id=None, prefetch_queue_depth=2)
     def pipeline() -> Any:
         encoded, _ = fn.readers.file(files=files, labels=[0] * len(files), random_shuffle=True)
-        return fn.decoders.image(encoded, device="cpu", output_type=types.RGB)
+        return change(fn.decoders.image(encoded, device="cpu", output_type=types.RGB))
 
     def stream(passes: int) -> Iterable[Any]:
         import numpy as np
@@ -223,6 +245,7 @@ LOADERS: dict[str, tuple[Callable[[Path, int], Stream], str, tuple[str, ...]]] =
     "webdataset": (webdataset, "webdataset", ("torch", "webdataset", "PIL.Image")),
     "torch": (torch_loader, "torch", ("torch", "PIL.Image")),
     "dali": (dali, "nvidia-dali-cuda120", ("nvidia.dali",)),
+    "dali-warp": (dali_warp, "nvidia-dali-cuda120", ("nvidia.dali",)),
     "streaming": (streaming, "mosaicml-streaming", ("streaming", "PIL.Image")),
 }
 
