@@ -28,7 +28,7 @@ TIERS = [
         "index",
     },
     {"readers"},
-    {"pipeline"},
+    {"pipeline", "pixel_cache"},
     {"report", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources"},
     {"runs"},
     {"loop"},
