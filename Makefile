@@ -84,10 +84,13 @@ peers: $(VENV)/ready
 	$(RUN) -m venv $(PEERS)
 	$(PEERS_PIP) --extra-index-url https://download.pytorch.org/whl/cpu $(PEERS_TORCH)
 	$(PEERS_PIP) pillow webdataset opencv-python-headless
+	$(PEERS_PIP) nvidia-dali-cuda120 || echo 'DALI was not installed; it has wheels for Linux alone'
+	$(PEERS_PIP) --extra-index-url https://download.pytorch.org/whl/cpu mosaicml-streaming torchvision $(PEERS_TORCH) || \
+		echo 'MosaicML streaming was not installed'
 	$(PEERS_PIP) assertpy fastargs numba psutil pytorch_pfn_extras terminaltables tqdm
 	$(PEERS_PIP) --no-deps ffcv || \
 		echo 'FFCV was not built; Debian: apt-get install libopencv-dev libturbojpeg0-dev pkg-config g++'
-	@echo 'next: python -m tools.benchmark shards --images=folder --peers'
+	@echo 'next: python -m tools.benchmark shards --images=folder --peers, or load'
 
 # setup.cfg alone lists what is needed. Where a machine has no NVIDIA driver, tensorflow is replaced by
 # tensorflow-cpu of the same version, the same library at half the size; it exists for Linux on x86-64.

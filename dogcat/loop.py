@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dogcat import augment, devices, evaluation, features, pipeline, readers, report, runs, shards, state
+from dogcat import augment, devices, evaluation, features, pipeline, readers, report, runs, shards, state, weights
 from dogcat import history as histories
 from dogcat import model as models
 from dogcat.config import InputError
@@ -22,6 +22,7 @@ from dogcat.history import EpochRecord
 from dogcat.interrupts import Interrupts, Terminated
 from dogcat.manifest import Manifest
 from dogcat.pipeline import Position
+from dogcat.pixel_cache import PixelCache
 from dogcat.progress import pictures_bar
 from dogcat.runs import RunFolder
 from dogcat.trainer import Trainer
@@ -55,9 +56,12 @@ class TrainingLoop:
         logits = models.logits_model(self._model)
         self._logits = make_forward(lambda pictures: logits(pictures, training=False), strategy)
         folder = Path(options.tfrecords)
-        self._training = readers.open_split(folder, data, shards.TRAIN)
-        self._validation = readers.open_split(folder, data, shards.VALIDATION)
-        of_split = {shards.TRAIN: self._training, shards.VALIDATION: self._validation}
+        cache = PixelCache(options.cache, options.cache_gib, weights.cache_folder() / "pixels")
+        of_split = {
+            split: cache.reader(readers.open_split(folder, data, split), data, split)
+            for split in (shards.TRAIN, shards.VALIDATION)
+        }
+        self._training, self._validation = of_split[shards.TRAIN], of_split[shards.VALIDATION]
         self._features_of = FeatureExtractor(self._model, options, data, of_split, strategy)
         self._validation_features: np.ndarray | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,13 +33,7 @@ class MappedPixels:
         self._rows_a_record = layout.record_bytes // row
         self._rows = layout.pixels_offset // row + np.arange(image_size)
         self._firsts = np.cumsum([0, *(count for _, count in files)])
-        with tf.device("CPU"):
-            self._files = [
-                tf.raw_ops.ImmutableConst(
-                    dtype=tf.uint8, shape=(path.stat().st_size // row, row), memory_region_name=str(path)
-                )
-                for path, _ in files
-            ]
+        self._files = [_map(path, row) for path, _ in files]
 
     def __call__(self, places: tf.Tensor) -> tf.Tensor:
         """Copies pictures.
@@ -60,3 +55,15 @@ class MappedPixels:
         rows = (places[:, tf.newaxis] - self._firsts[file]) * self._rows_a_record + self._rows
         size = self._size
         return tf.reshape(tf.gather(self._files[file], rows), (-1, size, size, 3))
+
+
+def _map(path: Path, row: int) -> tf.Tensor:
+    """A file as uint8 [rows, row], mapped until the process ends."""
+    # TensorFlow keeps what it once mapped by the name, and gives it again where another file has taken the name since:
+    # so each time a name that was never used.
+    with tempfile.TemporaryDirectory(prefix="dogcat-") as folder, tf.device("CPU"):
+        link = Path(folder, "pixels")
+        link.symlink_to(path.resolve())
+        return tf.raw_ops.ImmutableConst(
+            dtype=tf.uint8, shape=(path.stat().st_size // row, row), memory_region_name=str(link)
+        )

@@ -58,7 +58,10 @@ def open_split(folder: Path, made: Manifest, split: str) -> Reader:
     """
     shards = index.of_split(folder, made, split)
     layout = raw.layout_of(made.options)
-    return MappedReader(shards, made, layout) if layout else DecodingReader(shards, made)
+    if not layout:
+        return DecodingReader(shards, made)
+    pixels = MappedPixels([(shard.path, len(shard.labels)) for shard in shards], made.image_size, layout)
+    return MappedReader(_ShardReader(shards, made), pixels)
 
 
 class _ShardReader:
@@ -130,13 +133,15 @@ class DecodingReader(_ShardReader):
                 raise InputError(f"{shard.path} is damaged: record {number}: {error}") from error
 
 
-class MappedReader(_ShardReader):
-    """Reads raw pixels from mapped shards."""
+class MappedReader:
+    """Reads raw pixels from mapped files; labels and keys are those of another reader of the same pictures."""
 
-    def __init__(self, shards: list[index.ShardIndex], made: Manifest, layout: raw.Layout) -> None:
-        """Takes the shards of a split, the manifest, and the layout of the records."""
-        super().__init__(shards, made)
-        self._pixels = MappedPixels([(shard.path, len(shard.labels)) for shard in shards], made.image_size, layout)
+    def __init__(self, source: _ShardReader | Reader, pixels: MappedPixels) -> None:
+        """Takes what knows labels and keys, and the pixels in the same order."""
+        self.labels = source.labels
+        self.image_size = source.image_size
+        self.keys = source.keys
+        self._pixels = pixels
 
     def dataset(self, batches: Batches) -> tf.data.Dataset:
         """See `Reader`."""

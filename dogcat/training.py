@@ -54,9 +54,8 @@ def train(options: TrainingOptions) -> Path | None:
     begun = runs.unfinished(options) if options.resume else None
     policy, reason = _precision(options, begun)
     keras.mixed_precision.set_global_policy(policy)
-    # For random weights. TensorFlow's own seed would be mixed into the order of the pictures.
+    # For random weights.
     keras.utils.set_random_seed(options.seed)
-    tf.random.set_seed(None)
     with strategy.scope():
         model, source = _initial_model(options, data)
         first_open = models.find_layer(models.backbone_of(model), options.unfreeze_from)

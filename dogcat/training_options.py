@@ -132,6 +132,13 @@ class TrainingOptions(Options):
     save_minutes: float = option(
         10.0, "Minutes between states saved within an epoch, from which --resume goes on after a kill."
     )
+    cache: str = option(
+        "none",
+        "Where decoded pictures are kept for all epochs: memory; disk (8 times the bytes of JPEG shards), where later "
+        "runs find them; auto, the first of these with room enough. Pays where decoding is the limit.",
+        choices=("none", "auto", "memory", "disk"),
+    )
+    cache_gib: float = option(8.0, "Largest size of that cache on disk, or of a split in memory, in GiB.")
     augment: str = option(
         "source",
         "Augmentation of training pictures, a set of the flags below; source is shear 0.2, zoom 0.2 and flip.",
@@ -198,6 +205,7 @@ class TrainingOptions(Options):
         self.require("limit", self.limit >= 0, "use 1 or more, or 0 for all")
         self.require("steps_per_epoch", self.steps_per_epoch >= 0, "use 1 or more, or 0 for all")
         self.require("keep", self.keep >= 0, "use 1 or more, or 0 for all")
+        self.require("cache_gib", self.cache_gib > 0, "use above 0")
         self.require("save_minutes", self.save_minutes > 0, "use above 0")
         _ = self.augmentation  # The ranges check themselves.
         self.require("seed", 0 <= self.seed < 2**31, "use 0 to 2147483647")

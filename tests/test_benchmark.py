@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import venv
@@ -7,7 +8,7 @@ import venv
 import pytest
 
 from dogcat.config import BenchmarkOptions, InputError
-from tools import benchmark
+from tools import benchmark, benchmark_load, benchmark_loaders
 from tools import benchmark_rounds as rounds
 from tools.benchmark_peers import Work
 
@@ -82,6 +83,14 @@ def test_the_first_must_run():
         rounds.measure([contestant("ours", ["crashed"])], rounds=2, check=accept)
 
 
+def test_results_are_compared_with_the_first_of_any_choice():
+    measured = rounds.measure(
+        [contestant("ours", [1, 1]), contestant("other", [2, 3]), contestant("third", [8, 6])], 2, accept
+    )
+    other, third = rounds.compared(measured.results[1:])
+    assert (other.ratios, third.ratios) == ([], [4, 2])
+
+
 def test_the_table_says_unclear():
     measured = rounds.measure(
         [contestant("ours", [1, 1]), contestant("other", [2, 2]), contestant("equal", [0.9, 1.1])], 2, accept
@@ -104,6 +113,46 @@ def test_other_work_than_asked_for_is_refused(done, said):
     benchmark._check_work(work(1, size=1900), work(1), 100)
     with pytest.raises(rounds.CannotRun, match=said):
         benchmark._check_work(done, work(1), 100)
+
+
+@pytest.mark.parametrize(
+    ("done", "said"),
+    [
+        ({"checked": 255, "mean": 100.0}, "255 pictures of 256"),
+        ({"checked": 256, "mean": 101.6}, "is 101.6, ours is 100.0"),
+    ],
+)
+def test_a_loader_that_gives_other_pictures_is_refused(done, said):
+    ours = Work(1000, 0, 1.0, "1.0", 256, 100.0)
+    benchmark._check_loaded(ours._replace(mean=100.8), ours, 256)
+    with pytest.raises(rounds.CannotRun, match=said):
+        benchmark._check_loaded(ours._replace(**done), ours, 256)
+
+
+@pytest.fixture(scope="module")
+def to_load(samples, tmp_path_factory):
+    """What the loaders read: two batches of drawn pictures, each several times."""
+    folder = tmp_path_factory.mktemp("load")
+    benchmark._gather_pictures(samples / "train", 0, folder / "once")
+    (folder / "pictures").mkdir()
+    for number, path in enumerate(itertools.islice(itertools.cycle(sorted((folder / "once").iterdir())), 260)):
+        (folder / "pictures" / f"{number}.jpg").symlink_to(path.resolve())
+    assert benchmark_load.prepare(folder / "pictures", folder, 2) == 256
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(benchmark_load.LOADERS))
+def test_each_loader_of_ours_gives_every_picture_once(to_load, name):
+    stream = benchmark_load.LOADERS[name][0](to_load, 2)
+    work = benchmark_loaders.measure(stream, 0.01, "1.0")
+    assert work.checked == 256 and work.pictures % 128 == 0 < work.pictures
+    ours = benchmark_loaders.measure(benchmark_load.dogcat_jpeg(to_load, 2), 0.01, "1.0")
+    benchmark._check_loaded(work, ours, 256)
+
+
+def test_too_few_pictures_to_load(samples, tmp_path):
+    with pytest.raises(InputError, match="load needs 128 undamaged"):
+        benchmark.benchmark(BenchmarkOptions(subject="load", images=str(samples / "train"), pictures=4))
 
 
 def test_shards_without_peers(samples, run, tmp_path):

@@ -29,7 +29,7 @@ TIERS = [
         *("index", "finished_runs", "gallery"),
     },
     {"readers"},
-    {"pipeline"},
+    {"pipeline", "pixel_cache"},
     {"export", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources", "heatmaps"},
     {"report", "run_plots"},
     {"runs", "inference", "report_page"},

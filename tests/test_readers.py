@@ -195,3 +195,15 @@ def test_a_damaged_jpeg_is_never_given_as_a_picture(data_sets, tmp_path):
     reader = readers.open_split(folder, made, "train")
     with pytest.raises(InputError, match=f"{shard} is damaged"), pipeline.naming_damaged_shards(folder, made):
         batches_of(reader, range(len(reader.labels)))
+
+
+def test_a_file_that_has_taken_anothers_name_is_mapped_anew(data_sets, tmp_path):
+    folder, shard = copy_of(data_sets / "raw", tmp_path)
+    [(first, _)] = batches_of(open_split(folder), range(3))
+    content = bytearray(shard.read_bytes())
+    shard.unlink()
+    at = manifest.load(data_sets / "raw").options["pixels_offset"]
+    content[at] ^= 255
+    shard.write_bytes(content)
+    [(second, _)] = batches_of(open_split(folder), range(3))
+    assert np.flatnonzero(first != second).tolist() == [0]

@@ -18,7 +18,7 @@ import simplejpeg
 
 import dogcat
 from dogcat import examples, manifest, records, runtime, shards, stored
-from dogcat.config import ShardOptions
+from dogcat.config import InputError, ShardOptions
 from tools.benchmark_loaders import BATCH, SHEAR_DEGREES, ZOOM, Stream, files_of, measure
 from tools.benchmark_peers import QUALITY, SIZE
 from tools.make_tfrecords import make_data_set
@@ -32,6 +32,10 @@ def prepare(images: Path, folder: Path, workers: int) -> int:
     """Makes what all loaders read, of as many pictures as fill whole batches; returns their number."""
     keys = sorted(path.name for path in images.iterdir())
     count = len(keys) // BATCH * BATCH
+    if not count:
+        raise InputError(
+            f"load needs {BATCH} pictures, undamaged JPEGs in RGB; --images and --pictures give {len(keys)}"
+        )
     for name in keys[count:]:
         (images / name).unlink()
     for name, encoding, in_shards in (("jpeg", "jpeg", _SHARDS), ("raw", "raw", 0)):

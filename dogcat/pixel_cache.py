@@ -1,0 +1,142 @@
+"""Pictures of a split decoded once, and read from then on as a mapped file of pixels, on disk or in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from dogcat import raw, records
+from dogcat.config import InputError
+from dogcat.manifest import Manifest
+from dogcat.mapped import MappedPixels
+from dogcat.progress import pictures_bar
+from dogcat.readers import MappedReader, Reader
+
+_GIB = 2**30
+# Where files are kept in memory, on Linux.
+_MEMORY = Path("/dev/shm")
+# Share of the free memory, or of the free space of a disk, that a cache may take without being asked for by name.
+_SHARE_OF_FREE = 0.5
+# Pictures decoded at a time, and those that are decoded again to check a file from an earlier run.
+_BATCH, _CHECKED = 128, 16
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelCache:
+    """Where decoded pictures may be kept.
+
+    Attributes:
+        where: memory; disk, where other runs find them; auto, the first of them with room enough; or none.
+        gib: Largest size of all that is kept on disk, or of a split in memory, in GiB.
+        folder: The folder on disk, made if need be.
+    """
+
+    where: str
+    gib: float
+    folder: Path
+
+    def reader(self, source: Reader, data: Manifest, split: str) -> Reader:
+        """A reader of the same pictures, from the cache where that is wanted and there is room.
+
+        Args:
+            source: What decodes them.
+            data: The data set's manifest.
+            split: The split's name.
+        """
+        count = len(source.labels)
+        if self.where == "none" or not count or isinstance(source, MappedReader):
+            return source
+        size = count * raw.row_bytes(data.image_size) * data.image_size
+        made_from = [data.digest(), split, count]
+        name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:32] + ".pixels"
+        where, reason = self._choose(size, self.folder / name)
+        print(f"pixel cache of {split}, {size / _GIB:.1f} GiB: {where}, since {reason}")
+        if where == "none":
+            return source
+        if where == "memory":
+            with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
+                _write(Path(folder) / name, source, split)
+                # The mapping stays when the name goes, and ends with the process.
+                return _mapped(Path(folder) / name, source)
+        path = self.folder / name
+        if not (path.is_file() and path.stat().st_size == size and _is_of(path, source)):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._make_room(size)
+            with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+                _write(Path(folder) / name, source, split)
+                os.replace(Path(folder) / name, path)
+        os.utime(path)
+        return _mapped(path, source)
+
+    def _choose(self, size: int, path: Path) -> tuple[str, str]:
+        """Where `size` bytes go, and why there."""
+        if size > self.gib * _GIB:
+            return "none", f"--cache_gib={self.gib:g} is less"
+        if self.where == "memory" and not _MEMORY.is_dir():
+            raise InputError(f"--cache=memory: this system has no {_MEMORY}; use disk")
+        if self.where != "auto":
+            return self.where, f"--cache={self.where}"
+        if path.exists():
+            return "disk", f"it may be in {self.folder}"
+        memory = _free_memory()
+        if size <= _SHARE_OF_FREE * memory:
+            return "memory", f"{memory / _GIB:.1f} GiB are free"
+        existing = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
+        disk = shutil.disk_usage(existing).free
+        if size <= _SHARE_OF_FREE * disk:
+            return "disk", f"{memory / _GIB:.1f} GiB of memory are free, {disk / _GIB:.1f} GiB of {existing}"
+        return "none", f"only {memory / _GIB:.1f} GiB of memory are free and {disk / _GIB:.1f} GiB of {existing}"
+
+    def _make_room(self, size: int) -> None:
+        """Removes the files used longest ago until `size` bytes more are within the limit."""
+        left = self.gib * _GIB - size
+        for path in sorted(self.folder.glob("*.pixels"), key=lambda path: path.stat().st_mtime, reverse=True):
+            left -= path.stat().st_size
+            if left < 0:
+                path.unlink()
+
+
+def _write(path: Path, source: Reader, split: str) -> None:
+    """Decodes all pictures into a file that is nothing but their pixels."""
+    count = len(source.labels)
+    with records.naming(path), open(path, "wb") as file, pictures_bar(count, f"decoding {split}") as progress:
+        for pictures in _pictures(source, np.arange(count)):
+            file.write(pictures.data)
+            progress.update(len(pictures))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _is_of(path: Path, source: Reader) -> bool:
+    """Whether some pictures of a file, spread over all of it, are what the records hold by now."""
+    places = np.unique(np.linspace(0, len(source.labels) - 1, _CHECKED).astype(np.int64))
+    kept = _pictures(_mapped(path, source), places)
+    return all(np.array_equal(one, other) for one, other in zip(kept, _pictures(source, places)))
+
+
+def _pictures(reader: Reader, places: np.ndarray) -> Iterator[np.ndarray]:
+    batches = [places[at : at + _BATCH] for at in range(0, len(places), _BATCH)]
+    for pictures, _ in reader.dataset(lambda: iter(batches)).as_numpy_iterator():
+        yield pictures
+
+
+def _mapped(path: Path, source: Reader) -> MappedReader:
+    size = source.image_size
+    layout = raw.Layout(record_bytes=raw.row_bytes(size) * size, pixels_offset=0)
+    return MappedReader(source, MappedPixels([(path, len(source.labels))], size, layout))
+
+
+def _free_memory() -> int:
+    """Memory that programs can have without others being swapped out, in bytes; 0 where the system does not say."""
+    meminfo = Path("/proc/meminfo")
+    match = re.search(r"^MemAvailable:\s*(\d+) kB$", meminfo.read_text(), re.MULTILINE) if meminfo.exists() else None
+    return int(match[1]) * 1024 if match and _MEMORY.is_dir() else 0

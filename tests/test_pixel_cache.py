@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from conftest import make
+
+from dogcat import manifest, pipeline, pixel_cache, readers
+from dogcat.pixel_cache import PixelCache
+
+
+def reader_of(folder, split="train"):
+    return readers.open_split(folder, manifest.load(folder), split)
+
+
+def pictures_of(reader):
+    batches = pipeline.evaluation_dataset(reader, 7).as_numpy_iterator()
+    return np.concatenate(list(batches))[: len(reader.labels)]
+
+
+def cached(cache, folder, split="train"):
+    return cache.reader(reader_of(folder, split), manifest.load(folder), split)
+
+
+@pytest.fixture
+def other(samples, tmp_path):
+    """A data set of the same options and sizes with other pictures."""
+    make(samples / "train", tmp_path / "other", image_size=96, shards=3, validation=0.3, seed=1)
+    return tmp_path / "other"
+
+
+@pytest.fixture
+def never_decodes(monkeypatch):
+    """Lets only so few pictures be decoded as a check of a file takes."""
+    decoded = []
+    decode = readers._decode_record
+
+    def count(shard, number, picture):
+        decoded.append(number)
+        assert len(decoded) <= pixel_cache._CHECKED
+        decode(shard, number, picture)
+
+    return lambda: monkeypatch.setattr(readers, "_decode_record", count)
+
+
+@pytest.mark.parametrize("where", ["memory", "disk", "auto"])
+def test_the_cache_gives_the_same_pictures(tfrecords, tmp_path, where, capsys):
+    source = reader_of(tfrecords)
+    reader = cached(PixelCache(where, 1.0, tmp_path), tfrecords)
+    assert isinstance(reader, readers.MappedReader)
+    np.testing.assert_array_equal(pictures_of(reader), pictures_of(source))
+    np.testing.assert_array_equal(reader.labels, source.labels)
+    assert reader.keys() == source.keys()
+    said = capsys.readouterr().out
+    assert said.startswith("pixel cache of train, 0.0 GiB: " + ("memory" if where == "auto" else where))
+    assert len(list(tmp_path.iterdir())) == (where == "disk")
+
+
+def test_a_file_on_disk_is_used_again(tfrecords, tmp_path, never_decodes):
+    cache = PixelCache("disk", 1.0, tmp_path)
+    first = pictures_of(cached(cache, tfrecords))
+    never_decodes()
+    np.testing.assert_array_equal(pictures_of(cached(cache, tfrecords)), first)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_cache_of_other_data_is_never_used(tfrecords, other, tmp_path):
+    cache = PixelCache("disk", 1.0, tmp_path / "cache")
+    mine, theirs = pictures_of(cached(cache, tfrecords)), pictures_of(cached(cache, other))
+    np.testing.assert_array_equal(mine, pictures_of(reader_of(tfrecords)))
+    np.testing.assert_array_equal(theirs, pictures_of(reader_of(other)))
+    assert not np.array_equal(mine, theirs)
+    # Nor is one that has come under another's name, or that was damaged, or cut short.
+    own, foreign = sorted((tmp_path / "cache").iterdir(), key=os.path.getmtime)
+    content = own.read_bytes()
+    for wrong in (foreign.read_bytes(), content[:-5] + b"wrong", content[:-1], b""):
+        own.write_bytes(wrong)
+        np.testing.assert_array_equal(pictures_of(cached(cache, tfrecords)), mine)
+        assert own.read_bytes() == content
+
+
+def test_the_limit_is_kept(tfrecords, tmp_path, capsys):
+    size = len(reader_of(tfrecords).labels) * 96 * 96 * 3 / 2**30
+    reader = cached(PixelCache("auto", size * 0.9, tmp_path), tfrecords)
+    assert isinstance(reader, readers.DecodingReader)
+    assert "none, since --cache_gib=" in capsys.readouterr().out
+    cache = PixelCache("disk", size * 1.1, tmp_path)
+    cached(cache, tfrecords, "validation")
+    [before] = tmp_path.iterdir()
+    cached(cache, tfrecords)
+    [after] = tmp_path.iterdir()
+    assert before != after
+
+
+def test_auto_says_what_is_free(tfrecords, tmp_path, monkeypatch, capsys):
+    cache = PixelCache("auto", 1.0, tmp_path / "not" / "yet")
+    monkeypatch.setattr(pixel_cache, "_free_memory", lambda: 1000)
+    assert isinstance(cached(cache, tfrecords), readers.MappedReader)
+    assert "disk, since 0.0 GiB of memory are free" in capsys.readouterr().out
+    monkeypatch.setattr(pixel_cache, "_SHARE_OF_FREE", 0)
+    assert isinstance(cached(cache, tfrecords, "validation"), readers.DecodingReader)
+    assert "none, since only 0.0 GiB of memory are free" in capsys.readouterr().out
+
+
+def test_no_cache_is_made_of_raw_pixels_or_unasked(tfrecords, samples, tmp_path):
+    make(samples / "train", tmp_path / "raw", encoding="raw")
+    source = reader_of(tmp_path / "raw")
+    assert PixelCache("disk", 1.0, tmp_path).reader(source, manifest.load(tmp_path / "raw"), "train") is source
+    source = reader_of(tfrecords)
+    assert PixelCache("none", 1.0, tmp_path).reader(source, manifest.load(tfrecords), "train") is source
