@@ -51,7 +51,7 @@ endif
 	@echo 'The demo is done. Everything it made is in $(DEMO)/:'
 	@echo '  $(DEMO)/tfrecords/dataset.json       what the shards hold'
 	@echo '  $(DEMO)/tfrecords/rejected.csv       pictures that could not be used, with reasons'
-	@echo '  $(DEMO)/runs/latest/curves.png       loss and accuracy'
+	@echo '  $(DEMO)/runs/latest/report.html      how good the model is, and where it is wrong'
 	@echo '  $(DEMO)/runs/latest/best.keras       the model'
 	@echo '  $(DEMO)/submission.csv               the probability of dog for each test picture'
 

@@ -52,9 +52,18 @@ class FinishedRun:
         return sum(self.summary["seconds"].values())
 
     def validation_logits(self) -> np.ndarray | None:
-        """See `VALIDATION_LOGITS`; None where the run is from before they were kept."""
+        """See `VALIDATION_LOGITS`; None where the run is from before they were kept.
+
+        Raises:
+            InputError: The file is damaged, or holds anything but numbers.
+        """
         path = self.path / VALIDATION_LOGITS
-        return np.load(path, allow_pickle=False) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return np.load(path, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise InputError(f"{path}: is damaged; remove it, and the model is asked again ({error})") from error
 
 
 def read(folder: Path) -> FinishedRun:

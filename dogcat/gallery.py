@@ -30,9 +30,9 @@ def heat_address(pixels: np.ndarray, heat: np.ndarray) -> str:
     """
     small = _small(pixels).astype(np.float32)
     grey = np.repeat(small.mean(axis=2, keepdims=True), 3, axis=2)
-    spread = np.asarray(Image.fromarray(heat).resize((small.shape[1], small.shape[0]), Image.Resampling.BICUBIC)).clip(
-        0, 1
-    )
+    size = (small.shape[1], small.shape[0])
+    # The bicubic filter swings beyond its ends.
+    spread = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
     cover = _COVER * spread[:, :, np.newaxis]
     colours = matplotlib.colormaps["inferno"](spread)[:, :, :3] * 255
     return _address((grey * (1 - cover) + colours * cover).round().astype(np.uint8))

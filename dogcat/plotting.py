@@ -37,6 +37,7 @@ def style(dark: bool) -> Iterator[None]:
         "legend.handletextpad": 0.2,
         "legend.fontsize": LEGEND_POINTS,
         "font.size": 10,
+        "grid.color": "grey",
         # Pixels are the same while names are put in place and in the file.
         "figure.dpi": DPI,
         "savefig.dpi": "figure",

@@ -13,6 +13,7 @@ import dogcat
 from dogcat import evaluation, gallery, pages, run_plots, scorecard
 from dogcat import history as histories
 from dogcat.assessment import LabelledPredictions, ModelAssessment
+from dogcat.backbones import BACKBONES
 from dogcat.bootstrap import CONFIDENCE, Interval
 from dogcat.finished_runs import FinishedRun
 from dogcat.pages import Plot, Table
@@ -122,11 +123,10 @@ def render(findings: Findings, pictures: Mapping[int, Picture], curves: Plot, ca
         "report.html",
         made_by=f"dogcat {dogcat.__version__}",
         run=run.name,
-        lead=f"{run.options['backbone']} tells {_listed(classes)} apart: trained on "
+        lead=f"{BACKBONES[run.options['backbone']].constructor} tells {_listed(classes)} apart: trained on "
         f"{findings.trained_on:,} pictures, measured on {count:,} others, in {duration(run.seconds)} on "
         f"{run.config['device']}.",
         figures=_tiles(findings),
-        caution=_caution(findings),
         source=_source(findings) if classes == SOURCE_CLASSES else None,
         curves=pages.figure(curves, _curves_in_words(findings), _curves_caption(findings)),
         epochs=_epochs(run),
@@ -137,6 +137,7 @@ def render(findings: Findings, pictures: Mapping[int, Picture], curves: Plot, ca
         roc=pages.figure(roc, _roc_in_words(findings), _ROC_CAPTION),
         metrics=_metrics(findings.assessment),
         expensive=_cards(findings, pictures, expensive),
+        wrong=findings.wrong,
         expensive_lead=f"The {len(expensive)} pictures with the highest log loss make up {share:.0%} of all of it; "
         f"{sum(findings.predicted[place] != predictions.labels[place] for place in expensive)} of them are taken for "
         "the wrong class.",
@@ -181,44 +182,37 @@ def figure_text(value: float, form: str = ".4f") -> str:
 def _tiles(findings: Findings) -> list[dict[str, str]]:
     overall = findings.assessment.overall
     count = len(findings.predictions.keys)
-    tiles = [
-        {
-            "name": name,
-            "value": figure_text(overall[metric].value, form),
-            "note": f"{CONFIDENCE:.0%} interval {interval_text(overall[metric], form)}",
-        }
-        for name, metric, form in (
-            ("validation log loss", "log_loss", ".4f"),
-            ("accuracy", "accuracy", ".1%"),
-            ("ROC AUC", "roc_auc", ".4f"),
-        )
-        if not math.isnan(overall[metric].value)
-    ]
-    tiles.append(
-        {"name": "taken for the wrong class", "value": f"{findings.wrong:,}", "note": f"of {count:,} pictures"}
-    )
-    tiles.append(
+    tiles = []
+    for name, metric, form in (
+        ("validation log loss", "log_loss", ".4f"),
+        ("accuracy", "accuracy", ".1%"),
+        ("ROC AUC", "roc_auc", ".4f"),
+    ):
+        interval = overall[metric]
+        if metric == "accuracy" and not findings.wrong:
+            note = f"above {_accuracy_at_least(count):.1%} ({CONFIDENCE:.0%} sure)"
+        else:
+            note = f"{interval_text(interval, form)} (95% interval)"
+        if not math.isnan(interval.value):
+            tiles.append({"name": name, "value": f"{interval.value:{form}}", "note": note})
+    best = findings.run.summary
+    return [
+        *tiles,
+        {"name": "wrong", "value": f"{findings.wrong:,}", "note": f"of {count:,} pictures"},
         {
             "name": "time",
             "value": duration(findings.run.seconds),
-            "note": f"best epoch {findings.run.summary['best']['epoch']} of {findings.run.summary['epochs']}",
-        }
-    )
-    return tiles
+            "note": f"best epoch: {best['best']['epoch']} of {best['epochs']}",
+        },
+    ]
 
 
-def _caution(findings: Findings) -> str:
-    """What the figures do not say."""
-    count = len(findings.predictions.keys)
-    text = "These pictures also chose the best epoch, so a model looks a little better on them than on new ones."
-    if not findings.wrong:
-        # No resample of flawless pictures has a flaw; what could be missed is known all the same.
-        highest = 1 - (1 - CONFIDENCE) ** (1 / count)
-        text += (
-            f" None of {count:,} is wrong, which a model that errs on up to {highest:.1%} of new pictures manages in "
-            f"{1 - CONFIDENCE:.0%} of the cases: the interval of the accuracy cannot show that."
-        )
-    return text
+def _accuracy_at_least(pictures: int) -> float:
+    """The accuracy below which a model gets so many pictures all right in less than 5% of the cases.
+
+    No resample of flawless pictures has a flaw, so the bootstrap has nothing to tell here.
+    """
+    return (1 - CONFIDENCE) ** (1 / pictures)
 
 
 def _source(findings: Findings) -> Table:
@@ -233,12 +227,8 @@ def _source(findings: Findings) -> Table:
         (f"source, {run.preset}: {run.trains}", f"{run.val_loss:.4f}", f"{run.test_loss:.5f}", duration(run.seconds))
         for run in SOURCE_RUNS
     ]
-    caption = (
-        "The source is a graduation project of 2018 that fine-tuned Xception on two GPUs and about 22,500 pictures of "
-        "Kaggle's cats and dogs. Its validation losses are of some 2,500 augmented pictures, so they compare roughly."
-    )
     heads = ("run", "validation log loss", "Kaggle's test log loss", "time")
-    return Table(caption, heads, [own, *rows])
+    return Table("This run and the five of the source", heads, [own, *rows])
 
 
 def _curves_in_words(findings: Findings) -> str:
@@ -247,8 +237,8 @@ def _curves_in_words(findings: Findings) -> str:
     return (
         f"Two plots over the epochs {first.epoch} to {last.epoch}. Validation log loss: {first.val_loss:.4f} at epoch "
         f"{first.epoch}, {best.val_loss:.4f} at the best, epoch {best.epoch}, {last.val_loss:.4f} at the last. "
-        f"Validation accuracy: {first.val_accuracy:.1%}, {best.val_accuracy:.1%}, {last.val_accuracy:.1%}. The table "
-        "below has every epoch."
+        f"Validation accuracy: {first.val_accuracy:.1%}, {best.val_accuracy:.1%}, {last.val_accuracy:.1%}. The "
+        "table below has every epoch."
     )
 
 
@@ -306,13 +296,13 @@ def _temperature(assessment: ModelAssessment) -> str:
     fitted = assessment.temperature
     error = assessment.overall["expected_calibration_error"]
     text = f"Expected calibration error {error.value:.4f} ({interval_text(error)}). "
-    gain = f"the log loss of the other half by {fitted.gain.value:.4f} ({interval_text(fitted.gain)})"
+    effect = f"the log loss of the other half goes from {fitted.before:.4f} to {fitted.after:.4f}"
     if fitted.helped:
         return text + (
-            f"A temperature of {fitted.value:.2f}, fitted on one half, lowers {gain}: dogcat.evaluate "
+            f"A temperature of {fitted.value:.2f}, fitted on one half, helps: {effect}; dogcat.evaluate "
             "--save_temperature stores it with the model."
         )
-    return text + f"No temperature is needed: one of {fitted.value:.2f}, fitted on one half, changes {gain}."
+    return text + f"A temperature of {fitted.value:.2f}, fitted on one half, does not help beyond chance: {effect}."
 
 
 def _confusion(findings: Findings) -> dict[str, Any]:

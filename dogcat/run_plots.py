@@ -77,8 +77,9 @@ def draw_curves(history: Sequence[EpochRecord], opening: str, dark: bool) -> byt
                 axes.plot(epochs, values, color=colour, marker="o", markersize=4, label=title)
             axes.axvline(best.epoch, color="grey", linestyle=":", label=f"best epoch: {best.epoch}")
             if opening:
-                axes.axvline(0, color="grey", linestyle="--", linewidth=1, label=f"opens from {opening}")
+                axes.axvline(0, color="grey", linestyle="--", linewidth=1, label=f"layers from {opening} open")
             _finish_curves(axes, name)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
         return plotting.png(figure)
 
 
@@ -98,7 +99,6 @@ def draw_overlay(histories_of: Mapping[str, Sequence[EpochRecord]], dark: bool) 
                 best = histories.best_of(history)
                 axes.plot(best.epoch, getattr(best, f"val_{name}"), "o", color=colour, markersize=8)
             _finish_curves(axes, name)
-            axes.get_legend().remove()
             axes.set_ylabel(f"validation {axes.get_ylabel()}")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         return plotting.png(figure)
@@ -192,7 +192,6 @@ def _finish_curves(axes: Axes, name: str) -> None:
         axes.set_ylim(top=1 + 0.05 * (1 - axes.get_ylim()[0]))
     elif axes.get_ylim()[0] < 0:
         axes.set_ylim(bottom=0)
-    axes.legend()
 
 
 def _count_axis(axes: Axes, most: float) -> None:

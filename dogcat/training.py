@@ -97,7 +97,8 @@ def train(options: TrainingOptions) -> Path | None:
                 raise
             _finish(folder, loop.progress, options)
         if devices.is_chief(strategy):
-            run_report.write(path)
+            page = run_report.write(path)
+            print(f"report: {page or 'none, since validation has less than two pictures'}")
     return path if devices.is_chief(strategy) else None
 
 

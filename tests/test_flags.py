@@ -15,6 +15,7 @@ from dogcat.config import (
     InputError,
     InspectOptions,
     PredictionOptions,
+    ReportOptions,
     ReproductionOptions,
     SampleOptions,
     ShardOptions,
@@ -25,8 +26,8 @@ from dogcat.training_options import TrainingOptions
 
 ROOT = Path(__file__).parents[1]
 ALL = (
-    *(BenchmarkOptions, EvaluationOptions, ExportOptions, InspectOptions, PredictionOptions, ReproductionOptions),
-    *(SampleOptions, ShardOptions, SurveyOptions, TrainingOptions, WeightsOptions),
+    *(BenchmarkOptions, EvaluationOptions, ExportOptions, InspectOptions, PredictionOptions, ReportOptions),
+    *(ReproductionOptions, SampleOptions, ShardOptions, SurveyOptions, TrainingOptions, WeightsOptions),
 )
 
 
@@ -79,9 +80,17 @@ def test_more_than_one_word_is_refused(arguments, said):
         flags.parse(InspectOptions, arguments)
 
 
+def test_several_words_may_stand_for_a_positional_field_of_several():
+    assert flags.parse(ReportOptions, ["a", "b", "--output=c"]) == ReportOptions(runs="a,b", output="c")
+    assert flags.parse(ReportOptions, ["--runs=a", "--runs=b"]) == ReportOptions(runs="a,b")
+    with pytest.raises(InputError, match="give one of the two"):
+        flags.parse(ReportOptions, ["a", "--runs=b"])
+
+
 def test_the_usage_names_the_positional_field():
     text = flags.help_text(InspectOptions, "this", "What it does.")
     assert text.startswith("Usage: this [folder] [--flag=value ...]\n")
+    assert flags.help_text(ReportOptions, "this", "").startswith("Usage: this [runs ...] [--flag=value ...]\n")
 
 
 @pytest.mark.parametrize("options_class", ALL)
@@ -99,6 +108,7 @@ def test_help_names_each_flag_with_its_default(options_class):
     [
         *("dogcat.train", "dogcat.predict", "tools.make_tfrecords", "tools.inspect_tfrecords"),
         *("dogcat.evaluate", "tools.make_sample_images", "tools.fetch_weights", "tools.benchmark", "tools.reproduce"),
+        "tools.make_report",
     ],
 )
 def test_help_of_each_command(run, module):

@@ -1,0 +1,185 @@
+"""The page of a run and the page of several, made from real runs and opened in a real browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from browser import DESKTOP, PHONE
+from conftest import make
+from PIL import Image
+
+from dogcat import finished_runs, run_report, training
+from dogcat.config import InputError
+from dogcat.training_options import TrainingOptions
+
+# No slash can be in a name of a file, so no tag can be closed.
+KEY = "<img src=x onerror=document.title=1>{}.jpg"
+CLASSES = ('"><script>document.title=2<!--', "=1+1", "cat")
+
+
+def train(tfrecords, runs, **changes):
+    defaults = {
+        "tfrecords": str(tfrecords),
+        "runs": str(runs),
+        "backbone": "mobilenetv2",
+        "weights": "none",
+        "batch_size": 8,
+        "epochs": 0,
+        "precision": "float32",
+        "strategy": "one_device",
+    }
+    return training.train(TrainingOptions(**{**defaults, **changes}))
+
+
+@pytest.fixture(scope="module")
+def hostile_run(tmp_path_factory):
+    """A run on three classes of small pictures, whose names would do harm as HTML or as a formula."""
+    folder = tmp_path_factory.mktemp("hostile")
+    random = np.random.default_rng(0)
+    for label, name in enumerate(CLASSES):
+        (folder / "images" / name).mkdir(parents=True)
+        for number in range(12):
+            # Noise of a brightness that the classes only half share.
+            pixels = random.integers(0, 120 + 60 * label, (32, 32, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "images" / name / KEY.format(number), "PNG")
+    make(folder / "images", folder / "tfrecords", validation=0.5)
+    return train(folder / "tfrecords", folder / "runs")
+
+
+@pytest.fixture(scope="module")
+def two_runs(tfrecords, tmp_path_factory):
+    """Runs on the drawn pictures: the head alone, and an epoch more with layers open."""
+    runs = tmp_path_factory.mktemp("runs")
+    head = train(tfrecords, runs)
+    return head, train(tfrecords, runs, unfreeze_from="140", optimizer="sgd", epochs=1)
+
+
+class Elements(HTMLParser):
+    """The tags of a page with their attributes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+
+def assert_quiet(page):
+    assert page.errors == [] and page.outside == []
+    assert not page.is_wider_than_window()
+    assert page.shown.locator("script").count() == 0
+    pictures = "[...document.images].filter(i => getComputedStyle(i).display != 'none')"
+    assert page.shown.evaluate(f"{pictures}.every(i => i.naturalWidth > 0 && i.alt)")
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_page_is_quiet_whatever_the_names(hostile_run, browser, width, dark):
+    page = browser.open(hostile_run / "report.html", width, dark)
+    assert_quiet(page)
+    assert page.shown.title() == f"Run {hostile_run.name}"
+    shown = page.shown.locator(".cards .name").all_inner_texts()
+    # Of 18 validation pictures all are among the most expensive.
+    assert len(shown) == 18 and all("<img src=x onerror=" in name for name in shown)
+    assert CLASSES[0] in page.shown.locator(".matrix").inner_text()
+
+
+def test_the_keyboard_leads_through_a_page(hostile_run, browser):
+    page = browser.open(hostile_run / "report.html", PHONE)
+    page.shown.keyboard.press("Tab")
+    assert page.shown.evaluate("document.activeElement.textContent") == "Training"
+    page.shown.keyboard.press("Enter")
+    assert page.shown.url.endswith("#training")
+    # What is moved sideways is reached too.
+    page.shown.keyboard.press("Tab")
+    assert page.shown.evaluate("document.activeElement.className") == "wide"
+    page.shown.keyboard.press("ArrowRight")
+    page.shown.wait_for_function("document.activeElement.scrollLeft > 0")
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_the_page_of_several_runs_is_quiet(two_runs, browser, tmp_path, width):
+    run_report.compare(two_runs, "", tmp_path / "page.html")
+    page = browser.open(tmp_path / "page.html", width)
+    assert_quiet(page)
+    text = page.shown.locator("main").inner_text()
+    assert all(run.name in text for run in two_runs)
+    assert "tell" in text and "--unfreeze_from" in text and "--batch_size" not in text
+
+
+def test_nothing_of_a_page_comes_from_names(hostile_run):
+    page = (hostile_run / "report.html").read_text()
+    elements = Elements(page).found
+    assert not any(tag == "script" or name.startswith("on") for tag, attributes in elements for name in attributes)
+    sources = [attributes["src"] for tag, attributes in elements if "src" in attributes]
+    # Three plots twice; each picture beside its heat map.
+    assert len(sources) == 6 + 2 * 18 and all(source.startswith("data:image/") for source in sources)
+    assert all(attributes["alt"] for tag, attributes in elements if tag == "img")
+
+
+def test_a_page_tells_the_figures_of_the_run(two_runs):
+    page = (two_runs[1] / "report.html").read_text()
+    best = json.loads((two_runs[1] / "summary.json").read_text())["best"]
+    assert f"<strong>{best['val_loss']:.4f}</strong>" in page
+    for wanted in ("0.03855", "block_15", "tools.clean_images", "Grad-CAM", "mobilenetv2", "2.15.1", "waiting"):
+        assert wanted in page, wanted
+
+
+def test_the_table_of_pictures_is_harmless_in_a_spreadsheet(hostile_run):
+    lines = (hostile_run / "pictures.csv").read_text("utf-8-sig").splitlines()
+    assert len(lines) == 19 and lines[0].startswith("picture,class,taken for,")
+    assert any(",'=1+1," in line for line in lines) and not any(",=1+1" in line for line in lines)
+    losses = [float(line.rsplit(",", 1)[1]) for line in lines[1:]]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_a_run_without_logits_is_asked_again_and_tells_the_same(two_runs, tmp_path):
+    kept = finished_runs.read(two_runs[1])
+    shutil.copytree(two_runs[1], tmp_path / "run", symlinks=True)
+    (tmp_path / "run" / finished_runs.VALIDATION_LOGITS).unlink()
+    assert finished_runs.read(tmp_path / "run").validation_logits() is None
+    run_report.write(tmp_path / "run")
+    again, before = (
+        [float(line.rsplit(",", 1)[1]) for line in (folder / "pictures.csv").read_text("utf-8-sig").splitlines()[1:]]
+        for folder in (tmp_path / "run", two_runs[1])
+    )
+    np.testing.assert_allclose(again, before, rtol=1e-3, atol=1e-4)
+    assert len(kept.validation_logits()) == len(before)
+
+
+def test_the_command_makes_one_page_or_compares(run, two_runs, tmp_path):
+    shutil.copytree(two_runs[0].parent, tmp_path / "runs", symlinks=True)
+    first, second = (tmp_path / "runs" / folder.name for folder in two_runs)
+    (first / "report.html").unlink()
+    done = run("tools.make_report", first)
+    assert (done.code, done.out) == (0, f"wrote {first}/report.html\n")
+    assert (first / "report.html").exists()
+    done = run("tools.make_report", first, second, tmp_path / "runs" / "latest")
+    assert (done.code, done.out) == (0, f"wrote {tmp_path}/runs/comparison.html\n")
+
+
+def test_what_is_no_finished_run_is_one_line(two_runs, tmp_path):
+    with pytest.raises(InputError, match="no run there"):
+        run_report.write(tmp_path)
+    run = tmp_path / "run"
+    shutil.copytree(two_runs[0], run)
+    (run / "history.jsonl").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        run_report.write(run)
+    (run / "summary.json").unlink()
+    with pytest.raises(InputError, match="not finished"):
+        run_report.write(run)
+
+
+def test_another_data_set_is_refused(two_runs, hostile_run, tmp_path):
+    other = json.loads((hostile_run / "config.json").read_text())["options"]["tfrecords"]
+    before = (two_runs[0] / "report.html").read_bytes()
+    with pytest.raises(InputError, match="is not the data set that"):
+        run_report.write(two_runs[0], other)
+    assert (two_runs[0] / "report.html").read_bytes() == before
