@@ -48,6 +48,7 @@ WITHOUT_TENSORFLOW = {
         "training_options",
         "runtime",
         "progress",
+        "printing",
         "images",
         "folders",
         "shards",
