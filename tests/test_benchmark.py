@@ -8,7 +8,14 @@ import venv
 import pytest
 
 from dogcat.config import BenchmarkOptions, InputError
-from tools import benchmark, benchmark_load, benchmark_loaders
+from tools import (
+    benchmark,
+    benchmark_load,
+    benchmark_loaders,
+    benchmark_memory,
+    benchmark_predict,
+    benchmark_processes,
+)
 from tools import benchmark_rounds as rounds
 from tools.benchmark_peers import Work
 
@@ -110,9 +117,9 @@ def test_the_table_says_unclear():
     ],
 )
 def test_other_work_than_asked_for_is_refused(done, said):
-    benchmark._check_work(work(1, size=1900), work(1), 100)
+    benchmark_processes.check_shards(work(1, size=1900), work(1), 100)
     with pytest.raises(rounds.CannotRun, match=said):
-        benchmark._check_work(done, work(1), 100)
+        benchmark_processes.check_shards(done, work(1), 100)
 
 
 @pytest.mark.parametrize(
@@ -124,9 +131,9 @@ def test_other_work_than_asked_for_is_refused(done, said):
 )
 def test_a_loader_that_gives_other_pictures_is_refused(done, said):
     ours = Work(1000, 0, 1.0, "1.0", 256, 100.0)
-    benchmark._check_loaded(ours._replace(mean=100.8), ours, 256)
+    benchmark_processes.check_loaded(ours._replace(mean=100.8), ours, 256)
     with pytest.raises(rounds.CannotRun, match=said):
-        benchmark._check_loaded(ours._replace(**done), ours, 256)
+        benchmark_processes.check_loaded(ours._replace(**done), ours, 256)
 
 
 @pytest.fixture(scope="module")
@@ -147,11 +154,11 @@ def test_each_loader_of_ours_gives_every_picture_once(to_load, name):
     work = benchmark_loaders.measure(stream, 0.01, "1.0")
     assert work.checked == 256 and work.pictures % 128 == 0 < work.pictures
     ours = benchmark_loaders.measure(benchmark_load.dogcat_jpeg(to_load, 2), 0.01, "1.0")
-    benchmark._check_loaded(work, ours, 256)
+    benchmark_processes.check_loaded(work, ours, 256)
 
 
 def test_too_few_pictures_to_load(samples, tmp_path):
-    with pytest.raises(InputError, match="load needs 128 undamaged"):
+    with pytest.raises(InputError, match="loading needs 128 pictures, undamaged JPEGs"):
         benchmark.benchmark(BenchmarkOptions(subject="load", images=str(samples / "train"), pictures=4))
 
 
@@ -163,14 +170,16 @@ def test_shards_without_peers(samples, run, tmp_path):
     assert "not compared: OpenCV (the limit), FFCV, WebDataset; `make peers`" in done.out
     report = json.loads(report_file.read_text())
     assert 0 < report["pictures"] <= PICTURES
-    assert report["left_out"] == {}
-    assert [each["name"] for each in report["contestants"]] == ["dogcat", "pillow"]
-    for each in report["contestants"]:
+    outcome = report["subjects"]["shards"]
+    assert outcome["left_out"] == {}
+    [contestants] = outcome["groups"].values()
+    assert [each["name"] for each in contestants] == ["dogcat", "pillow"]
+    for each in contestants:
         assert [made["pictures"] for made in each["runs"]] == [report["pictures"]] * 2
-    ours, pillow = report["contestants"]
+    ours, pillow = contestants
     assert (ours["ratios"], ours["ratio"]) == ([], None)
     assert len(pillow["ratios"]) == 2
-    assert report["conclusion"] in done.out
+    assert outcome["conclusions"][0] in done.out
     assert chart.read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chart.png", "report.json"]
 
@@ -201,7 +210,7 @@ def test_a_peer_that_cannot_be_imported_is_named(samples, tmp_path, capsys):
         images=str(samples / "train"), pictures=4, rounds=2, workers=1, peers=True, peers_python=python
     )
     report = benchmark.benchmark(options)
-    assert set(report["left_out"]) == {"opencv", "ffcv", "webdataset"}
+    assert set(report["subjects"]["shards"]["left_out"]) == {"opencv", "ffcv", "webdataset"}
     assert "left out: FFCV: cannot be imported by" in capsys.readouterr().out
 
 
@@ -211,6 +220,8 @@ def test_a_peer_that_cannot_be_imported_is_named(samples, tmp_path, capsys):
         ({"subject": "speed"}, "--subject=speed: use one of shards"),
         ({"rounds": 1}, "--rounds=1"),
         ({"chart": "chart.bmp"}, "--chart=chart.bmp"),
+        ({"sizes": "300,x"}, "--sizes=300,x: use whole numbers"),
+        ({"sizes": "600,300"}, "--sizes=600,300: let the numbers rise"),
     ],
 )
 def test_options_that_cannot_be(given, said):
@@ -221,3 +232,32 @@ def test_options_that_cannot_be(given, said):
 def test_a_report_in_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="is no folder"):
         benchmark.benchmark(BenchmarkOptions(json=str(tmp_path / "none" / "report.json")))
+
+
+def test_memory(samples, tmp_path):
+    options = BenchmarkOptions(
+        subject="memory", images=str(samples / "train"), sizes="300", json=str(tmp_path / "memory.json")
+    )
+    report = benchmark.benchmark(options)
+    found = report["subjects"]["memory"]["measurements"]
+    assert [each["command"] for each in found] == ["write", "read", "train", "predict"]
+    assert all(each["peak_mib"] > 20 and each["seconds"] > 0 for each in found)
+    assert [each["worked_on"] for each in found] == [300, 256, 256, 300]
+    assert found[1]["first_batch_seconds"] > 0
+    assert json.loads((tmp_path / "memory.json").read_text()) == json.loads(json.dumps(report))
+
+
+def test_a_command_that_fails_is_named(tmp_path):
+    with pytest.raises(rounds.CannotRun, match="dogcat.predict ended with 2: error: .*no model there"):
+        benchmark_memory._run("dogcat.predict", f"--model={tmp_path / 'none'}")
+
+
+def test_prediction_from_files_and_from_memory(samples, tmp_path):
+    pictures = tmp_path / "pictures"
+    count = benchmark._gather_pictures(samples / "train", PICTURES, pictures)
+    with benchmark_predict.contestants(pictures, "mobilenetv2") as contestants:
+        measured = rounds.measure(contestants, 2, accept)
+    assert [each.contestant.name for each in measured.results] == ["files", "memory", "tensorflow"]
+    assert all(run.pictures == count for each in measured.results for run in each.runs)
+    rounds.draw_chart([rounds.Group("predicted", measured.results, "ratio")] * 2, "here", tmp_path / "chart.png")
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")

@@ -34,14 +34,16 @@ def prepare(images: Path, folder: Path, workers: int) -> int:
     count = len(keys) // BATCH * BATCH
     if not count:
         raise InputError(
-            f"load needs {BATCH} pictures, undamaged JPEGs in RGB; --images and --pictures give {len(keys)}"
+            f"loading needs {BATCH} pictures, undamaged JPEGs in RGB; --images and --pictures give {len(keys)}"
         )
-    for name in keys[count:]:
-        (images / name).unlink()
+    whole_batches = folder / "whole_batches"
+    whole_batches.mkdir()
+    for name in keys[:count]:
+        (whole_batches / name).symlink_to((images / name).resolve())
     for name, encoding, in_shards in (("jpeg", "jpeg", _SHARDS), ("raw", "raw", 0)):
         make_data_set(
             ShardOptions(
-                images=str(images),
+                images=str(whole_batches),
                 output=str(folder / name),
                 unlabeled=True,
                 image_size=SIZE,

@@ -22,14 +22,14 @@ _CLASSES = ["cat", "dog"]
 
 
 @contextlib.contextmanager
-def contestants(images: Path, pictures: int) -> Iterator[list[rounds.Contestant]]:
+def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]]:
     """Files to CSV through the engine that `dogcat.predict` chooses, the network alone, and through TensorFlow.
 
     Networks are loaded and compiled beforehand: that takes seconds whatever the number of pictures.
 
     Args:
         images: Folder of readable pictures.
-        pictures: Their number.
+        backbone: The network, with random weights: its speed does not depend on them.
 
     Yields:
         The contestants, which work while the block lasts.
@@ -66,9 +66,9 @@ def contestants(images: Path, pictures: int) -> Iterator[list[rounds.Contestant]
         strategy, engine = inference.choose_devices("auto", "auto", "auto")
         path = Path(folder, "model.keras")
         models.save(
-            models.build_model("xception", SIZE, len(_CLASSES)),
+            models.build_model(backbone, SIZE, len(_CLASSES)),
             path,
-            models.Description(_CLASSES, SIZE, "stretch", "xception"),
+            models.Description(_CLASSES, SIZE, "stretch", backbone),
         )
         policy = keras.mixed_precision.global_policy().name
 
@@ -94,7 +94,7 @@ def contestants(images: Path, pictures: int) -> Iterator[list[rounds.Contestant]
         chosen = predictor(engine)
         words = f"{engine}, {policy}"
         found = [
-            rounds.Contestant("files", "dogcat, files to CSV", words, lambda: to_csv(chosen)),
+            rounds.Contestant("files", "files to CSV", words, lambda: to_csv(chosen), ours=True),
             rounds.Contestant(
                 "memory", "the network alone", f"the limit: one batch in memory, {words}", lambda: alone(chosen)
             ),
@@ -102,7 +102,7 @@ def contestants(images: Path, pictures: int) -> Iterator[list[rounds.Contestant]
         if engine != "tensorflow":
             other = predictor("tensorflow")
             found.append(
-                rounds.Contestant("tensorflow", "dogcat, files to CSV", f"tensorflow, {policy}", lambda: to_csv(other))
+                rounds.Contestant("tensorflow", "files to CSV", f"tensorflow, {policy}", lambda: to_csv(other))
             )
         # The first batch of each compiles what is compiled late.
         for contestant in found:

@@ -10,7 +10,7 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tools.benchmark_peers import Work
 
@@ -50,6 +50,10 @@ class Figure:
     def of(cls, values: Sequence[float]) -> Figure:
         """Summarises the values of all rounds."""
         return cls(statistics.median(values), min(values), max(values))
+
+    def __str__(self) -> str:
+        """Median and spread of a ratio."""
+        return f"{self.median:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +97,53 @@ class Results:
 
     results: list[Result]
     left_out: dict[str, str]
+
+
+class Group(NamedTuple):
+    """Contestants who did the same work.
+
+    Attributes:
+        title: What they did, for the rate's axis.
+        results: The first is the one that the others are compared with.
+        ratio_title: What the ratio is.
+    """
+
+    title: str
+    results: list[Result]
+    ratio_title: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of a subject.
+
+    Attributes:
+        about: What was measured.
+        groups: Who did which work how fast.
+        conclusions: The same in sentences.
+        left_out: Who could not be measured, and why.
+        more: Other measurements, dataclasses.
+    """
+
+    about: str
+    groups: list[Group]
+    conclusions: list[str]
+    left_out: dict[str, str]
+    more: Sequence[Any] = ()
+
+    def tables(self) -> list[str]:
+        """A table for each group."""
+        return [f"\n{group.title}\n{table(group.results, group.ratio_title)}\n" for group in self.groups]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything that was measured, rounds included."""
+        return {
+            "about": self.about,
+            "conclusions": self.conclusions,
+            "groups": {group.title: [_as_json(result) for result in group.results] for group in self.groups},
+            "left_out": self.left_out,
+            "measurements": [dataclasses.asdict(each) for each in self.more],
+        }
 
 
 def clear_ratio(ratios: Sequence[float]) -> Figure | None:
@@ -175,7 +226,7 @@ def table(results: Sequence[Result], ratio_title: str) -> str:
     return "\n".join(lines)
 
 
-def as_json(result: Result) -> dict[str, Any]:
+def _as_json(result: Result) -> dict[str, Any]:
     """Everything that was measured of a contestant, rounds included."""
     return {
         "name": result.contestant.name,
@@ -189,30 +240,46 @@ def as_json(result: Result) -> dict[str, Any]:
     }
 
 
-def draw_chart(results: Sequence[Result], title: str, path: Path) -> None:
+def in_words(results: Sequence[Result]) -> str:
+    """The first contestant's speed, and how it compares with the others; where that is unclear, it is said."""
+    ours, *others = results
+    parts = [
+        f"{result.ratio.median:.2f} times the speed of {result.label}"
+        if result.ratio
+        else f"no clear difference to {result.label}"
+        for result in others
+    ]
+    return ": ".join([f"{ours.rate.median:,.0f} pictures a second", *([", ".join(parts)] if parts else [])])
+
+
+def draw_chart(groups: Sequence[Group], title: str, path: Path) -> None:
     """Draws a bar for each contestant, its median in figures, its spread as an error bar.
 
     Args:
-        results: At least one.
-        title: What was measured, and where.
+        groups: What is drawn one below the other, each with an axis of its own; at least one.
+        title: Where it was measured.
         path: The picture to write; its ending tells the format.
     """
     from matplotlib.figure import Figure as Canvas
 
-    rates = [result.rate for result in results]
-    medians = [rate.median for rate in rates]
-    spread = [[rate.median - rate.low for rate in rates], [rate.high - rate.median for rate in rates]]
-    canvas = Canvas(figsize=(10, 1.6 + 0.6 * len(results)), layout="constrained")
-    axes = canvas.subplots()
-    colours = ["tab:blue" if result.contestant.ours else "lightgrey" for result in results]
-    axes.barh(range(len(results)), medians, xerr=spread, color=colours, ecolor="black", capsize=4)
-    for place, rate in enumerate(rates):
-        axes.annotate(f"{rate.median:,.0f}", (rate.high, place), (8, 0), textcoords="offset points", va="center")
-    labels = [f"{result.label}\n{result.contestant.note}".strip() for result in results]
-    axes.set_yticks(range(len(results)), labels)
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.1 * max(rate.high for rate in rates))
-    axes.set_xlabel("pictures a second: median of the rounds, slowest and fastest as the thin line")
-    axes.spines[["top", "right"]].set_visible(False)
+    sizes = [len(group.results) for group in groups]
+    canvas = Canvas(figsize=(10, 1 + sum(0.9 + 0.55 * size for size in sizes)), layout="constrained")
+    panels = canvas.subplots(len(groups), 1, squeeze=False, height_ratios=[size + 0.8 for size in sizes])[:, 0]
+    for axes, group in zip(panels, groups):
+        rates = [result.rate for result in group.results]
+        medians = [rate.median for rate in rates]
+        spread = [[rate.median - rate.low for rate in rates], [rate.high - rate.median for rate in rates]]
+        colours = ["tab:blue" if result.contestant.ours else "lightgrey" for result in group.results]
+        axes.barh(range(len(rates)), medians, xerr=spread, color=colours, ecolor="black", capsize=4)
+        for place, rate in enumerate(rates):
+            text = f"{rate.median:,.0f}" if rate.median >= 100 else f"{rate.median:.1f}"
+            axes.annotate(text, (rate.high, place), (8, 0), textcoords="offset points", va="center")
+        labels = [f"{result.label}\n{result.contestant.note}".strip() for result in group.results]
+        axes.set_yticks(range(len(rates)), labels)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.12 * max(rate.high for rate in rates))
+        axes.set_title(group.title, loc="left", fontsize="medium")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[-1].set_xlabel("pictures a second: median of the rounds, slowest and fastest as the thin line")
     canvas.suptitle(title)
     canvas.savefig(path, dpi=120)
