@@ -132,6 +132,9 @@ class TrainingOptions(Options):
     save_minutes: float = option(
         10.0, "Minutes between states saved within an epoch, from which --resume goes on after a kill."
     )
+    report: bool = option(
+        True, "Make report.html at the end: how good the best model is, and where it is wrong; some seconds."
+    )
     augment: str = option(
         "source",
         "Augmentation of training pictures, a set of the flags below; source is shear 0.2, zoom 0.2 and flip.",
