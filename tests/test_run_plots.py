@@ -77,4 +77,4 @@ def test_runs_far_apart_are_drawn_on_a_logarithmic_scale():
         np.argwhere(np.abs(drawn[:, : drawn.shape[1] // 2] - colour).max(-1) < 10)[:, 0]
         for colour in ((0xE0, 0x7B, 0x1A), (0x3B, 0x8B, 0xC9))
     )
-    assert np.ptp(blue[blue < 400]) > 15 and np.ptp(orange[orange < 400]) > 15
+    assert np.ptp(blue[blue < 470]) > 15 and np.ptp(orange[orange < 470]) > 15
