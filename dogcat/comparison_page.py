@@ -21,10 +21,11 @@ _RESAMPLING = EvaluationOptions()
 
 
 def short_names(runs: Sequence[FinishedRun]) -> list[str]:
-    """Names for a legend: without the beginning that all share, where names stay different."""
+    """Names for a legend: without the beginning that all share; paths where two runs have the same name."""
     names = [run.name for run in runs]
-    shared = len(os.path.commonprefix(names))
-    shared = names[0].rfind("-", 0, shared) + 1
+    if len(set(names)) < len(names):
+        return [str(run.path) for run in runs]
+    shared = names[0].rfind("-", 0, len(os.path.commonprefix(names))) + 1
     return [name[shared:] or name for name in names]
 
 
