@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 import dogcat
-from dogcat import assessment, pages, scorecard
+from dogcat import assessment, pages
 from dogcat import history as histories
 from dogcat.assessment import Assessment, LabelledPredictions
+from dogcat.bootstrap import Interval
 from dogcat.config import EvaluationOptions
 from dogcat.finished_runs import FinishedRun
 from dogcat.pages import Plot, Table
@@ -20,10 +21,11 @@ _RESAMPLING = EvaluationOptions()
 
 
 def short_names(runs: Sequence[FinishedRun]) -> list[str]:
-    """Names for a legend: without the beginning that all share, where names stay different."""
+    """Names for a legend: without the beginning that all share; paths where two runs have the same name."""
     names = [run.name for run in runs]
-    shared = len(os.path.commonprefix(names))
-    shared = names[0].rfind("-", 0, shared) + 1
+    if len(set(names)) < len(names):
+        return [str(run.path) for run in runs]
+    shared = names[0].rfind("-", 0, len(os.path.commonprefix(names))) + 1
     return [name[shared:] or name for name in names]
 
 
@@ -54,6 +56,7 @@ def render(runs: Sequence[FinishedRun], predictions: Sequence[LabelledPrediction
             + ".",
             "The large dot is a run's best epoch. Epoch 0 is the model that the epochs start from.",
         ),
+        best=names[best],
         pairs=_pairs(runs, predictions, best),
     )
 
@@ -102,7 +105,7 @@ def _pairs(runs: Sequence[FinishedRun], predictions: Sequence[LabelledPrediction
         if number == best:
             continue
         if runs[best].config["data_digest"] != run.config["data_digest"]:
-            rows.append((run.name, "-", "-", "validated on other pictures, so there are no pairs"))
+            rows.append((run.name, "-", "-", "not to be said: validated on other pictures"))
             continue
         both = LabelledPredictions(
             source=first.source,
@@ -113,12 +116,13 @@ def _pairs(runs: Sequence[FinishedRun], predictions: Sequence[LabelledPrediction
             log_probabilities=[*first.log_probabilities, *second.log_probabilities],
             left_out={},
         )
-        compared = assessment.assess(both, _RESAMPLING)
-        difference = compared.differences[assessment.DECIDING]
-        verdict = scorecard.verdict(both, compared)
-        rows.append((run.name, f"{difference.value:+.4f}", interval_text(difference, "+.4f"), verdict))
-    heads = ("run", "difference", "95% interval", "does the data tell them apart?")
-    caption = (
-        f"{runs[best].name} less each other run: clipped log loss on the same pictures, below 0 where it is better"
-    )
-    return Table(caption, heads, rows)
+        difference = assessment.assess(both, _RESAMPLING).differences[assessment.DECIDING]
+        rows.append((run.name, f"{difference.value:+.4f}", interval_text(difference, "+.4f"), _verdict(difference)))
+    heads = ("run", "difference", "95% interval", "told apart?")
+    return Table(f"{runs[best].name} less each other run", heads, rows)
+
+
+def _verdict(difference: Interval) -> str:
+    if not difference.excludes_zero:
+        return "no: the interval includes 0"
+    return "yes: it is better" if difference.value < 0 else "yes: it is worse"

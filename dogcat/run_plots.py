@@ -18,6 +18,8 @@ from dogcat.history import EpochRecord
 
 _BINS = 10
 _WIDTH, _HEIGHT = 11, 4.4
+# Losses of runs are on a logarithmic scale where the highest is this many times the lowest.
+_LOGARITHMIC = 20
 # Part of the ROC curve that is drawn enlarged, of each axis.
 _CORNER = 0.1
 
@@ -98,6 +100,10 @@ def draw_overlay(histories_of: Mapping[str, Sequence[EpochRecord]], dark: bool) 
                 axes.plot(epochs, values, line, color=colour, marker="o", markersize=3, label=f" {run}")
                 best = histories.best_of(history)
                 axes.plot(best.epoch, getattr(best, f"val_{name}"), "o", color=colour, markersize=8)
+            low, high = axes.dataLim.intervaly
+            if name == "loss" and 0 < _LOGARITHMIC * low < high:
+                axes.set_yscale("log")
+                axes.yaxis.set_major_formatter("{x:g}")
             _finish_curves(axes, name)
             axes.set_ylabel(f"validation {axes.get_ylabel()}")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)

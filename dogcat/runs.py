@@ -28,7 +28,7 @@ LAST_MODEL = "last.keras"
 BATCH = "diverged.txt"
 _STATE = "state"
 # Options that do not belong to what a run computes.
-_OF_THE_CALL = ("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib")
+_OF_THE_CALL = ("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report")
 
 
 class RunFolder:

@@ -23,7 +23,7 @@ def main(options: TrainingOptions) -> None:
     folder = training.train(options)
     if folder is None:
         return
-    print(f"wrote {folder}: best.keras, report.html, history.csv, curves.png, checkpoints, tensorboard")
+    print(f"wrote {folder}: best.keras, history.csv, curves.png, checkpoints, tensorboard")
     where = "" if options.runs == TrainingOptions.runs else f" --model={folder}"
     print(f"next: python -m dogcat.predict{where} --images=data/test --output=submission.csv")
 

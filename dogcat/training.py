@@ -96,7 +96,7 @@ def train(options: TrainingOptions) -> Path | None:
                 stop.args = (f"the same command with --resume goes on with {path}",)
                 raise
             _finish(folder, loop.progress, options)
-        if devices.is_chief(strategy):
+        if options.report and devices.is_chief(strategy):
             page = run_report.write(path)
             print(f"report: {page or 'none, since validation has less than two pictures'}")
     return path if devices.is_chief(strategy) else None

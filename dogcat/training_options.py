@@ -139,6 +139,9 @@ class TrainingOptions(Options):
         choices=("none", "auto", "memory", "disk"),
     )
     cache_gib: float = option(8.0, "Largest size of that cache on disk, or of a split in memory, in GiB.")
+    report: bool = option(
+        True, "Make report.html at the end: how good the best model is, and where it is wrong; some seconds."
+    )
     augment: str = option(
         "source",
         "Augmentation of training pictures, a set of the flags below; source is shear 0.2, zoom 0.2 and flip.",

@@ -37,6 +37,8 @@ def test_from_pictures_to_a_submission(run, shared, tmp_path):
     )
     assert done.code == 0, done.err
     assert "Traceback" not in done.err and "WARNING" not in done.err
+    page = (tmp_path / "runs" / "latest" / "report.html").read_text()
+    assert all(f">{key}<" in page for key in ("cat", "dog")) and page.count("Grad-CAM for") == 12
     with open(tmp_path / "runs" / "latest" / "history.csv", newline="") as file:
         history = list(csv.DictReader(file))
     assert [row["epoch"] for row in history] == ["0", "1"]

@@ -9,6 +9,7 @@ from PIL import Image
 
 from dogcat import history
 from dogcat.config import ReproductionOptions
+from dogcat.finished_runs import FinishedRun
 from dogcat.history import EpochRecord
 from tools import reproduce
 
@@ -18,7 +19,9 @@ def own_run(best):
         EpochRecord(epoch, math.nan if epoch == 0 else 0.2, 0.9, loss, 0.99, 0.999, 1e-4, 10.0, 9.0, 0.01)
         for epoch, loss in enumerate((0.5, best, best + 0.1))
     ]
-    return reproduce.OwnRun(Path("somewhere"), epochs, 1234.5, "Some Processor")
+    return FinishedRun(
+        Path("somewhere"), {"device": "Some Processor"}, {"seconds": {"training": 1000.0, "validation": 234.5}}, epochs
+    )
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def test_a_finished_run_of_the_same_options_is_taken_again(tmp_path):
     assert reproduce.finished_run(options, "top") is None
     (folder / "summary.json").write_text(json.dumps({"seconds": {"training": 1000.0, "validation": 234.5}}))
     found = reproduce.finished_run(options, "top")
-    assert (found.folder, found.seconds, found.device) == (folder.resolve(), 1234.5, "Some Processor")
+    assert (found.path, found.seconds, found.config["device"]) == (folder.resolve(), 1234.5, "Some Processor")
     assert history.as_csv(found.history) == history.as_csv(made.history)
     for other in ({"epochs": 3}, {"limit": 7}, {"tfrecords": "elsewhere"}):
         changed = ReproductionOptions(**{"tfrecords": "data", "runs": str(tmp_path), "epochs": 2, **other})

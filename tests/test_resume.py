@@ -21,7 +21,7 @@ def command(tfrecords, runs, *more):
         *(sys.executable, "-m", "dogcat.train", f"--tfrecords={tfrecords}", f"--runs={runs}", "--backbone=mobilenetv2"),
         *("--weights=none", "--unfreeze_from=100", "--optimizer=adam", "--learning_rate=0.001", "--schedule=cosine"),
         *("--batch_size=4", "--epochs=4", "--patience=9", "--precision=float32", "--strategy=one_device"),
-        *("--save_minutes=0.01", "--keep=0", *more),
+        *("--save_minutes=0.01", "--keep=0", "--noreport", *more),
     ]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 
@@ -66,3 +67,14 @@ def test_the_opening_of_layers_shows_in_the_curves():
 def test_each_of_many_runs_has_a_curve_of_its_own():
     drawn = [pixels(run_plots.draw_overlay({f"_{i}": EPOCHS for i in range(count)}, False)) for count in (1, 8)]
     assert drawn[0].shape == drawn[1].shape and (drawn[0] != drawn[1]).any()
+
+
+def test_runs_far_apart_are_drawn_on_a_logarithmic_scale():
+    far = [dataclasses.replace(record, val_loss=record.val_loss / 1000) for record in EPOCHS]
+    drawn = pixels(run_plots.draw_overlay({"one": far, "other": EPOCHS}, False))
+    # Both curves fall on a logarithmic scale; on the other the lower one would be a flat line.
+    orange, blue = (
+        np.argwhere(np.abs(drawn[:, : drawn.shape[1] // 2] - colour).max(-1) < 10)[:, 0]
+        for colour in ((0xE0, 0x7B, 0x1A), (0x3B, 0x8B, 0xC9))
+    )
+    assert np.ptp(blue[blue < 470]) > 15 and np.ptp(orange[orange < 470]) > 15

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import DESKTOP, PHONE
 from conftest import contents, draw, make
 from PIL import Image, ImageOps
 
@@ -52,6 +53,12 @@ def surveyed(samples, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("survey")
     survey(samples / "train", output)
     return output
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_a_browser_shows_the_page_and_has_nothing_to_say(surveyed, browser, width):
+    page = browser.open(surveyed / "survey.html", width)
+    assert page.errors == [] and page.outside == [] and not page.is_wider_than_window()
 
 
 def test_every_picture_is_a_line_that_pillow_agrees_with(samples, surveyed):

@@ -36,6 +36,7 @@ def options(tfrecords, runs, **changes):
         "epochs": 1,
         "precision": "float32",
         "strategy": "one_device",
+        "report": False,
     }
     return TrainingOptions(**{**defaults, **changes})
 
@@ -85,7 +86,7 @@ def predictions(model, tfrecords, split="validation"):
 
 def test_a_run_folder_holds_all(first_run):
     assert {path.name for path in first_run.iterdir()} == {
-        *("best.keras", "last.keras", "checkpoints", "config.json", "summary.json"),
+        *("best.keras", "last.keras", "checkpoints", "config.json", "summary.json", "validation.npy"),
         *("history.csv", "history.jsonl", "curves.png", "augmented.png", "tensorboard"),
     }
     history = history_of(first_run)

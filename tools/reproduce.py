@@ -7,8 +7,6 @@ that it was at.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,27 +19,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
-from dogcat import flags, history, records, report  # noqa: E402
+from dogcat import finished_runs, flags, history, records, report  # noqa: E402
 from dogcat.config import InputError, ReproductionOptions  # noqa: E402
-from dogcat.history import EpochRecord  # noqa: E402
+from dogcat.finished_runs import FinishedRun  # noqa: E402
 from dogcat.source_runs import SOURCE_RUNS  # noqa: E402
-
-
-@dataclasses.dataclass(frozen=True)
-class OwnRun:
-    """A finished run of a preset.
-
-    Attributes:
-        folder: Its folder.
-        history: Its epochs.
-        seconds: Time of its stages together.
-        device: What it ran on.
-    """
-
-    folder: Path
-    history: list[EpochRecord]
-    seconds: float
-    device: str
 
 
 def main(options: ReproductionOptions) -> None:
@@ -56,9 +37,9 @@ def main(options: ReproductionOptions) -> None:
             run = finished_run(options, source.preset)
             assert run is not None, "training ended without a summary"
         submission = output / f"{source.preset}.csv"
-        if not submission.exists() or submission.stat().st_mtime < (run.folder / "summary.json").stat().st_mtime:
+        if not submission.exists() or submission.stat().st_mtime < (run.path / finished_runs.SUMMARY).stat().st_mtime:
             _call(
-                *("dogcat.predict", f"--model={run.folder}", f"--images={options.test_images}"),
+                *("dogcat.predict", f"--model={run.path}", f"--images={options.test_images}"),
                 *(f"--output={submission}", "--resume"),
             )
         own.append(run)
@@ -70,19 +51,14 @@ def main(options: ReproductionOptions) -> None:
     print(f"wrote {output}: table.md, comparison.png, {names}")
 
 
-def finished_run(options: ReproductionOptions, preset: str) -> OwnRun | None:
+def finished_run(options: ReproductionOptions, preset: str) -> FinishedRun | None:
     """The last run of a preset, if it is finished and was made with these options."""
     folder = (Path(options.runs) / f"latest-{preset}").resolve()
-    if not (folder / "summary.json").exists():
+    if not (folder / finished_runs.SUMMARY).exists():
         return None
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    for name, value in _changes(options).items():
-        if config["options"][name] != value:
-            return None
-    lines = (folder / "history.jsonl").read_text("utf-8").splitlines()
-    summary = json.loads((folder / "summary.json").read_text("utf-8"))
-    epochs = [history.from_json(json.loads(line)) for line in lines]
-    return OwnRun(folder, epochs, sum(summary["seconds"].values()), config["device"])
+    run = finished_runs.read(folder)
+    fits = all(run.options[name] == value for name, value in _changes(options).items())
+    return run if fits else None
 
 
 def _changes(options: ReproductionOptions) -> dict[str, object]:
@@ -115,7 +91,7 @@ def _call(module: str, *arguments: str) -> None:
         raise InputError(f"python -m {module} {' '.join(arguments)} ended with exit code {done.returncode}, see above")
 
 
-def compare(own: Sequence[OwnRun], options: ReproductionOptions) -> str:
+def compare(own: Sequence[FinishedRun], options: ReproductionOptions) -> str:
     """The table, in Markdown; a number after a slash is the report's."""
     lines = [
         "Validation log loss of the best epoch, epochs and time; after the slash the source's, on two GPUs of 2018.",
@@ -130,7 +106,7 @@ def compare(own: Sequence[OwnRun], options: ReproductionOptions) -> str:
             f"| {best.epoch} / {source.best_epoch} | {best.val_loss:.4f} / {source.val_loss:g} "
             f"| {best.val_accuracy:.2%} | {run.seconds:,.0f} s / {source.seconds:,} s |"
         )
-    lines += ["", f"On {own[0].device}, {options.tfrecords}{_shortened(options)}.", ""]
+    lines += ["", f"On {own[0].config['device']}, {options.tfrecords}{_shortened(options)}.", ""]
     lines.append(
         "The source validated on augmented pictures of its own split, so that the figures are near, not equal."
     )
@@ -147,7 +123,7 @@ def _shortened(options: ReproductionOptions) -> str:
     return words
 
 
-def draw(own: Sequence[OwnRun], options: ReproductionOptions, path: Path) -> None:
+def draw(own: Sequence[FinishedRun], options: ReproductionOptions, path: Path) -> None:
     """Draws the best validation losses beside the report's, and how they came down."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     places = np.arange(len(own))
@@ -176,7 +152,7 @@ def draw(own: Sequence[OwnRun], options: ReproductionOptions, path: Path) -> Non
     right.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     right.grid(alpha=0.3, which="both")
     right.legend()
-    figure.suptitle(f"{own[0].device}{_shortened(options)}", fontsize=10)
+    figure.suptitle(f"{own[0].config['device']}{_shortened(options)}", fontsize=10)
     report.save_figure(figure, path)
 
 
