@@ -33,9 +33,7 @@ def prepare(images: Path, folder: Path, workers: int) -> int:
     keys = sorted(path.name for path in images.iterdir())
     count = len(keys) // BATCH * BATCH
     if not count:
-        raise InputError(
-            f"load needs {BATCH} pictures, undamaged JPEGs in RGB; --images and --pictures give {len(keys)}"
-        )
+        raise InputError(f"load needs {BATCH} undamaged JPEGs in RGB; --images and --pictures give {len(keys)}")
     for name in keys[count:]:
         (images / name).unlink()
     for name, encoding, in_shards in (("jpeg", "jpeg", _SHARDS), ("raw", "raw", 0)):
