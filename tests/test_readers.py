@@ -3,11 +3,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import make
+from conftest import ROOT, make
 
 from dogcat import examples, manifest, pipeline, readers, records, stored
 from dogcat.config import InputError
@@ -207,3 +209,21 @@ def test_a_file_that_has_taken_anothers_name_is_mapped_anew(data_sets, tmp_path)
     shard.write_bytes(content)
     [(second, _)] = batches_of(open_split(folder), range(3))
     assert np.flatnonzero(first != second).tolist() == [0]
+
+
+@pytest.mark.parametrize("name", ["jpeg", "raw"])
+def test_a_process_ends_while_batches_are_read_ahead(data_sets, name):
+    script = """
+import itertools, pathlib, sys
+import numpy as np
+from dogcat import manifest, readers
+folder = pathlib.Path(sys.argv[1])
+reader = readers.open_split(folder, manifest.load(folder), "train")
+dataset = reader.dataset(lambda: itertools.repeat(np.zeros(10_000, np.int64))).prefetch(50)
+batches = iter(dataset)
+next(batches)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, data_sets / name], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
