@@ -1,4 +1,4 @@
-"""What the tests share: two logical CPU devices, pictures and data sets, and the shared folder of real pictures."""
+"""What the tests share: two logical CPU devices, pictures and data sets, real pictures, a browser."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import Browser, find_chromium
 from PIL import Image
 
 from dogcat import runtime
@@ -83,13 +84,21 @@ def pytest_configure(config: pytest.Config) -> None:
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what opens pages in a browser."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
-    """Says how many of the tests on real pictures ran; `.ci/run` looks for the line."""
-    counts = {
-        outcome: sum("shared" in report.keywords for report in terminalreporter.getreports(outcome))
-        for outcome in ("passed", "skipped")
-    }
-    terminalreporter.write_line(f"real pictures: {counts['passed']} tests passed, {counts['skipped']} skipped")
+    """Says how many of the tests on real pictures and in a browser ran; `.ci/run` looks for these lines."""
+    for title, marker in (("real pictures", "shared"), ("browser", "browser")):
+        counts = {
+            outcome: sum(marker in report.keywords for report in terminalreporter.getreports(outcome))
+            for outcome in ("passed", "skipped")
+        }
+        terminalreporter.write_line(f"{title}: {counts['passed']} tests passed, {counts['skipped']} skipped")
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +116,23 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no real pictures: neither DOGCAT_SHARED nor ../shared is a folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A running Chromium."""
+    executable = find_chromium()
+    if not executable:
+        pytest.skip("no Chromium: neither chromium, chromium-browser or google-chrome on PATH nor DOGCAT_CHROMIUM")
+    with Browser(executable) as started:
+        yield started
+
+
+@pytest.fixture
+def browser(chromium):
+    """Opens pages in a Chromium, and closes them after the test."""
+    yield chromium
+    chromium.close_pages()
 
 
 @pytest.fixture(scope="session")
