@@ -40,3 +40,9 @@ def render(template: str, **content: Any) -> bytes:
 def png_address(data: bytes) -> str:
     """An address for `src` that contains the PNG itself."""
     return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+def source(name: str) -> str:
+    """The text of a file in `templates/`, as it stands there."""
+    assert TEMPLATES.loader is not None
+    return TEMPLATES.loader.get_source(TEMPLATES, name)[0]
