@@ -79,6 +79,9 @@ class SampleOptions(Options):
     output: str = option("data", "Folder in which train/ and test/ are drawn.")
     train: int = option(200, "Number of flawless training pictures, cats and dogs together.")
     test: int = option(40, "Number of flawless test pictures.")
+    faults: int = option(
+        0, "Number of training pictures of neither, with a wrong label, and that are copies: so many of each; 0: none."
+    )
     seed: int = option(0, "Seed of the drawing; the same seed draws the same bytes.")
 
     def __post_init__(self) -> None:
@@ -86,6 +89,7 @@ class SampleOptions(Options):
         super().__post_init__()
         self.require("train", self.train >= 2, "draw at least 2 pictures")
         self.require("test", self.test >= 1, "draw at least 1 picture")
+        self.require("faults", self.faults >= 0, "use 1 or more, or 0 for none")
         self.require("seed", self.seed >= 0, "use 0 or more")
 
 

@@ -52,7 +52,7 @@ def take(folder: Path, keys: Sequence[str], max_pixels: int, workers: int) -> tu
         workers: Number of threads.
 
     Returns:
-        The fingerprints of the pictures that can be decoded, and the others with the reason, both in the order of `keys`.
+        The fingerprints of the pictures that can be decoded, and the others, both in the order of `keys`.
     """
 
     def take_all(chunk: Sequence[str]) -> list[Fingerprint | Rejection]:

@@ -416,6 +416,7 @@ def _manifest(
             "validation": options.validation,
             "seed": options.seed,
             "max_pixels": options.max_pixels,
+            **pictures.chosen_by,
         },
         mean=mean,
         deviation=deviation,

@@ -17,16 +17,18 @@ TIERS = [
     {
         *("runtime", "progress", "printing", "interrupts", "images", "folders", "shards", "examples", "records"),
         *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "optimizers"),
-        "openvino_network",
+        *("openvino_network", "neighbours"),
     },
-    {"pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration", "history"},
+    {"pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration", "history"}
+    | {"outliers"},
     {
         *("pipeline", "model", "features", "writer", "stored", "forward", "assessment", "survey", "predictions"),
-        "partial",
+        *("partial", "fingerprints"),
     },
-    {"report", "export", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources"},
-    {"runs"},
-    {"loop"},
+    {"report", "export", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources"}
+    | {"duplicates", "label_errors"},
+    {"runs", "suspects", "imagenet", "folder_features"},
+    {"loop", "cleaning"},
     {"training", "inference"},
     {"flags"},
     {"train", "predict", "evaluate"},
@@ -49,7 +51,7 @@ WITHOUT_TENSORFLOW = {
     *("records", "manifest", "interrupts", "feature_cache", "pages", "tables", "survey"),
     *("history", "labels", "encoding", "writer", "stored", "verification"),
     *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions", "partial"),
-    "foreign_models",
+    *("foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
     *("features", "report", "flags", "train", "predict", "evaluate"),
 }
 ENTRY_POINTS = {"train", "predict", "evaluate"}
