@@ -73,7 +73,9 @@ def _gather(
     held_out = similar = mislabelled = ranks = directions = None
     evidences = []
     if options.method != "imagenet":
-        features = folder_features.compute(folder, pictures.keys, options.backbone, options.weights, options.image_size)
+        features = folder_features.compute(
+            folder, pictures.keys, options.backbone, options.weights, options.image_size, options.seed
+        )
         components = outliers.principal_components(features)
         directions = neighbours.normalised(components)
         near = neighbours.nearest(directions, outliers.NEIGHBOURS)

@@ -19,7 +19,9 @@ _BATCH_SIZE = 32
 _RESIZE = "stretch"
 
 
-def compute(folder: Path, keys: list[str], backbone: str, wanted_weights: str, image_size: int) -> np.ndarray:
+def compute(
+    folder: Path, keys: list[str], backbone: str, wanted_weights: str, image_size: int, seed: int
+) -> np.ndarray:
     """Features of pictures that can be decoded, float32 [pictures, channels].
 
     Args:
@@ -28,6 +30,7 @@ def compute(folder: Path, keys: list[str], backbone: str, wanted_weights: str, i
         backbone: Name of the backbone.
         wanted_weights: Its weights, as `weights.load` takes them.
         image_size: Height and width to which pictures are resized, in pixels; 0: what the backbone was trained on.
+        seed: Seed of random weights.
 
     Raises:
         InputError: The weights cannot be had, or the pictures are too small for the backbone.
@@ -39,6 +42,7 @@ def compute(folder: Path, keys: list[str], backbone: str, wanted_weights: str, i
     engine = devices.choose_engine("auto", policy, strategy)
     # The head is of no concern.
     classes = 2
+    keras.utils.set_random_seed(seed)
     with strategy.scope():
         model = models.build_model(backbone, size, classes)
         source = weights.load(models.backbone_of(model), backbone, wanted_weights)

@@ -26,8 +26,13 @@ def principal_components(features: np.ndarray) -> np.ndarray:
         features: float32 [n, channels].
     """
     centred = features - features.mean(axis=0)
-    _, directions = np.linalg.eigh((centred.T @ centred).astype(np.float64))
     components = min(_COMPONENTS, len(features) - 1, features.shape[1])
+    if len(features) < features.shape[1]:
+        # The smaller of the two products has the same variances, and gives the components at once.
+        variances, places = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+        kept = places[:, : -components - 1 : -1] * np.sqrt(np.maximum(variances[: -components - 1 : -1], 0))
+        return kept.astype(np.float32)
+    _, directions = np.linalg.eigh((centred.T @ centred).astype(np.float64))
     return centred @ directions[:, : -components - 1 : -1].astype(np.float32)
 
 
