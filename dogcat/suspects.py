@@ -26,7 +26,7 @@ KEEP, DROP, RELABEL = "keep", "drop", "relabel"
 SMALLEST_SIDE = 32
 LEAST_CONTRAST = 4.0
 # Pictures that are less likely than this to be neither, or wrongly labelled, are no suspects.
-_LEAST_SCORE = 0.1
+_LEAST_SCORE = 0.05
 # The scores of what does not depend on a measure. A copy with another label is as bad as a wrong label, which one of
 # the two has; one on both sides of the border to validation makes that look better than it is; what cannot be read
 # never comes into a data set, so nobody need look at it.
@@ -70,7 +70,7 @@ class Evidence:
         neither: float [n], how sure it is that none of the classes is shown, 0 to 1.
         held_out: float [n, classes], the probability of each class from a head that never saw the picture.
         similar: int [n, k], places of the most alike pictures, the most alike first.
-        mislabelled: float [n], how sure it is that another of the classes is shown, 0 to 1.
+        mislabelled: float [n], how sure it is that another class is right if one of them is shown, 0 to 1.
         pet_ranks: int [n], rank of the best pet class of a classifier of ImageNet.
         top_n: The rank from which on a picture is an outlier to that classifier.
     """
@@ -97,7 +97,8 @@ def find(evidence: Evidence, rejections: Sequence[Rejection]) -> list[Suspect]:
     ]
     found += _neither(evidence)
     if evidence.mislabelled is not None:
-        found += _mislabelled(evidence, evidence.mislabelled)
+        # Where no class is shown, no label is right.
+        found += _mislabelled(evidence, evidence.mislabelled * (1 - evidence.neither))
     found.sort(key=lambda one: (-one.score, KINDS.index(one.kind), os.fsencode(one.path)))
     strongest: dict[str, Suspect] = {}
     for one in found:
@@ -183,10 +184,10 @@ def _mislabelled(evidence: Evidence, scores: np.ndarray) -> list[Suspect]:
     for place in np.flatnonzero(scores >= _LEAST_SCORE):
         probabilities = evidence.held_out[place]
         other = int(np.where(np.arange(len(probabilities)) == evidence.labels[place], -1, probabilities).argmax())
-        name, own = evidence.classes[other], evidence.classes[int(evidence.labels[place])]
+        name = evidence.classes[other]
         agreeing = int((evidence.labels[evidence.similar[place]] == other).sum())
         reason = (
-            f"labelled {own}; held-out probability of {name} {probabilities[other]:.3f}, and {agreeing} of the "
+            f"held-out probability of {name} {probabilities[other]:.3f}, and {agreeing} of the "
             f"{len(evidence.similar[place])} most alike pictures are {name}"
         )
         key = evidence.prints[place].key
