@@ -84,8 +84,9 @@ define COMPARE_FAULTS
 import csv, sys; \
 planted, found = (list(csv.DictReader(open(name))) for name in sys.argv[1:]); \
 suspects = {row["path"]: row for row in found}; \
-print(*("  %-16s %-12s -> %s" % (row["path"], row["fault"], "%(rank)s, %(kind)s" % suspects[row["path"]] \
-	if row["path"] in suspects else "not found") for row in planted), sep="\n")
+name = lambda row: row["detail"] if row["detail"] in suspects else row["path"]; \
+print(*("  %-12s %-12s -> %s" % (row["path"], row["fault"], "%(rank)s, %(kind)s, %(path)s" % suspects[name(row)] \
+	if name(row) in suspects else "not found") for row in planted), sep="\n")
 endef
 
 reproduce: $(VENV)/ready

@@ -78,9 +78,9 @@ def _gather(
         )
         components = outliers.principal_components(features)
         directions = neighbours.normalised(components)
-        near = neighbours.nearest(directions, outliers.NEIGHBOURS)
-        similar = near.places
-        evidences.append(outliers.evidence_of_distance(near))
+        near = neighbours.nearest(directions, outliers.neighbours_that_count(len(directions)))
+        similar = near.places[:, : label_errors.NEIGHBOURS]
+        evidences.append(outliers.evidence_of_neighbours(near))
         held_out = label_errors.held_out_probabilities(components, pictures.labels, options.seed)
         mislabelled = label_errors.scores(held_out, pictures.labels, similar)
     if classifier:

@@ -26,9 +26,14 @@ WILD_CATS = range(286, 294)
 
 _BATCH_SIZE = 32
 _RESIZE = "stretch"
-_XCEPTION_SIZE = 299
 # The only modules that the configuration of a classifier may name: Keras imports what it finds there.
-_MODULES = ("keras.initializers", "keras.regularizers", "keras.constraints", "keras.activations")
+_MODULES = (
+    "keras.initializers",
+    "keras.regularizers",
+    "keras.constraints",
+    "keras.activations",
+    "keras.mixed_precision",
+)
 _MODELS = ("keras", "keras.models", "keras.src.engine.functional", "keras.src.engine.sequential")
 
 
@@ -50,13 +55,14 @@ class Classifier:
         if file:
             self.name, self._identity = file, records.sha256_of(_sound_file(file))
             self._model = _load(file)
-            self.image_size = self._model.input_shape[1]
         else:
-            self._model = keras.applications.Xception(weights=None, classifier_activation=None)
-            source = weights.load_imagenet_top(self._model)
-            self.name, self._identity = f"Xception, {source}", weights.digest(self._model.get_weights())
-            self.image_size = _XCEPTION_SIZE
-        self._is_xception = not file
+            with models.arithmetic("float32"):
+                xception = keras.applications.Xception(weights=None, classifier_activation=None)
+                pictures = keras.Input(xception.input_shape[1:])
+                self._model = keras.Model(pictures, xception(models.preprocess("xception", pictures)))
+            source = weights.load_imagenet_top(xception)
+            self.name, self._identity = f"Xception, {source}", weights.digest(xception.get_weights())
+        self.image_size: int = self._model.input_shape[1]
 
     def scores(self, folder: Path, keys: list[str]) -> np.ndarray:
         """Runs over pictures that can be decoded, or takes what an earlier call found.
@@ -75,9 +81,7 @@ class Classifier:
         }
 
         def network(batch: tf.Tensor) -> tf.Tensor:
-            if self._is_xception:
-                return self._model(models.preprocess("xception", batch), training=False)
-            return self._model(tf.cast(batch, tf.float32), training=False)
+            return tf.cast(self._model(tf.cast(batch, tf.float32), training=False), tf.float32)
 
         def one_pass() -> np.ndarray:
             return make_forward(network, devices.make_strategy("one_device"))(

@@ -8,6 +8,8 @@ from sklearn.model_selection import StratifiedKFold
 from dogcat import evaluation, features
 
 FOLDS = 5
+# Neighbours whose labels count.
+NEIGHBOURS = 20
 
 
 def held_out_probabilities(components: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:

@@ -8,11 +8,13 @@ from dogcat.neighbours import Neighbours
 
 # Components that hold nearly all the variance of a backbone's features: the rest costs time and tells nothing more.
 _COMPONENTS = 256
-# The neighbour whose distance counts. A few outliers that are like each other must not hide each other, and pictures of
-# a rare breed are not outliers: 20 to 50 do equally well (BUILD_NOTES.md).
-NEIGHBOURS = 30
+# Of n pictures the neighbour of this number, or of this share of the square root of n, is the one that counts: outliers
+# that are like each other must not vouch for each other, and among many pictures there are more of them.
+_FEWEST_NEIGHBOURS, _OF_SQUARE_ROOT = 20, 2 / 3
 # How many robust standard deviations from the median are as likely an outlier as not, and how sharply that changes.
-_HALF, _SLOPE = 2.4, 4.0
+_HALF, _SLOPE = 3.4, 2.0
+# The least similarity that counts as one.
+_LEAST_SIMILAR = 1e-3
 # Makes the median of distances from the median a standard deviation, if they are normal.
 _OF_NORMAL = 1.4826
 # The same for the logarithm of a rank over that of the border.
@@ -36,13 +38,18 @@ def principal_components(features: np.ndarray) -> np.ndarray:
     return centred @ directions[:, : -components - 1 : -1].astype(np.float32)
 
 
-def evidence_of_distance(near: Neighbours) -> np.ndarray:
+def neighbours_that_count(pictures: int) -> int:
+    """Number of neighbours that `evidence_of_neighbours` needs."""
+    return max(_FEWEST_NEIGHBOURS, round(_OF_SQUARE_ROOT * pictures**0.5))
+
+
+def evidence_of_neighbours(near: Neighbours) -> np.ndarray:
     """Logarithm of the odds that a picture shows something else than all others, float64 [n].
 
-    From the distance to its 30th neighbour, which is what stays when the density around it is estimated (Ramaswamy et
-    al. 2000, "Efficient algorithms for mining outliers from large data sets"), in units of the usual spread.
+    From the distance to its k-th neighbour (Ramaswamy et al. 2000, "Efficient algorithms for mining outliers from large
+    data sets"), as the logarithm of the similarity in units of the usual spread.
     """
-    distances = 1 - near.similarities[:, -1].astype(np.float64)
+    distances = -np.log(np.maximum(near.similarities[:, -1].astype(np.float64), _LEAST_SIMILAR))
     from_median = distances - np.median(distances)
     spread = _OF_NORMAL * np.median(np.abs(from_median))
     return _SLOPE * (from_median / max(spread, np.finfo(np.float64).tiny) - _HALF)

@@ -27,6 +27,7 @@ SMALLEST_SIDE = 32
 LEAST_CONTRAST = 4.0
 # Pictures that are less likely than this to be neither, or wrongly labelled, are no suspects.
 _LEAST_SCORE = 0.05
+_FEWEST_SHOWN = 20
 # The scores of what does not depend on a measure. A copy with another label is as bad as a wrong label, which one of
 # the two has; one on both sides of the border to validation makes that look better than it is; what cannot be read
 # never comes into a data set, so nobody need look at it.
@@ -126,8 +127,11 @@ def _copies(evidence: Evidence) -> list[Suspect]:
     for copies in evidence.copies:
         contradictory = len({int(evidence.labels[place]) for place in copies.places}) > 1
         crosses = len({bool(evidence.in_validation[place]) for place in copies.places}) > 1
-        # Of copies with one label the first stays.
-        for place in copies.places if contradictory else copies.places[1:]:
+        # Of copies with one label the largest stays.
+        best = max(copies.places, key=lambda place: evidence.prints[place].width * evidence.prints[place].height)
+        for place in copies.places:
+            if place == best and not contradictory:
+                continue
             others = [evidence.prints[other].key for other in copies.places if other != place]
             exact = place in copies.exact
             reason = f"{'equal pixel for pixel to' if exact else 'nearly equal to'} {others[0]}"
@@ -159,7 +163,11 @@ def _without_content(evidence: Evidence) -> list[Suspect]:
 def _neither(evidence: Evidence) -> list[Suspect]:
     found = []
     scores = evidence.neither
-    for place in np.flatnonzero(scores >= _LEAST_SCORE):
+    listed = int((scores >= _LEAST_SCORE).sum())
+    if evidence.similar is not None:
+        # Among few pictures no one is far from all others.
+        listed = max(listed, min(_FEWEST_SHOWN, len(scores) // 8))
+    for place in np.argsort(-scores, kind="stable")[:listed]:
         reasons, of_features, of_imagenet = [], False, False
         if evidence.similar is not None and evidence.held_out is not None:
             most = evidence.held_out[place].max()
