@@ -22,12 +22,17 @@ DATA ?= data/tfrecords
 EPOCHS ?= 0
 LIMIT ?= 0
 
-.PHONY: help demo reproduce test lint format peers clean
+# For `make clean-data`: what goes into the cleaning besides, like CLEANING='--method=all --classifier=file.keras'.
+CLEANING ?=
+
+.PHONY: help clean-data demo reproduce test lint format peers clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo     from pictures to a submission: draws samples, makes shards, trains, predicts'
 	@echo '              IMAGES=folder TEST_IMAGES=folder: on your own pictures'
+	@echo 'make clean-data [IMAGES=folder] surveys the pictures and finds those not to be trained on; without'
+	@echo '              IMAGES on drawn samples with planted faults'
 	@echo 'make reproduce DATA=tfrecords TEST_IMAGES=folder [EPOCHS=n LIMIT=n]'
 	@echo '              repeats the five runs that this project follows, and compares'
 	@echo 'make test     runs every test'
@@ -54,6 +59,35 @@ endif
 	@echo '  $(DEMO)/runs/latest/report.html      how good the model is, and where it is wrong'
 	@echo '  $(DEMO)/runs/latest/best.keras       the model'
 	@echo '  $(DEMO)/submission.csv               the probability of dog for each test picture'
+
+CLEAN_IMAGES = $(or $(IMAGES),$(DEMO)/faulty/train)
+clean-data: $(VENV)/ready
+ifeq ($(IMAGES),)
+	$(RUN) -m tools.make_sample_images --output=$(DEMO)/faulty --faults=4
+endif
+	$(RUN) -m tools.fetch_weights
+	$(RUN) -m tools.survey_images --images='$(CLEAN_IMAGES)' --output=$(DEMO)/survey
+	$(RUN) -m tools.clean_images --images='$(CLEAN_IMAGES)' --output=$(DEMO)/cleaning $(CLEANING)
+	@echo
+	@echo 'Pages for any browser, and the list behind the second:'
+	@echo '  $(DEMO)/survey/survey.html           sizes, formats, outliers'
+	@echo '  $(DEMO)/cleaning/review.html         the suspects, for you to decide'
+	@echo '  $(DEMO)/cleaning/suspects.csv        the same as a table'
+ifeq ($(IMAGES),)
+	@echo '  $(DEMO)/faulty/faults.csv            the faults that were planted'
+	@echo
+	@echo 'Planted faults with the rank and kind that the tool gave them:'
+	@$(RUN) -c '$(COMPARE_FAULTS)' $(DEMO)/faulty/faults.csv $(DEMO)/cleaning/suspects.csv
+endif
+
+define COMPARE_FAULTS
+import csv, sys; \
+planted, found = (list(csv.DictReader(open(name))) for name in sys.argv[1:]); \
+suspects = {row["path"]: row for row in found}; \
+name = lambda row: row["detail"] if row["detail"] in suspects else row["path"]; \
+print(*("  %-12s %-12s -> %s" % (row["path"], row["fault"], "%(rank)s, %(kind)s, %(path)s" % suspects[name(row)] \
+	if name(row) in suspects else "not found") for row in planted), sep="\n")
+endef
 
 reproduce: $(VENV)/ready
 	$(RUN) -m tools.reproduce --tfrecords='$(DATA)' --test_images='$(or $(TEST_IMAGES),data/test)' \

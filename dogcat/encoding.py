@@ -57,7 +57,7 @@ class Chunk:
     channel_sums: np.ndarray
 
 
-def read_picture(folder: Path, key: str, max_pixels: int, size: int) -> Picture | Rejection:
+def read_picture(folder: Path, key: str, max_pixels: int, size: int | None) -> Picture | Rejection:
     """Reads and decodes the picture `folder`/`key`, or says why not; arguments as for `images.decode`."""
     try:
         with folders.open_file(folder / key) as file:

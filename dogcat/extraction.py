@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import tensorflow as tf
@@ -56,31 +56,22 @@ class FeatureExtractor:
             split: Name of the split.
             view: `PLAIN`, `MIRRORED`, or the number of an augmented view, whose draws follow from it.
         """
-        folder = weights.cache_folder() / "features"
-        made_from = self._made_from(split, view)
-        kept = feature_cache.load(folder, made_from)
-        if kept is not None:
-            return kept
-        started = time.perf_counter()
-        computed = self._compute(split, view)
-        self.seconds += time.perf_counter() - started
-        self.passed += len(computed)
-        if devices.is_chief(self._strategy):
-            try:
-                feature_cache.keep(folder, made_from, computed)
-            except OSError as error:
-                print(f"features are not kept for another run: {folder}: {error.strerror}")
-        return computed
+
+        def compute() -> np.ndarray:
+            started = time.perf_counter()
+            computed = self._compute(split, view)
+            self.seconds += time.perf_counter() - started
+            self.passed += len(computed)
+            return computed
+
+        return from_cache(self._made_from(split, view), compute, devices.is_chief(self._strategy))
 
     @functools.cached_property
     def _common(self) -> dict[str, Any]:
         """What the features of all splits and views follow from."""
         return {
             "data": self._data.digest(),
-            "backbone": self._options.backbone,
-            "weights": weights.digest(models.backbone_of(self._model).get_weights()),
-            "precision": keras.mixed_precision.global_policy().name,
-            "engine": devices.describe_engine(self._engine),
+            **describe_network(self._model, self._options.backbone, self._engine),
         }
 
     def _made_from(self, split: str, view: int) -> dict[str, Any]:
@@ -98,21 +89,10 @@ class FeatureExtractor:
     @functools.cached_property
     def _network(self) -> Network | OpenVinoNetwork:
         """From pictures to features."""
-        options, size = self._options, self._data.image_size
-        model = self._model
-        if self._engine == "openvino":
-            with models.arithmetic("float32"):
-                model = models.build_model(options.backbone, size, len(self._data.classes))
-            model.set_weights(self._model.get_weights())
-        to_features = models.features_model(model)
-
-        def features(pictures: tf.Tensor) -> tf.Tensor:
-            return to_features(pictures, training=False)
-
-        if self._engine == "tensorflow":
-            return features
-        policy = keras.mixed_precision.global_policy().name
-        return OpenVinoNetwork(features, [to_features], options.batch_size, size, policy)
+        options, data = self._options, self._data
+        return frozen_network(
+            self._model, options.backbone, data.image_size, len(data.classes), options.batch_size, self._engine
+        )
 
     def _compute(self, split: str, view: int) -> np.ndarray:
         options = self._options
@@ -133,3 +113,57 @@ class FeatureExtractor:
             self._data.splits[split].pictures,
             f"features, {split}" + (f", view {view + 1}" if view else ""),
         )
+
+
+def describe_network(model: keras.Model, backbone: str, engine: str) -> dict[str, Any]:
+    """What the features of all pictures follow from besides the pictures, for the cache."""
+    return {
+        "backbone": backbone,
+        "weights": weights.digest(models.backbone_of(model).get_weights()),
+        "precision": keras.mixed_precision.global_policy().name,
+        "engine": devices.describe_engine(engine),
+    }
+
+
+def frozen_network(
+    model: keras.Model, backbone: str, image_size: int, classes: int, batch_size: int, engine: str
+) -> Network | OpenVinoNetwork:
+    """The way from pictures to features of a model's backbone as it is now.
+
+    Args:
+        model: The model, made under the strategy of the devices.
+        backbone: Name of its backbone.
+        image_size: Height and width of its pictures, in pixels.
+        classes: Number of its classes.
+        batch_size: Pictures of each batch.
+        engine: What `devices.choose_engine` chose.
+    """
+    of_float32 = model
+    if engine == "openvino":
+        with models.arithmetic("float32"):
+            of_float32 = models.build_model(backbone, image_size, classes)
+        of_float32.set_weights(model.get_weights())
+    to_features = models.features_model(of_float32)
+
+    def features(pictures: tf.Tensor) -> tf.Tensor:
+        return to_features(pictures, training=False)
+
+    if engine == "tensorflow":
+        return features
+    policy = keras.mixed_precision.global_policy().name
+    return OpenVinoNetwork(features, [to_features], batch_size, image_size, policy)
+
+
+def from_cache(made_from: dict[str, Any], compute: Callable[[], np.ndarray], keeps: bool = True) -> np.ndarray:
+    """What the cache holds under `made_from`, else what `compute` gives, kept there for another run if `keeps`."""
+    folder = weights.cache_folder() / "features"
+    kept = feature_cache.load(folder, made_from)
+    if kept is not None:
+        return kept
+    computed = compute()
+    if keeps:
+        try:
+            feature_cache.keep(folder, made_from, computed)
+        except OSError as error:
+            print(f"features are not kept for another run: {folder}: {error.strerror}")
+    return computed

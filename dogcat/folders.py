@@ -81,6 +81,20 @@ def list_images(folder: Path) -> Listing:
     return Listing(folder, keys, other)
 
 
+def output_apart_from(images: str, output: str) -> Path:
+    """The folder to write into, links followed.
+
+    Raises:
+        InputError: It is a file, or pictures in it would count as pictures of --images.
+    """
+    real, of_images = Path(os.path.realpath(output)), Path(os.path.realpath(images))
+    if real.exists() and not real.is_dir():
+        raise InputError(f"--output={output}: is a file; give a folder")
+    if real == of_images or of_images in real.parents:
+        raise InputError(f"--output={output}: lies in --images, whose pictures it would join; give another folder")
+    return real
+
+
 def open_file(path: Path) -> BinaryIO:
     """Opens a picture's file for reading.
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,12 +34,14 @@ class LabelledKeys:
         labels: int32 [len(keys)], index into `classes`; `shards.UNLABELED` where there are none.
         classes: Names of the classes.
         unlabelled: Keys whose class nothing tells.
+        chosen_by: What the files of exclusions and labels did, by the flag: hash of the file, number of pictures.
     """
 
     keys: list[str]
     labels: np.ndarray
     classes: list[str]
     unlabelled: list[str]
+    chosen_by: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 def without_labels(listing: Listing) -> LabelledKeys:
@@ -80,6 +83,18 @@ def label_keys(listing: Listing, given: dict[str, str], order: list[str]) -> Lab
     index = {name: i for i, name in enumerate(classes)}
     labels = np.fromiter((index[name] for name in of_kept), np.int32, len(of_kept))
     return LabelledKeys(kept, labels, classes, unlabelled)
+
+
+def relabelled(listing: Listing, given: dict[str, str]) -> int:
+    """To how many pictures a file of labels gives another class than their place does, or one where that tells none."""
+    folders = {key.split("/", 1)[0] for key in listing.keys if "/" in key}
+    changed = 0
+    for key in set(given).intersection(listing.keys):
+        by_folder = key.split("/", 1)[0] if "/" in key else None
+        in_name = class_in_name(key)
+        by_place = by_folder or in_name
+        changed += given[key] != by_place or (by_folder is not None and in_name in folders - {by_folder})
+    return changed
 
 
 def class_in_name(key: str) -> str | None:

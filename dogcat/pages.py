@@ -66,3 +66,9 @@ def figure(plot: Plot, alt: str, caption: str) -> dict[str, str]:
 def address(data: bytes, form: str) -> str:
     """An address for `src` that contains the picture itself, `png` or `jpeg`."""
     return f"data:image/{form};base64," + base64.b64encode(data).decode()
+
+
+def source(name: str) -> str:
+    """The text of a file in `templates/`, as it stands there."""
+    assert TEMPLATES.loader is not None
+    return TEMPLATES.loader.get_source(TEMPLATES, name)[0]

@@ -34,6 +34,13 @@ from dogcat.config import InputError
 # arrays come in other files too.
 XCEPTION_DIGEST = "dd8fa9fc31ba124382395512a133fe425aa5c6667b16e5832bb79910d1b77829"
 
+# Xception with its top, at Keras' download, and Keras' own hash of that file.
+_XCEPTION_TOP_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/xception/"
+    "xception_weights_tf_dim_ordering_tf_kernels.h5"
+)
+_XCEPTION_TOP_MD5 = "0a58e3b7378bc2990ea3b43d5981f1f6"
+
 _SECONDS_TO_ANSWER = 10
 
 # A package whose model was fine-tuned on a frozen Xception, so that it contains the backbone unchanged. It is
@@ -103,8 +110,7 @@ def load_imagenet(backbone: keras.Model, name: str, file: str = "") -> str:
     """
     cached = cache_path(name)
     url = BACKBONES[name].weights_url
-    keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    in_keras_cache = keras_home / "models" / cached.name
+    in_keras_cache = _keras_home() / "models" / cached.name
     # Each is given a folder for what it fetches, and returns a file.
     sources: dict[str, Callable[[Path], Path]] = {
         f"the cache, {cached}": lambda folder: cached,
@@ -131,6 +137,41 @@ def load_imagenet(backbone: keras.Model, name: str, file: str = "") -> str:
         f"no ImageNet weights for {name} ({'; '.join(failures)}). Fetch {url} on another machine, then: "
         f"python -m tools.fetch_weights --backbone={name} --file=THAT_FILE"
     )
+
+
+def load_imagenet_top(model: keras.Model) -> str:
+    """Sets the weights of Xception with its top of 1000 classes: from Keras' cache or download.
+
+    Returns:
+        The source, for a person.
+
+    Raises:
+        InputError: Neither has them.
+    """
+    in_keras_cache = _keras_home() / "models" / _XCEPTION_TOP_URL.rpartition("/")[2]
+    failures = []
+    with tempfile.TemporaryDirectory() as folder:
+        for source, find in (
+            (str(in_keras_cache), lambda: in_keras_cache),
+            (_XCEPTION_TOP_URL, lambda: _download(_XCEPTION_TOP_URL, Path(folder))),
+        ):
+            try:
+                path = find()
+                _load_hdf5(model, path)
+                if hashlib.md5(path.read_bytes()).hexdigest() != _XCEPTION_TOP_MD5:
+                    raise _Unavailable("holds other weights than ImageNet's of xception with its top")
+            except _Unavailable as reason:
+                failures.append(f"{source}: {reason}")
+                continue
+            return source if path == in_keras_cache else f"{source}, {_keep(path, in_keras_cache)}"
+    raise InputError(
+        f"no ImageNet weights for xception with its top ({'; '.join(failures)}); give another classifier with "
+        f"--classifier=FILE, or fetch {_XCEPTION_TOP_URL} on another machine and put it into {in_keras_cache.parent}"
+    )
+
+
+def _keras_home() -> Path:
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
 
 
 def _load_checked(backbone: keras.Model, name: str, path: Path) -> None:

@@ -425,6 +425,7 @@ def _manifest(
             "seed": options.seed,
             "max_pixels": options.max_pixels,
             **(layout._asdict() if layout else {}),
+            **pictures.chosen_by,
         },
         mean=mean,
         deviation=deviation,

@@ -56,3 +56,40 @@ def test_from_pictures_to_a_submission(run, shared, tmp_path):
     assert [row["id"] for row in rows] == sorted(wanted, key=int)
     right = sum((float(row["label"]) > 0.5) == (wanted[row["id"]] == "dog") for row in rows)
     assert right >= len(rows) - 1
+
+
+def test_suspects_among_real_pictures(run, shared, tmp_path):
+    """Ten pictures of neither and eight wrong labels among 120; the bounds leave a margin below what was measured."""
+    images = tmp_path / "in"
+    images.mkdir()
+    of_neither = set()
+    for path in sorted((shared / "data" / "not-pets").iterdir())[::2][:10]:
+        (images / path.name).symlink_to(path.resolve())
+        of_neither.add(path.name)
+    for number in range(60):
+        for name in ("cat", "dog"):
+            pet = shared / "data" / "dogs-vs-cats-2k" / "train" / f"{name}.{number}.jpg"
+            (images / pet.name).symlink_to(pet.resolve())
+    wrong = {
+        f"{name}.{number}.jpg": other for number in (3, 17, 31, 45) for name, other in (("cat", "dog"), ("dog", "cat"))
+    }
+    lines = ["path,label", *(f"{name},{label}" for name, label in wrong.items())]
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+
+    def suspects(*arguments) -> list[dict[str, str]]:
+        output = f"--output={tmp_path}/out"
+        done = run("tools.clean_images", f"--images={images}", f"--labels={tmp_path}/labels.csv", output, *arguments)
+        assert (done.code, done.err) == (0, "")
+        with open(tmp_path / "out" / "suspects.csv", newline="") as file:
+            return list(csv.DictReader(file))
+
+    found = suspects()
+    # Measured: all 18.
+    assert sum(row["path"] in of_neither or row["path"] in wrong for row in found[:40]) >= 15
+    labels = [row["path"] for row in found if row["kind"] == "wrong label"]
+    # Measured: 8.
+    assert sum(name in wrong for name in labels[:16]) >= 6
+    classifier = shared / "weights" / "efficientnet_lite0_imagenet.keras"
+    found = suspects("--method=imagenet", f"--classifier={classifier}")
+    # Measured: 10.
+    assert sum(row["path"] in of_neither for row in found[:12]) >= 8

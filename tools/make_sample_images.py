@@ -2,7 +2,8 @@
 
 Training pictures go to <output>/train (cat.N.jpg, dog.N.jpg), test pictures to <output>/test (N.jpg). Among them
 is the mess of real folders: a truncated file, a text named .jpg, pictures of other formats and colour modes. The
-same seed draws the same bytes.
+same seed draws the same bytes. With --faults there are also pictures that should not be trained on, for
+tools.clean_images to find: faults.csv lists them.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ import random
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from dogcat import flags, records
+from dogcat import flags, records, tables
 from dogcat.config import InputError, SampleOptions
 from dogcat.progress import pictures_bar
 from tools.drawing import SPECIES, draw_animal
+from tools.drawing_others import draw_other
 
 _QUALITY = 90
 # The names that were drawn. Only these are ever taken away: a user's own pictures are left alone.
@@ -83,6 +86,8 @@ ODDITIES: dict[str, Callable[[Image.Image], bytes]] = {
     "alpha": _transparent,
 }
 UNREADABLE = ("truncated", "text")
+FAULTS = ("neither", "wrong label", "duplicate")
+FAULTS_FILE = "faults.csv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +103,15 @@ class Samples:
     test: int
 
 
-def make_sample_images(output: Path, train: int, test: int, seed: int) -> Samples:
+class _Fault(NamedTuple):
+    """A training picture that should not be trained on: its name, what is wrong, and what it really is."""
+
+    path: str
+    fault: str
+    detail: str
+
+
+def make_sample_images(output: Path, train: int, test: int, seed: int, faults: int = 0) -> Samples:
     """Draws the two folders.
 
     Args:
@@ -107,27 +120,55 @@ def make_sample_images(output: Path, train: int, test: int, seed: int) -> Sample
             top, numbered after them.
         test: Number of flawless test pictures; a truncated one comes on top.
         seed: Seed of the drawing; each picture follows from it and its own name.
+        faults: Number of training pictures with each kind of fault, on top too.
 
     Raises:
         InputError: A folder holds pictures that this function did not draw.
         OSError: A folder cannot be written.
     """
-    names = _names(train, test)
+    names = _names(train, test, len(FAULTS) * faults)
     for folder in names:
         _refuse_foreign_files(output / folder)
     for folder in names:
         _clear(output / folder, names[folder])
+    (output / FAULTS_FILE).unlink(missing_ok=True)
     with pictures_bar(sum(map(len, names.values())), "drawing") as progress:
         for name, encode in zip(names["train"], [_as_jpeg] * train + list(ODDITIES.values())):
             image = draw_animal(name.split(".")[0], _rng(seed, f"train/{name}"))
             records.write_atomically(output / "train" / name, encode(image))
             progress.update()
+        planted = []
+        for number, name in enumerate(names["train"][train + len(ODDITIES) :]):
+            data, fault = _plant(FAULTS[number // faults], name, names["train"][:train], output, seed)
+            records.write_atomically(output / "train" / name, data)
+            planted.append(fault)
+            progress.update()
         for name, encode in zip(names["test"], [_as_jpeg] * test + [_truncated]):
             rng = _rng(seed, f"test/{name}")
             records.write_atomically(output / "test" / name, encode(draw_animal(rng.choice(SPECIES), rng)))
             progress.update()
+    if planted:
+        records.write_atomically(output / FAULTS_FILE, tables.as_csv(_Fault._fields, planted))
     counts = collections.Counter(name.split(".")[0] for name in names["train"])
     return Samples(dict(counts), len(names["test"]))
+
+
+def _plant(fault: str, name: str, flawless: list[str], output: Path, seed: int) -> tuple[bytes, _Fault]:
+    """A picture with a fault, to be called `name`; a copy is of one of the flawless pictures."""
+    rng = _rng(seed, f"train/{name}")
+    species = name.split(".")[0]
+    if fault == "neither":
+        return _as_jpeg(draw_other(rng)), _Fault(name, fault, "no animal")
+    if fault == "wrong label":
+        drawn = next(one for one in SPECIES if one != species)
+        return _as_jpeg(draw_animal(drawn, rng)), _Fault(name, fault, drawn)
+    other = rng.choice(flawless)
+    copied = (output / "train" / other).read_bytes()
+    if rng.random() < 0.5:
+        # Saved anew, so that it is equal to the eye alone.
+        image = Image.open(io.BytesIO(copied))
+        copied = _as(image.resize((image.width * 4 // 5, image.height * 4 // 5)), "JPEG", quality=60)
+    return copied, _Fault(name, fault, other)
 
 
 def _rng(seed: int, name: str) -> random.Random:
@@ -136,11 +177,13 @@ def _rng(seed: int, name: str) -> random.Random:
     return random.Random(int.from_bytes(digest, "little"))
 
 
-def _names(train: int, test: int) -> dict[str, list[str]]:
+def _names(train: int, test: int, faults: int) -> dict[str, list[str]]:
     """Names of the pictures in each folder, in the order of drawing."""
     species = itertools.cycle(SPECIES)
     counts = {name: itertools.count() for name in SPECIES}
-    of_train = [f"{name}.{next(counts[name])}.jpg" for name in itertools.islice(species, train + len(ODDITIES))]
+    of_train = [
+        f"{name}.{next(counts[name])}.jpg" for name in itertools.islice(species, train + len(ODDITIES) + faults)
+    ]
     return {"train": of_train, "test": [f"{number}.jpg" for number in range(1, test + 2)]}
 
 
@@ -174,12 +217,14 @@ def _clear(folder: Path, names: list[str]) -> None:
 def main(options: SampleOptions) -> None:
     """Draws, and says what to do next."""
     output = Path(options.output)
-    samples = make_sample_images(output, options.train, options.test, options.seed)
+    samples = make_sample_images(output, options.train, options.test, options.seed, options.faults)
     of_each = ", ".join(f"{count} {species}s" for species, count in samples.train.items())
     print(
         f"drew {sum(samples.train.values())} training pictures ({of_each}; {len(ODDITIES)} of them odd on "
         f"purpose, {len(UNREADABLE)} unreadable) in {output / 'train'}"
     )
+    if options.faults:
+        print(f"drew {options.faults} each of {', '.join(FAULTS)} among them, which {output / FAULTS_FILE} lists")
     print(f"drew {samples.test} test pictures (1 unreadable) in {output / 'test'}")
     images, tfrecords = shlex.quote(str(output / "train")), shlex.quote(str(output / "tfrecords"))
     print("next: python -m tools.fetch_weights, then")

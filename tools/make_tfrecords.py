@@ -8,9 +8,11 @@ the same command goes on after the shards that are finished.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
-from dogcat import flags, folders, labels, manifest, writer
+from dogcat import flags, folders, labels, manifest, records, writer
 from dogcat.config import InputError, ShardOptions
 from dogcat.printing import printable
 
@@ -36,16 +38,23 @@ def select_pictures(listing: folders.Listing, options: ShardOptions) -> labels.L
     if options.unlabeled and (options.labels or options.classes):
         raise InputError("--unlabeled: goes with neither --labels nor --classes; leave one out")
     given = labels.read_labels(Path(options.labels), listing) if options.labels else {}
+    chosen_by: dict[str, dict[str, Any]] = {}
     if options.exclude:
         before = len(listing.keys)
         listing = labels.exclude(Path(options.exclude), listing)
-        print(f"leaving out {before - len(listing.keys)} pictures that {options.exclude} names")
+        removed = before - len(listing.keys)
+        chosen_by["exclude"] = {"sha256": records.sha256_of(Path(options.exclude)), "removed": removed}
+        print(f"leaving out {removed} pictures that {options.exclude} names")
+    if options.labels:
+        changed = labels.relabelled(listing, given)
+        chosen_by["labels"] = {"sha256": records.sha256_of(Path(options.labels)), "changed": changed}
+        print(f"changing the class of {changed} pictures as {options.labels} says")
     if options.unlabeled:
-        return labels.without_labels(listing)
+        return dataclasses.replace(labels.without_labels(listing), chosen_by=chosen_by)
     pictures = labels.label_keys(listing, given, options.classes.split(",") if options.classes else [])
     if len(pictures.classes) < 2:
         raise InputError(f"{options.images} holds one class only ({pictures.classes[0]}); training needs two")
-    return pictures
+    return dataclasses.replace(pictures, chosen_by=chosen_by)
 
 
 def describe(made: manifest.Manifest, output: str) -> str:

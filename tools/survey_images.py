@@ -7,7 +7,6 @@ the same reasons. With --exclude sizes are drawn before and after. Nothing in --
 
 from __future__ import annotations
 
-import os
 import shlex
 import statistics
 from collections.abc import Iterable
@@ -31,7 +30,7 @@ def survey_images(options: SurveyOptions) -> Survey:
         InputError: The folder holds no usable picture, or an option does not fit it.
         OSError: A folder cannot be read or written.
     """
-    output = _usable_output(options)
+    output = folders.output_apart_from(options.images, options.output)
     listing = folders.list_images(Path(options.images))
     others = f", and {listing.other} other files" if listing.other else ""
     print(f"reading {len(listing.keys)} pictures{others} in {options.images}")
@@ -62,22 +61,6 @@ def describe(found: Survey, output: str) -> str:
     lines = [f"{name:<12}  {text}" for name, text in facts.items()]
     lines.append(f"wrote {PAGE}, {TABLE}, {SIZES} and {HISTOGRAMS} in {output}")
     return "\n".join(map(printable, lines))
-
-
-def _usable_output(options: SurveyOptions) -> Path:
-    """The folder to write into, links followed.
-
-    Raises:
-        InputError: It is a file, or the plots in it would count as pictures of --images.
-    """
-    output, images = Path(os.path.realpath(options.output)), Path(os.path.realpath(options.images))
-    if output.exists() and not output.is_dir():
-        raise InputError(f"--output={options.output}: is a file; give a folder")
-    if output == images or images in output.parents:
-        raise InputError(
-            f"--output={options.output}: lies in --images, whose pictures it would join; give another folder"
-        )
-    return output
 
 
 def _classes(listing: folders.Listing, options: SurveyOptions) -> dict[str, str]:

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import draw
+from PIL import Image
+
+from dogcat import flags, manifest, weights
+from dogcat.config import CleaningOptions, InputError
+from tools import clean_images
+
+FILES = ["exclude.txt", "review.html", "suspects.csv"]
+SMALL = ("--backbone=vgg16", "--weights=none", "--image_size=32")
+
+
+def rows(output) -> list[dict[str, str]]:
+    with open(output / "suspects.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+def clean(*arguments):
+    return clean_images.clean_images(flags.parse(CleaningOptions, list(map(str, arguments))))
+
+
+def stripes(generator, vertical: bool) -> np.ndarray:
+    """A picture of stripes with noise: [48, 64, 3]."""
+    lines = np.sin(np.arange(64 if vertical else 48) / 3 + generator.uniform(0, 6)) * 60 + 128
+    image = np.broadcast_to(lines if vertical else lines[:, np.newaxis], (48, 64))
+    return (image[..., np.newaxis] + generator.normal(0, 15, (48, 64, 3))).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """30 pictures of two kinds."""
+    generator = np.random.default_rng(0)
+    images = tmp_path / "in"
+    images.mkdir()
+    for number in range(15):
+        for name in ("cat", "dog"):
+            Image.fromarray(stripes(generator, name == "cat")).save(images / f"{name}.{number}.jpg", "PNG")
+    return images
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """A small network with 1000 outputs in which all dark pictures are of class 0, all bright ones of a dog."""
+    from tensorflow import keras
+
+    pictures = keras.Input((16, 16, 3))
+    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(pictures))
+    model = keras.Model(pictures, keras.layers.Dense(1000, activation="softmax")(mean))
+    kernel, bias = np.zeros((3, 1000), np.float32), np.zeros(1000, np.float32)
+    kernel[:, 200], bias[:100] = 100, 10
+    model.layers[-1].set_weights([kernel, bias])
+    path = tmp_path_factory.mktemp("classifier") / "small.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOGCAT_CACHE", str(tmp_path / "cache"))
+
+
+def test_features_find_what_is_planted_and_the_shard_tool_takes_the_files(run, folder, tmp_path):
+    shutil.copy(folder / "cat.3.jpg", folder / "dog.99.jpg")
+    shutil.copy(folder / "dog.3.jpg", folder / "dog.98.jpg")
+    Image.new("RGB", (40, 40), (9, 9, 9)).save(folder / "cat.97.jpg", "PNG")
+    Image.fromarray(np.asarray(Image.open(folder / "cat.5.jpg"))[:20, :20]).save(folder / "cat.96.jpg", "PNG")
+    (folder / "cat.95.jpg").write_bytes(b"no picture")
+    done = run("tools.clean_images", f"--images={folder}", f"--output={tmp_path}/out", *SMALL)
+    assert (done.code, done.err) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+    found = {row["path"]: row for row in rows(tmp_path / "out")}
+    assert [int(row["rank"]) for row in rows(tmp_path / "out")] == list(range(1, len(found) + 1))
+    scores = [float(row["score"]) for row in rows(tmp_path / "out")]
+    assert scores == sorted(scores, reverse=True)
+    kinds = {name: found[name]["kind"] for name in ("cat.3.jpg", "dog.99.jpg", "cat.95.jpg")}
+    assert kinds == {"cat.3.jpg": "duplicate", "dog.99.jpg": "duplicate", "cat.95.jpg": "unreadable"}
+    assert "equal pixel for pixel to cat.3.jpg, with different labels" in found["dog.99.jpg"]["reason"]
+    assert "duplicate" in found["dog.98.jpg"]["kind"] + found["dog.98.jpg"]["reason"]
+    assert "dog.3.jpg" not in found or found["dog.3.jpg"]["kind"] != "duplicate"
+    assert "blank" in found["cat.97.jpg"]["kind"] + found["cat.97.jpg"]["reason"]
+    assert "tiny" in found["cat.96.jpg"]["kind"] + found["cat.96.jpg"]["reason"]
+    excluded = (tmp_path / "out" / "exclude.txt").read_text().splitlines()
+    assert sorted(excluded) == ["cat.3.jpg", "cat.95.jpg", "dog.99.jpg"]
+
+    (tmp_path / "labels.csv").write_text("path,label\ncat.1.jpg,dog\ncat.2.jpg,cat\n")
+    choices = (f"--exclude={tmp_path}/out/exclude.txt", f"--labels={tmp_path}/labels.csv")
+    done = run("tools.make_tfrecords", f"--images={folder}", f"--output={tmp_path}/made", *choices, "--image_size=32")
+    assert (done.code, done.err) == (0, "")
+    options = manifest.load(tmp_path / "made").options
+    assert options["exclude"]["removed"] == 3 and options["labels"]["changed"] == 1
+    assert len(options["exclude"]["sha256"]) == len(options["labels"]["sha256"]) == 64
+
+
+def test_auto_takes_the_first_and_most_bounds_the_list(folder, tmp_path):
+    shutil.copy(folder / "cat.3.jpg", folder / "dog.99.jpg")
+    found = clean(f"--images={folder}", f"--output={tmp_path}/out", "--most=4", "--auto=3", *SMALL)
+    assert len(found) == 4
+    excluded = (tmp_path / "out" / "exclude.txt").read_text().splitlines()
+    assert excluded == [one.path for one in found[:3]]
+
+
+def test_the_same_pictures_give_the_same_files_whatever_the_workers(folder, tmp_path):
+    for workers in (1, 3):
+        clean(f"--images={folder}", f"--output={tmp_path}/out{workers}", f"--workers={workers}", *SMALL)
+    for name in FILES:
+        assert (tmp_path / "out1" / name).read_bytes() == (tmp_path / "out3" / name).read_bytes()
+
+
+def test_a_classifier_of_imagenet_alone(folder, classifier, tmp_path):
+    Image.new("RGB", (64, 48), (1, 1, 2)).save(folder / "cat.97.jpg", "PNG")
+    clean(f"--images={folder}", f"--output={tmp_path}/out", "--method=imagenet", f"--classifier={classifier}")
+    first = rows(tmp_path / "out")[0]
+    assert first["path"] == "cat.97.jpg"
+    assert "best cat or dog is number 101 of ImageNet's classes" in first["reason"]
+    assert {row["kind"] for row in rows(tmp_path / "out")} <= {"neither", "blank"}
+
+
+def test_both_methods_agree_before_a_picture_is_excluded(folder, classifier, tmp_path):
+    # Dark ones are no pets to the classifier alone, an odd one among them to both.
+    for number in range(6):
+        picture = np.asarray(Image.open(folder / f"cat.{number}.jpg")) // 12
+        Image.fromarray(picture).save(folder / f"cat.{number}.jpg", "PNG")
+    clean(f"--images={folder}", f"--output={tmp_path}/out", "--method=all", f"--classifier={classifier}", *SMALL)
+    first = next(row for row in rows(tmp_path / "out") if row["kind"] == "neither")
+    assert "held-out probability" in first["reason"] and "of ImageNet's classes" in first["reason"]
+    assert (tmp_path / "out" / "exclude.txt").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--images={0}/nowhere"], "nowhere does not exist"),
+        (["--images={0}/one"], "all pictures are of one class, cat"),
+        (["--images={0}/two"], "1 pictures of class cat are too few to judge by; give 5 or more of each class"),
+        (["--images={0}/two", "--exclude={0}/exclude.txt"], "'dog.99.jpg' not among the pictures"),
+        (["--images={0}/in", "--output={0}/in/out"], "lies in --images"),
+        (["--method=imagenet", "--classifier={0}/nowhere.keras"], "nowhere.keras: no such file"),
+        (["--method=imagenet", "--classifier={0}/exclude.txt"], "is no .keras file"),
+        (["--image_size=8"], "--image_size=8: use 71 to 4096 pixels for xception"),
+        (["--top_n=1000"], "--top_n=1000: use 1 to 999"),
+        (["--auto=-1"], "--auto=-1: use 1 or more"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(folder, tmp_path, given, said):
+    draw(tmp_path / "one", *(f"cat.{i}.jpg" for i in range(9)))
+    draw(tmp_path / "two", "cat.0.jpg", "dog.0.jpg")
+    (tmp_path / "exclude.txt").write_text("dog.99.jpg\n")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError) as raised:
+        clean(f"--images={folder}", f"--output={tmp_path}/out", *(flag.format(tmp_path) for flag in given))
+    assert said in str(raised.value) and "\n" not in str(raised.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_bad_input_ends_with_2(run, tmp_path):
+    draw(tmp_path / "two", "cat.0.jpg", "dog.0.jpg")
+    done = run("tools.clean_images", f"--images={tmp_path}/two", f"--output={tmp_path}/out")
+    assert done.code == 2 and done.err.startswith("error: --images=") and len(done.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def save(path, outputs=1000, layer=None):
+    from tensorflow import keras
+
+    pictures = keras.Input((16, 16, 3))
+    flat = keras.layers.Flatten()(layer(pictures) if layer else pictures)
+    keras.Model(pictures, keras.layers.Dense(outputs)(flat)).save(path)
+    return path
+
+
+def test_classifiers_that_are_refused(tmp_path):
+    from tensorflow import keras
+
+    from dogcat.imagenet import Classifier
+
+    with pytest.raises(InputError, match=r"has outputs \[\(10,\)\]; give a model with one of 1000"):
+        Classifier(str(save(tmp_path / "ten.keras", 10)))
+    with pytest.raises(InputError, match="Lambda"):
+        Classifier(str(save(tmp_path / "lambda.keras", layer=keras.layers.Lambda(lambda x: x))))
+    sound = save(tmp_path / "sound.keras")
+    with zipfile.ZipFile(sound) as archive, zipfile.ZipFile(tmp_path / "odd.keras", "w") as odd:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name == "config.json":
+                config = json.loads(data)
+                config["config"]["layers"][1].update(module="os", class_name="system")
+                data = json.dumps(config).encode()
+            odd.writestr(name, data)
+    with pytest.raises(InputError, match="has a part os.system, which is no standard layer"):
+        Classifier(str(tmp_path / "odd.keras"))
+
+
+def test_without_a_classifier_the_weights_of_xception_are_asked_for(monkeypatch, tmp_path):
+    from dogcat.imagenet import Classifier
+
+    def unreachable(url, folder):
+        raise weights._Unavailable("not reached: no network")
+
+    monkeypatch.setattr(weights, "_download", unreachable)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(InputError, match="no ImageNet weights for xception with its top .* --classifier=FILE"):
+        Classifier("")

@@ -1,0 +1,84 @@
+"""Finds the pictures of a folder that should not be trained on, for a person to decide.
+
+These are pictures that show none of the classes, wrong labels, copies of one picture, and what is tiny, blank or
+unreadable. Writes into --output suspects.csv, those to be seen first at its beginning; review.html, a page in which to
+decide, with pictures and reasons; and exclude.txt, at first with what is certain alone, or with --auto the first
+suspects. Nothing is deleted or moved: exclude.txt goes to tools.make_tfrecords.
+"""
+
+from __future__ import annotations
+
+import collections
+import shlex
+from pathlib import Path
+
+from dogcat import flags, folders, labels, records, runtime, suspects
+from dogcat.config import CleaningOptions, available_cores
+from dogcat.printing import printable
+from dogcat.suspects import Suspect
+from tools import review_page
+
+TABLE, PAGE, EXCLUSIONS = "suspects.csv", "review.html", "exclude.txt"
+
+
+def clean_images(options: CleaningOptions) -> list[Suspect]:
+    """Looks at all pictures, and writes what is suspicious.
+
+    Returns:
+        The suspects that were written, at most --most.
+
+    Raises:
+        InputError: The folder has too few pictures, or an option does not fit it.
+        OSError: A folder cannot be read or written.
+    """
+    from dogcat import cleaning
+
+    output = folders.output_apart_from(options.images, options.output)
+    evidence, rejections = cleaning.examine(options)
+    found = suspects.find(evidence, rejections)
+    shown = found[: options.most]
+    label_of = {one.key: evidence.classes[label] for one, label in zip(evidence.prints, evidence.labels)}
+    lead = f"{len(evidence.prints) + len(rejections):,} pictures, {len(found):,} suspects"
+    page = review_page.render(
+        Path(options.images),
+        shown,
+        f"{lead}." if len(shown) == len(found) else f"{lead}, the first {len(shown):,} of them here.",
+        label_of,
+        evidence.classes,
+        options.max_pixels,
+        options.workers or available_cores(),
+    )
+    # All that is certain, also behind the last one that is shown.
+    excluded = found[: options.auto] if options.auto else [one for one in found if one.is_certain]
+    output.mkdir(parents=True, exist_ok=True)
+    for name, data in (
+        (TABLE, suspects.as_csv(shown)),
+        (PAGE, page),
+        (EXCLUSIONS, "".join(labels.exclusion_line(one.path) for one in excluded).encode("utf-8", "surrogateescape")),
+    ):
+        records.write_atomically(output / name, data)
+    print(f"{lead}: {_counts(shown)}")
+    print(printable(f"wrote {TABLE}, {PAGE} and {EXCLUSIONS} ({len(excluded)} pictures) in {options.output}"))
+    return shown
+
+
+def _counts(found: list[Suspect]) -> str:
+    counts = collections.Counter(one.kind for one in found)
+    return ", ".join(f"{kind} {counts[kind]}" for kind in suspects.KINDS if counts[kind]) or "none"
+
+
+def main(options: CleaningOptions) -> None:
+    """Looks for suspects, and says what to do next."""
+    runtime.prepare()
+    clean_images(options)
+    command = [f"--images={shlex.quote(options.images)}", f"--exclude={shlex.quote(f'{options.output}/{EXCLUSIONS}')}"]
+    if options.labels:
+        command.append(f"--labels={shlex.quote(options.labels)}")
+    print(
+        printable(f"next: open {options.output}/{PAGE} in a browser, decide, and put its {EXCLUSIONS} in place; then")
+    )
+    print(printable(f"      python -m tools.make_tfrecords {' '.join(command)}"))
+
+
+if __name__ == "__main__":
+    flags.run(main, CleaningOptions)
