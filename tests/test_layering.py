@@ -112,3 +112,15 @@ def test_who_touches_what(path):
     at_import = {name.split(".")[0] for name in imports_of(path, only_at_import=True)}
     if path.parent.name == "tools" or path.stem in WITHOUT_TENSORFLOW:
         assert not at_import & {"tensorflow", "tensorflow_addons", "keras"}
+
+
+def test_workspace_md_shows_the_same():
+    text = (ROOT / "WORKSPACE.md").read_text()
+    block = text.split("down this list")[1].split("```")[1]
+    # A long line goes on in the next, indented.
+    lines = block.replace("\n    ", "  ").strip().splitlines()
+    assert [set(line.split()) for line in lines[:-1]] == TIERS[:-1]
+    the_map = text.split("## The map")[1].split("## The life")[0]
+    for path in FILES:
+        if path.stem != "__init__":
+            assert path.name in the_map, f"{path.name} is not in the map"
