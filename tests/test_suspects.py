@@ -52,6 +52,7 @@ def test_equal_copies_with_different_labels_are_certain_and_first():
 def test_each_picture_comes_once_for_its_strongest_reason():
     known = evidence(
         neither=np.array([0.8, 0.0, 0.1, 0.0]),
+        far=np.array([0.7, 0.0, 0.1, 0.0]),
         mislabelled=np.array([0.9, 0.0, 0.9, 0.0]),
         held_out=np.array([[0.1, 0.9], [1, 0], [0.9, 0.1], [0, 1]]),
         similar=np.array([[2, 3], [0, 2], [0, 1], [0, 2]]),
@@ -69,7 +70,9 @@ def test_each_picture_comes_once_for_its_strongest_reason():
     assert not found[1].is_certain
     # A classifier that sees no pet either makes it certain.
     found = suspects.find(dataclasses.replace(known, pet_ranks=np.array([40, 0, 0, 0]), top_n=30), [])
-    assert found[1].is_certain and "best cat or dog is number 41 of ImageNet's classes" in found[1].reason
+    assert found[1].is_certain
+    found = suspects.find(dataclasses.replace(known, far=np.zeros(4), pet_ranks=np.array([40, 0, 0, 0]), top_n=30), [])
+    assert not found[1].is_certain and "best cat or dog is number 41 of ImageNet's classes" in found[1].reason
 
 
 def test_the_table():
