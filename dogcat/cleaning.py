@@ -70,7 +70,7 @@ def _gather(
     split = shards.split_and_order(pictures.keys, pictures.labels, options.validation, options.seed)
     in_validation = np.zeros(len(pictures.keys), bool)
     in_validation[split[shards.VALIDATION]] = True
-    held_out = similar = mislabelled = ranks = directions = None
+    far = held_out = similar = mislabelled = ranks = directions = None
     evidences = []
     if options.method != "imagenet":
         features = folder_features.compute(
@@ -81,6 +81,7 @@ def _gather(
         near = neighbours.nearest(directions, outliers.neighbours_that_count(len(directions)))
         similar = near.places[:, : label_errors.NEIGHBOURS]
         evidences.append(outliers.evidence_of_neighbours(near))
+        far = outliers.probability(evidences[0])
         held_out = label_errors.held_out_probabilities(components, pictures.labels, options.seed)
         mislabelled = label_errors.scores(held_out, pictures.labels, similar)
     if classifier:
@@ -97,6 +98,7 @@ def _gather(
             suspects.LEAST_CONTRAST,
             lambda key: fingerprints.pixels_digest(folder, key, options.max_pixels),
         ),
+        far=far,
         held_out=held_out,
         similar=similar,
         neither=outliers.probability(np.mean(evidences, axis=0)),

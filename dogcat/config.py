@@ -205,7 +205,9 @@ class CleaningOptions(Options):
     wild_cats: bool = option(False, "To the classifier, lions, tigers and the like are cats too.")
     labels: str = option("", "CSV with the columns path,label, as make_tfrecords takes it. Empty: none.")
     exclude: str = option(
-        "", "Text file with a path a line, as make_tfrecords takes it; these pictures are left out. Empty: none."
+        "",
+        "Text file with a path a line, as make_tfrecords takes it; these pictures are left out, and stay in "
+        "the new exclude.txt. Empty: none.",
     )
     most: int = option(500, "Suspects to list, at most.")
     auto: int = option(

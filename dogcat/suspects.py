@@ -21,7 +21,7 @@ NEITHER, WRONG_LABEL, DUPLICATE, TINY, BLANK, UNREADABLE = KINDS = (
     "blank",
     "unreadable",
 )
-KEEP, DROP, RELABEL = "keep", "drop", "relabel"
+DROP, RELABEL = "drop", "relabel"
 # Pictures of a smaller side, in pixels, are tiny; those of less contrast, in levels of 255, blank.
 SMALLEST_SIDE = 32
 LEAST_CONTRAST = 4.0
@@ -65,10 +65,11 @@ class Evidence:
     Attributes:
         prints: Their fingerprints.
         labels: int [n], index into `classes`.
-        classes: Names of the classes; one where they have none.
+        classes: Names of the classes.
         in_validation: bool [n], whether the shard tool would put them into the validation split.
         copies: Copies among them.
-        neither: float [n], how sure it is that none of the classes is shown, 0 to 1.
+        neither: float [n], how sure it is that none of the classes is shown, 0 to 1, by all methods together.
+        far: float [n], the same by the features alone.
         held_out: float [n, classes], the probability of each class from a head that never saw the picture.
         similar: int [n, k], places of the most alike pictures, the most alike first.
         mislabelled: float [n], how sure it is that another class is right if one of them is shown, 0 to 1.
@@ -82,6 +83,7 @@ class Evidence:
     in_validation: np.ndarray
     copies: Sequence[Copies]
     neither: np.ndarray
+    far: np.ndarray | None = None
     held_out: np.ndarray | None = None
     similar: np.ndarray | None = None
     mislabelled: np.ndarray | None = None
@@ -168,20 +170,21 @@ def _neither(evidence: Evidence) -> list[Suspect]:
         # Among few pictures no one is far from all others.
         listed = max(listed, min(_FEWEST_SHOWN, len(scores) // 8))
     for place in np.argsort(-scores, kind="stable")[:listed]:
-        reasons, of_features, of_imagenet = [], False, False
-        if evidence.similar is not None and evidence.held_out is not None:
+        reasons, agreeing = [], 0
+        if evidence.far is not None and evidence.held_out is not None:
             most = evidence.held_out[place].max()
             name = evidence.classes[int(evidence.held_out[place].argmax())]
             reasons.append(f"far from all other pictures; held-out probability of {name} {most:.3f}")
-            of_features = scores[place] >= 0.5
+            agreeing += evidence.far[place] >= 0.5
         if evidence.pet_ranks is not None:
             rank = int(evidence.pet_ranks[place])
-            of_imagenet = rank >= evidence.top_n
+            agreeing += rank >= evidence.top_n
             reasons.append(f"best cat or dog is number {rank + 1} of ImageNet's classes")
-        is_certain = bool(of_features and of_imagenet)
         key = evidence.prints[place].key
         found.append(
-            Suspect(key, NEITHER, float(scores[place]), ", ".join(reasons), DROP, is_certain, _alike(evidence, place))
+            Suspect(
+                key, NEITHER, float(scores[place]), ", ".join(reasons), DROP, agreeing == 2, _alike(evidence, place)
+            )
         )
     return found
 

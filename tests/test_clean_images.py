@@ -101,10 +101,12 @@ def test_features_find_what_is_planted_and_the_shard_tool_takes_the_files(run, f
 
 def test_auto_takes_the_first_and_most_bounds_the_list(folder, tmp_path):
     shutil.copy(folder / "cat.3.jpg", folder / "dog.99.jpg")
-    found = clean(f"--images={folder}", f"--output={tmp_path}/out", "--most=4", "--auto=3", *SMALL)
-    assert len(found) == 4
+    (tmp_path / "earlier.txt").write_text("cat.9.jpg\n")
+    exclude = f"--exclude={tmp_path}/earlier.txt"
+    found = clean(f"--images={folder}", f"--output={tmp_path}/out", "--most=4", "--auto=3", exclude, *SMALL)
+    assert len(found) == 4 and "cat.9.jpg" not in [one.path for one in found]
     excluded = (tmp_path / "out" / "exclude.txt").read_text().splitlines()
-    assert excluded == [one.path for one in found[:3]]
+    assert excluded == ["cat.9.jpg", *(one.path for one in found[:3])]
 
 
 def test_the_same_pictures_give_the_same_files_whatever_the_workers(folder, tmp_path):

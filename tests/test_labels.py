@@ -167,3 +167,12 @@ def test_exclusions_that_match_nothing_or_leave_nothing_are_refused(tmp_path):
     path.write_text("a.jpg\n")
     with pytest.raises(InputError, match="leaves no picture"):
         labels.exclude(path, listing(["a.jpg"]))
+
+
+def test_how_many_pictures_a_file_of_labels_changes():
+    keys = listing(["cat.0.jpg", "cat.1.jpg", "holiday.jpg"])
+    given = {"cat.0.jpg": "dog", "cat.1.jpg": "cat", "holiday.jpg": "cat", "excluded.jpg": "dog"}
+    assert labels.relabelled(keys, given) == 2
+    folders_too = listing(["cat/1.jpg", "cat/dog.2.jpg", "dog/3.jpg"])
+    # Where folder and name disagree, nothing but the file tells.
+    assert labels.relabelled(folders_too, {"cat/1.jpg": "cat", "cat/dog.2.jpg": "cat", "dog/3.jpg": "cat"}) == 2

@@ -117,3 +117,22 @@ def test_the_command_leads_to_the_next(run, tmp_path):
         done.out
     )
     assert "python -m tools.make_tfrecords --images=" in done.out.splitlines()[-1]
+
+
+def test_faults_are_planted_on_top_and_listed(run, tmp_path):
+    done = run("tools.make_sample_images", f"--output={tmp_path}", "--train=4", "--test=1", "--faults=2")
+    assert done.code == 0 and "2 each of neither, wrong label, duplicate" in done.out
+    lines = [line.split(",") for line in (tmp_path / "faults.csv").read_text().splitlines()]
+    assert lines[0] == ["path", "fault", "detail"]
+    assert [fault for _, fault, _ in lines[1:]] == ["neither"] * 2 + ["wrong label"] * 2 + ["duplicate"] * 2
+    for path, fault, detail in lines[1:]:
+        assert (tmp_path / "train" / path).is_file()
+        if fault == "wrong label":
+            assert detail != path.split(".")[0]
+        if fault == "duplicate":
+            copy, original = (Image.open(tmp_path / "train" / name).convert("L") for name in (path, detail))
+            difference = np.subtract(copy.resize((32, 32)), original.resize((32, 32)), dtype=float)
+            assert np.abs(difference).mean() < 5
+    samples_tool.make_sample_images(tmp_path, train=4, test=1, seed=0)
+    assert not (tmp_path / "faults.csv").exists()
+    assert len(list((tmp_path / "train").glob("*.jpg"))) == 4 + len(samples_tool.ODDITIES)

@@ -23,13 +23,13 @@ def page(folder, output, names, suggestion="drop"):
         Suspect(name, "neither", 0.9, "<script>alert(1)</script>", suggestion, False, [names[0]]) for name in names
     ]
     label_of = {name: name.split(".")[0] for name in names}
-    output.write_bytes(review_page.render(folder, suspects, "Some.", label_of, CLASSES, MAX_PIXELS, 2))
+    output.write_bytes(review_page.render(folder, suspects, "Some.", label_of, CLASSES, "cat.9.jpg\n", MAX_PIXELS, 2))
     return output
 
 
 @pytest.fixture
 def review(tmp_path):
-    draw(tmp_path / "in", *ODD_NAMES[:-1])
+    draw(tmp_path / "in", *ODD_NAMES[:-1], "cat.9.jpg")
     return page(tmp_path / "in", tmp_path / "review.html", ODD_NAMES)
 
 
@@ -58,7 +58,10 @@ def test_keys_decide_choices_stay_and_the_files_go_to_the_shard_tool(browser, re
     (tmp_path / "exclude.txt").write_bytes(downloaded(shown, "#exclude"))
     (tmp_path / "labels.csv").write_bytes(downloaded(shown, "#labels"))
     listing = folders.list_images(tmp_path / "in")
-    assert set(listing.keys) - set(labels.exclude(tmp_path / "exclude.txt", listing).keys) == set(ODD_NAMES[2:4])
+    assert set(listing.keys) - set(labels.exclude(tmp_path / "exclude.txt", listing).keys) == {
+        *ODD_NAMES[2:4],
+        "cat.9.jpg",
+    }
     assert labels.read_labels(tmp_path / "labels.csv", listing) == {"dog.1.jpg": "cat"}
     assert (opened.errors, opened.outside) == ([], [])
 

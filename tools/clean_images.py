@@ -35,6 +35,7 @@ def clean_images(options: CleaningOptions) -> list[Suspect]:
 
     output = folders.output_apart_from(options.images, options.output)
     evidence, rejections = cleaning.examine(options)
+    earlier = _earlier_exclusions(options)
     found = suspects.find(evidence, rejections)
     shown = found[: options.most]
     label_of = {one.key: evidence.classes[label] for one, label in zip(evidence.prints, evidence.labels)}
@@ -45,21 +46,32 @@ def clean_images(options: CleaningOptions) -> list[Suspect]:
         f"{lead}." if len(shown) == len(found) else f"{lead}, the first {len(shown):,} of them here.",
         label_of,
         evidence.classes,
+        earlier,
         options.max_pixels,
         options.workers or available_cores(),
     )
     # All that is certain, also behind the last one that is shown.
     excluded = found[: options.auto] if options.auto else [one for one in found if one.is_certain]
+    lines = [earlier, *(labels.exclusion_line(one.path) for one in excluded)]
     output.mkdir(parents=True, exist_ok=True)
     for name, data in (
         (TABLE, suspects.as_csv(shown)),
         (PAGE, page),
-        (EXCLUSIONS, "".join(labels.exclusion_line(one.path) for one in excluded).encode("utf-8", "surrogateescape")),
+        (EXCLUSIONS, "".join(lines).encode("utf-8", "surrogateescape")),
     ):
         records.write_atomically(output / name, data)
     print(f"{lead}: {_counts(shown)}")
     print(printable(f"wrote {TABLE}, {PAGE} and {EXCLUSIONS} ({len(excluded)} pictures) in {options.output}"))
     return shown
+
+
+def _earlier_exclusions(options: CleaningOptions) -> str:
+    """The lines for the pictures that --exclude names, which stay excluded."""
+    if not options.exclude:
+        return ""
+    listing = folders.list_images(Path(options.images))
+    kept = set(labels.exclude(Path(options.exclude), listing).keys)
+    return "".join(labels.exclusion_line(key) for key in listing.keys if key not in kept)
 
 
 def _counts(found: list[Suspect]) -> str:

@@ -32,6 +32,7 @@ def render(
     lead: str,
     label_of: Mapping[str, str],
     classes: Sequence[str],
+    earlier: str,
     max_pixels: int,
     workers: int,
 ) -> bytes:
@@ -43,6 +44,7 @@ def render(
         lead: A line on what was looked at.
         label_of: Class of each key that has one.
         classes: Names of the classes.
+        earlier: Lines that the list of exclusions begins with.
         max_pixels: Pictures of more pixels are not shown.
         workers: Number of threads.
     """
@@ -62,6 +64,7 @@ def render(
         folder=str(folder),
         lead=lead,
         suspects=content,
+        earlier=_base64(earlier.encode("utf-8", "surrogateescape")),
         review=review[:16],
         script=Markup(script),
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -66,12 +66,16 @@ function download(name, parts) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
-// Lines as bytes, since a file's name need not be text.
+// Lines are bytes, since a file's name need not be text.
+function bytesOf(encoded) {
+  return Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
+}
+
 function linesOf(kind) {
   return items
     .flatMap(buttonsOf)
     .filter((button) => button.dataset.choose.startsWith(kind) && button.getAttribute("aria-pressed") === "true")
-    .map((button) => Uint8Array.from(atob(button.dataset.line), (character) => character.charCodeAt(0)));
+    .map((button) => bytesOf(button.dataset.line));
 }
 
 function relabel(item) {
@@ -113,7 +117,8 @@ list.addEventListener("click", (event) => {
   if (choice) choose(item, choices[item.dataset.place] === choice ? "" : choice);
 });
 
-document.getElementById("exclude").addEventListener("click", () => download("exclude.txt", linesOf("drop")));
+document.getElementById("exclude").addEventListener("click", () =>
+  download("exclude.txt", [bytesOf(list.dataset.earlier), ...linesOf("drop")]));
 document.getElementById("labels").addEventListener("click", () =>
   download("labels.csv", ["path,label\n", ...linesOf("relabel")]));
 document.getElementById("suggested").addEventListener("click", () => {
