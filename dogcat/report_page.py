@@ -217,8 +217,9 @@ def _accuracy_at_least(pictures: int) -> float:
 
 def _source(findings: Findings) -> Table:
     best = findings.assessment.overall["log_loss"]
+    preset = findings.run.options["preset"]
     own = (
-        f"this run, {findings.run.options['preset']}",
+        "this run" if preset == "none" else f"this run, {preset}",
         f"{best.value:.4f} ({interval_text(best)})",
         "not measured",
         duration(findings.run.seconds),
