@@ -1,4 +1,4 @@
-"""Which pictures a folder holds, and their ids in a submission.
+"""Which paths a flag means, which pictures a folder holds, and their ids in a submission.
 
 A picture's key is its path relative to the folder, with `/`; nothing above the folder ever counts, so a
 parent folder called `dogcat` changes no label.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import glob
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -93,6 +95,20 @@ def output_apart_from(images: str, output: str) -> Path:
     if real == of_images or of_images in real.parents:
         raise InputError(f"--output={output}: lies in --images, whose pictures it would join; give another folder")
     return real
+
+
+def expand(places: str) -> Iterator[tuple[str, list[str]]]:
+    """What a flag that takes several places stands for.
+
+    Args:
+        places: Files, folders, or patterns for them like `runs/*-best`, with commas between them.
+
+    Yields:
+        Each place, and the paths that it means: itself, or what the pattern fits, sorted.
+    """
+    for place in [places] if os.path.exists(places) else places.split(","):
+        is_pattern = glob.has_magic(place) and not os.path.exists(place)
+        yield place, sorted(glob.glob(place)) if is_pattern else [place]
 
 
 def open_file(path: Path) -> BinaryIO:

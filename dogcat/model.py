@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import glob
 import io
 import json
 import math
@@ -24,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import foreign_models, records
+from dogcat import folders, foreign_models, records
 from dogcat.backbones import BACKBONES
 from dogcat.config import RESIZE_MODES, InputError
 from dogcat.foreign_models import DESCRIPTION
@@ -275,9 +274,7 @@ def find_files(places: str, flag: str) -> list[Path]:
         InputError: One of them is no model's place, or a pattern fits none.
     """
     found: dict[str, Path] = {}
-    for place in [places] if os.path.exists(places) else places.split(","):
-        is_pattern = glob.has_magic(place) and not os.path.exists(place)
-        matches = sorted(glob.glob(place)) if is_pattern else [place]
+    for place, matches in folders.expand(places):
         if not matches:
             raise InputError(f"--{flag}={place}: fits no file and no folder; give a run's folder or a .keras file")
         for match in matches:

@@ -6,7 +6,6 @@ peer reads is made from them by `prepare`, once, into FOLDER/NAME. Prints one li
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import json
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Callable
 
-from tools.benchmark_peers import QUALITY, SIZE, Work
+from tools.benchmark_peers import QUALITY, SIZE, Work, import_or_say
 
 BATCH = 128
 # What the loaders that augment do, besides mirroring every other picture: the ranges of `--augment=source`.
@@ -253,11 +252,7 @@ LOADERS: dict[str, tuple[Callable[[Path, int], Stream], str, tuple[str, ...]]] =
 def main(name: str, folder: Path, workers: int, seconds: float) -> None:
     """Runs a loader, or says why it cannot be."""
     make, package, modules = LOADERS[name]
-    try:
-        for module in modules:
-            importlib.import_module(module)
-    except (ImportError, OSError) as error:
-        print(json.dumps({"cannot_import": " ".join(str(error).split())}))
+    if not import_or_say(modules):
         return
     print(json.dumps(measure(make(folder, workers), seconds, importlib.metadata.version(package))._asdict()))
 

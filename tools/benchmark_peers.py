@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,15 +138,21 @@ PEERS = {
 }
 
 
-def main(name: str, images: str, workers: int, folder: Path) -> None:
-    """Runs the peer on every file of `images`, in order of name; writes into `folder`."""
-    run, modules = PEERS[name]
+def import_or_say(modules: Sequence[str]) -> bool:
+    """Imports what a peer needs, before anything is timed, or prints why it cannot be; returns whether it could."""
     try:
-        # Before anything is timed.
         for module in modules:
             importlib.import_module(module)
     except (ImportError, OSError) as error:
         print(json.dumps({"cannot_import": " ".join(str(error).split())}))
+        return False
+    return True
+
+
+def main(name: str, images: str, workers: int, folder: Path) -> None:
+    """Runs the peer on every file of `images`, in order of name; writes into `folder`."""
+    run, modules = PEERS[name]
+    if not import_or_say(modules):
         return
     files = [os.path.join(images, file) for file in sorted(os.listdir(images))]
     print(json.dumps(run(files, workers, folder)._asdict()))

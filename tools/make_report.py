@@ -6,11 +6,10 @@ their curves over each other, and for each whether the data tells it apart from 
 
 from __future__ import annotations
 
-import glob
 import os
 from pathlib import Path
 
-from dogcat import flags, runtime
+from dogcat import flags, folders, runtime
 from dogcat.config import InputError, ReportOptions
 from dogcat.printing import printable
 
@@ -24,9 +23,7 @@ def find_runs(places: str) -> list[Path]:
         InputError: A pattern fits nothing.
     """
     found: dict[str, Path] = {}
-    for place in [places] if os.path.exists(places) else places.split(","):
-        is_pattern = glob.has_magic(place) and not os.path.exists(place)
-        matches = sorted(glob.glob(place)) if is_pattern else [place]
+    for place, matches in folders.expand(places):
         if not matches:
             raise InputError(f"{place} fits no folder; give those of runs, like runs/latest")
         for match in matches:
