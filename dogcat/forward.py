@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dogcat import devices, openvino_network
+from dogcat.distribution import MakeDataset, distribute
 from dogcat.openvino_network import OpenVinoNetwork
 from dogcat.progress import pictures_bar
 
@@ -18,7 +19,6 @@ from dogcat.progress import pictures_bar
 Network = Callable[[tf.Tensor], tf.Tensor]
 # What becomes of a replica's pictures before the network, by the number of the batch, int64.
 Prepare = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-MakeDataset = Callable[[tf.distribute.InputContext], tf.data.Dataset]
 
 
 class Forward(abc.ABC):
@@ -89,7 +89,7 @@ class _StrategyForward(Forward):
         self._run = tf.function(lambda batch, number: strategy.run(on_replica, (batch, number)))
 
     def _padded(self, make_dataset: MakeDataset) -> Iterator[np.ndarray]:
-        for number, batch in enumerate(self._strategy.distribute_datasets_from_function(make_dataset)):
+        for number, batch in enumerate(distribute(self._strategy, make_dataset)):
             of_replicas = self._strategy.experimental_local_results(self._run(batch, tf.constant(number, tf.int64)))
             yield np.concatenate(of_replicas[:1] if self._gathers else of_replicas)
 

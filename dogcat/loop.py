@@ -16,6 +16,7 @@ from dogcat import augment, devices, evaluation, features, pipeline, readers, re
 from dogcat import history as histories
 from dogcat import model as models
 from dogcat.config import InputError
+from dogcat.distribution import distribute
 from dogcat.extraction import PLAIN, FeatureExtractor
 from dogcat.forward import make_forward
 from dogcat.history import EpochRecord
@@ -89,7 +90,7 @@ class TrainingLoop:
             if self.progress.position == pipeline.BEGINNING and self._fits_head() and start_c != features.HEAD_C:
                 # Not the best head, but one that leaves the open layers something to learn.
                 self._fit_head(start_c)
-            batches = iter(self._strategy.distribute_datasets_from_function(self._training_dataset))
+            batches = distribute(self._strategy, self._training_dataset)
             try:
                 while self._goes_on():
                     self._train(folder, batches, interrupts)

@@ -188,4 +188,7 @@ def _finish(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Prefetches; the strategy moves on to the device."""
     options = tf.data.Options()
     options.deterministic = True
+    # Nothing here is left to be tuned, and an iterator may have to wait for the tuner's thread at its end
+    # (`distribution`).
+    options.autotune.enabled = False
     return dataset.prefetch(_PREFETCHED).with_options(options)

@@ -26,11 +26,11 @@ def numbered(pictures, number):
 @pytest.mark.parametrize(
     "network, strategy",
     [
-        (sums, tf.distribute.get_strategy()),
+        (sums, tf.distribute.MirroredStrategy(["CPU:0"])),
         (sums, tf.distribute.OneDeviceStrategy("/cpu:0")),
         (OpenVinoNetwork(sums, [], batch_size=2, image_size=2, precision="float32"), tf.distribute.get_strategy()),
     ],
-    ids=["default", "one device", "openvino"],
+    ids=["mirrored", "one device", "openvino"],
 )
 def test_outputs_are_in_order_and_the_padding_is_trimmed(network, strategy):
     forward = make_forward(network, strategy)

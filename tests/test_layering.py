@@ -17,7 +17,7 @@ TIERS = [
     {
         *("runtime", "progress", "interrupts", "images", "folders", "shards", "examples", "records", "order"),
         *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "optimizers", "plotting"),
-        *("openvino_network", "neighbours"),
+        *("openvino_network", "neighbours", "distribution"),
     },
     {"raw"},
     {

@@ -27,6 +27,7 @@ def contestants(tfrecords: Path, steps: int) -> list[rounds.Contestant]:
 
     from dogcat import devices, pipeline, readers
     from dogcat import model as models
+    from dogcat.distribution import distribute
     from dogcat.trainer import Trainer
 
     given = {"preset": "best", "tfrecords": str(tfrecords), "weights": "none"}
@@ -41,10 +42,9 @@ def contestants(tfrecords: Path, steps: int) -> list[rounds.Contestant]:
     trainer, bare_trainer = (Trainer(model, strategy, of_either, steps=10**6) for of_either in (options, bare))
     reader = readers.open_split(tfrecords, data, shards.TRAIN)
     in_epoch = pipeline.steps_in_epoch(data.splits[shards.TRAIN], options.batch_size)
-    batches = iter(
-        strategy.distribute_datasets_from_function(
-            lambda context: pipeline.train_dataset(reader, options.batch_size, in_epoch, options.seed, context=context)
-        )
+    batches = distribute(
+        strategy,
+        lambda context: pipeline.train_dataset(reader, options.batch_size, in_epoch, options.seed, context=context),
     )
     first = next(batches)
     for each in (trainer, bare_trainer):
