@@ -14,7 +14,7 @@ train: steps of Xception from layer 96, through the pipeline, on a batch that st
 in one process: what the input costs a run.
 
 predict: pictures a second from files to a CSV by Xception, and by the network alone on a batch that stays in memory, in
-one process; loading and compiling the network do not count.
+one process, 512 pictures at most; loading and compiling the network do not count.
 
 memory: peak memory and time of writing, reading, training and predicting at the numbers of pictures of --sizes.
 
