@@ -13,11 +13,11 @@ from dogcat import raw
 
 
 class MappedPixels:
-    """Files of equally long records, seen as matrices of rows of pixels.
+    """Files of equally long records, seen as matrices of strips of pixels.
 
     TensorFlow maps a file where a constant is created: once, here, not in a function that a dataset calls, which
-    would map it for every batch. Since a record is a whole number of rows of pixels long, the rows of a batch are
-    gathered from the file without a copy of the records first.
+    would map it for every batch. Since a record is a whole number of strips long, the strips of a batch are gathered
+    from the file without a copy of the records first.
     """
 
     def __init__(self, files: Sequence[tuple[Path, int]], image_size: int, layout: raw.Layout) -> None:
@@ -28,12 +28,13 @@ class MappedPixels:
             image_size: Height and width of the pictures, in pixels.
             layout: Of all records; `record_bytes` divides the size of each file.
         """
-        row = raw.row_bytes(image_size)
+        strip = raw.strip_bytes(layout, image_size)
         self._size = image_size
-        self._rows_a_record = layout.record_bytes // row
-        self._rows = layout.pixels_offset // row + np.arange(image_size)
+        self._strips_a_record = layout.record_bytes // strip
+        strips_of_pixels = raw.row_bytes(image_size) * image_size // strip
+        self._strips = layout.pixels_offset // strip + np.arange(strips_of_pixels)
         self._firsts = np.cumsum([0, *(count for _, count in files)])
-        self._files = [_map(path, row) for path, _ in files]
+        self._files = [_map(path, strip) for path, _ in files]
 
     def __call__(self, places: tf.Tensor) -> tf.Tensor:
         """Copies pictures.
@@ -52,18 +53,18 @@ class MappedPixels:
         return tf.dynamic_stitch(parts, pictures)
 
     def _gather(self, file: int, places: tf.Tensor) -> tf.Tensor:
-        rows = (places[:, tf.newaxis] - self._firsts[file]) * self._rows_a_record + self._rows
+        strips = (places[:, tf.newaxis] - self._firsts[file]) * self._strips_a_record + self._strips
         size = self._size
-        return tf.reshape(tf.gather(self._files[file], rows), (-1, size, size, 3))
+        return tf.reshape(tf.gather(self._files[file], strips), (-1, size, size, 3))
 
 
-def _map(path: Path, row: int) -> tf.Tensor:
-    """A file as uint8 [rows, row], mapped until the process ends."""
+def _map(path: Path, strip: int) -> tf.Tensor:
+    """A file as uint8 [strips, bytes of a strip], mapped until the process ends."""
     # TensorFlow keeps what it once mapped by the name, and gives it again where another file has taken the name since:
     # so each time a name that was never used.
     with tempfile.TemporaryDirectory(prefix="dogcat-") as folder, tf.device("CPU"):
         link = Path(folder, "pixels")
         link.symlink_to(path.resolve())
         return tf.raw_ops.ImmutableConst(
-            dtype=tf.uint8, shape=(path.stat().st_size // row, row), memory_region_name=str(link)
+            dtype=tf.uint8, shape=(path.stat().st_size // strip, strip), memory_region_name=str(link)
         )

@@ -1,13 +1,15 @@
 """Records of raw pixels, all of one length, so that a shard is a matrix and each picture lies at a known place.
 
-A record is a whole number of rows of pixels long, and its pixels begin behind a whole number of rows, the same in every
-record: seen as a matrix of rows of pixels, a shard gives any picture in one copy. Features of zeros fill what is
-left before and behind the pixels; whoever reads a `tf.train.Example` passes over features that it does not ask for.
+A record is a whole number of strips long, of some rows of pixels each, and its pixels begin behind a whole number of
+them, the same in every record: seen as a matrix of strips, a shard gives any picture in one copy. Features of zeros
+fill what is left before and behind the pixels; whoever reads a `tf.train.Example` passes over features that it does not
+ask for.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -20,6 +22,9 @@ FORMAT = "raw"
 PADDING = ("padding/before", "padding/behind")
 
 _CHANNELS = 3
+# What the strips before and behind the pixels may add to these. The longer a strip, the faster the copy: from 8 KiB on
+# glibc's memcpy writes without reading first what it overwrites.
+_MOST_ADDED = 0.1
 # More than any picture has, in pixels.
 _LARGEST_SIDE = 2**31
 
@@ -41,8 +46,13 @@ def row_bytes(image_size: int) -> int:
     return _CHANNELS * image_size
 
 
+def strip_bytes(layout: Layout, image_size: int) -> int:
+    """The longest strips of which a record, what stands before its pixels, and these are whole numbers, in bytes."""
+    return math.gcd(layout.record_bytes, layout.pixels_offset, row_bytes(image_size) * image_size)
+
+
 def layout_for(image_size: int, keys: Iterable[str], classes: Iterable[str]) -> Layout:
-    """The smallest layout that every picture fits into.
+    """The smallest layout of long strips that every picture fits into.
 
     Args:
         image_size: Height and width of the pictures, in pixels.
@@ -59,8 +69,10 @@ def layout_for(image_size: int, keys: Iterable[str], classes: Iterable[str]) -> 
         examples.LABEL: -1,
         examples.TEXT: max(map(os.fsencode, classes), key=len, default=b""),
     }
-    row = row_bytes(image_size)
-    pixels = row * image_size
+    pixels = row_bytes(image_size) * image_size
+    divisors = (rows for rows in range(1, image_size + 1) if image_size % rows == 0)
+    # Two at least: one before and one behind.
+    strip = row_bytes(image_size) * max(rows for rows in divisors if rows == 1 or 2 * rows <= _MOST_ADDED * image_size)
     least_before = (
         records.HEADER_BYTES
         + len(examples.message_start(2 * pixels))
@@ -69,7 +81,7 @@ def layout_for(image_size: int, keys: Iterable[str], classes: Iterable[str]) -> 
         + len(pixels_start(image_size))
     )
     least_behind = _least_padding(PADDING[1]) + records.FOOTER_BYTES
-    before, behind = (-(-least // row) * row for least in (least_before, least_behind))
+    before, behind = (-(-least // strip) * strip for least in (least_before, least_behind))
     return Layout(before + pixels + behind, before)
 
 

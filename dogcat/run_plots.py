@@ -147,11 +147,11 @@ def draw_calibration(labels: np.ndarray, log_probabilities: np.ndarray, classes:
         probabilities = np.exp(log_probabilities)
         of_label = probabilities[:, 1] if two else probabilities[np.arange(len(labels)), labels]
         most = 0
+        steps = np.linspace(0, 1, 2 * _BINS + 1)
         for name, colour, members in _groups(labels, classes):
-            counts = np.histogram(of_label[members], np.linspace(0, 1, 2 * _BINS + 1))[0].astype(float)
+            counts = np.histogram(of_label[members], steps)[0].astype(float)
             most = max(most, counts.max())
             counts[counts == 0] = np.nan
-            steps = np.linspace(0, 1, 2 * _BINS + 1)
             axes.stairs(counts, steps, color=colour, fill=True, alpha=0.25, baseline=0.8)
             axes.stairs(counts, steps, color=colour, linewidth=1.4, baseline=0.8, label=f" {name}")
         _count_axis(axes, most)

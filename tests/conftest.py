@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from PIL import Image
 from dogcat import runtime
 from dogcat.config import ShardOptions
 from dogcat.manifest import Manifest
+from dogcat.training_options import TrainingOptions
 from tools.make_tfrecords import make_data_set
 
 ROOT = Path(__file__).parents[1]
@@ -68,6 +70,21 @@ def save_model(
     head.set_weights([kernel, -(features @ kernel).mean(axis=0)])
     models.save(model, path, models.Description(list(classes), image_size, resize, backbone, temperature))
     return path
+
+
+def small_run(tfrecords: Path, runs: Path, **changes: Any) -> TrainingOptions:
+    """Options of a run of a small backbone with random weights, in float32 on one device: the head alone."""
+    options = {
+        "tfrecords": str(tfrecords),
+        "runs": str(runs),
+        "backbone": "mobilenetv2",
+        "weights": "none",
+        "batch_size": 8,
+        "epochs": 0,
+        "precision": "float32",
+        "strategy": "one_device",
+    }
+    return TrainingOptions(**{**options, **changes})
 
 
 def contents(folder: Path) -> dict[str, bytes]:

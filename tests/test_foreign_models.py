@@ -143,7 +143,7 @@ def test_a_saved_model(good, trace, tmp_path):
     assert trace.exists()
 
 
-@pytest.mark.parametrize("name", ["/tmp/x", "../x", "a/../../x", "..\\x", "C:\\x", "C:x"])
+@pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../../x", "..\\x", "C:\\x", "C:x"])
 def test_an_archive_with_members_outside_of_it(good, tmp_path, name):
     with zipfile.ZipFile(good, "a") as archive:
         archive.writestr(name, "x")

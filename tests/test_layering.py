@@ -25,10 +25,10 @@ TIERS = [
         *("mapped", "outliers"),
     },
     {
-        *("model", "features", "writer", "stored", "forward", "assessment", "survey", "predictions", "partial"),
+        *("model", "features", "staging", "stored", "forward", "assessment", "survey", "predictions", "partial"),
         *("index", "finished_runs", "gallery", "fingerprints"),
     },
-    {"readers"},
+    {"readers", "writer"},
     {"pipeline", "pixel_cache"},
     {"export", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources", "heatmaps"}
     | {"duplicates", "label_errors"},
@@ -56,7 +56,7 @@ WITHOUT_TENSORFLOW = {
         "examples",
     ),
     *("records", "manifest", "interrupts", "feature_cache", "pages", "tables", "survey"),
-    *("history", "labels", "encoding", "writer", "stored", "verification"),
+    *("history", "labels", "encoding", "staging", "writer", "stored", "verification"),
     *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions", "partial"),
     *("foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
     *("raw", "index", "order"),

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import small_run
 
 from dogcat import training
-from dogcat.training_options import TrainingOptions
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,9 +35,8 @@ def history_of(run):
 
 
 def test_two_workers_give_the_losses_of_one_process_and_one_of_them_writes(tfrecords, tmp_path):
-    options = TrainingOptions(
-        tfrecords=str(tfrecords), runs=str(tmp_path / "two"), backbone="mobilenetv2", weights="none",
-        unfreeze_from="140", batch_size=8, epochs=2, patience=9, precision="float32", strategy="multi_worker",
+    options = small_run(
+        tfrecords, tmp_path / "two", unfreeze_from="140", epochs=2, patience=9, strategy="multi_worker",
         augment="none", shear=0.0, zoom=0.0, flip=0.0,
     )  # fmt: skip
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}

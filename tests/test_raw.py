@@ -42,9 +42,14 @@ def test_every_record_has_the_layout(size, longest):
             }
 
 
-def test_no_more_is_added_than_two_rows_and_what_a_picture_needs():
-    layout = raw.layout_for(299, ["cat.0.jpg"], ["cat", "dog"])
-    assert layout == raw.Layout(record_bytes=301 * 897, pixels_offset=897)
+@pytest.mark.parametrize("size, rows", [(299, 13), (224, 8), (96, 4), (43, 1), (16, 1)])
+def test_strips_are_as_long_as_a_tenth_more_bytes_allows(size, rows):
+    layout = raw.layout_for(size, ["cat.0.jpg"], ["cat", "dog"])
+    strip = rows * 3 * size
+    assert raw.strip_bytes(layout, size) == strip
+    # What a small picture needs besides its pixels is more than a strip.
+    before = -(-300 // strip) * strip if size < 100 else strip
+    assert layout == raw.Layout(record_bytes=before + 3 * size * size + strip, pixels_offset=before)
 
 
 @pytest.mark.parametrize("length", [*range(40, 300), *range(16_380, 16_420)])

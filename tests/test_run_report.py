@@ -9,12 +9,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from browser import DESKTOP, PHONE
-from conftest import make
+from conftest import make, small_run
 from PIL import Image
 
 from dogcat import finished_runs, run_report, training
 from dogcat.config import InputError
-from dogcat.training_options import TrainingOptions
 
 # No slash can be in a name of a file, so no tag can be closed.
 KEY = "<img src=x onerror=document.title=1>{}.jpg"
@@ -22,17 +21,7 @@ CLASSES = ('"><script>document.title=2<!--', "=1+1", "cat")
 
 
 def train(tfrecords, runs, **changes):
-    defaults = {
-        "tfrecords": str(tfrecords),
-        "runs": str(runs),
-        "backbone": "mobilenetv2",
-        "weights": "none",
-        "batch_size": 8,
-        "epochs": 0,
-        "precision": "float32",
-        "strategy": "one_device",
-    }
-    return training.train(TrainingOptions(**{**defaults, **changes}))
+    return training.train(small_run(tfrecords, runs, **changes))
 
 
 @pytest.fixture(scope="module")

@@ -12,33 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import small_run
 from scipy import special
 from sklearn import metrics
 
 from dogcat import extraction, manifest, pipeline, readers, trainer, training
 from dogcat import model as models
 from dogcat.config import InputError
-from dogcat.training_options import TrainingOptions
 
 ROOT = Path(__file__).parents[1]
 
 
 def options(tfrecords, runs, **changes):
-    """A run of one epoch of a small backbone with random weights."""
-    defaults = {
-        "tfrecords": str(tfrecords),
-        "runs": str(runs),
-        "backbone": "mobilenetv2",
-        "weights": "none",
-        "unfreeze_from": "140",
-        "optimizer": "sgd",
-        "batch_size": 8,
-        "epochs": 1,
-        "precision": "float32",
-        "strategy": "one_device",
-        "report": False,
-    }
-    return TrainingOptions(**{**defaults, **changes})
+    """A run of one epoch of a small backbone's end."""
+    one_epoch = {"unfreeze_from": "140", "optimizer": "sgd", "epochs": 1, "report": False}
+    return small_run(tfrecords, runs, **{**one_epoch, **changes})
 
 
 @pytest.fixture(scope="module")

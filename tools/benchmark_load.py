@@ -6,6 +6,7 @@ FOLDER is what `prepare` made: data sets of the same pictures as JPEG and as raw
 from __future__ import annotations
 
 import concurrent.futures
+import importlib
 import itertools
 import json
 import sys
@@ -16,7 +17,6 @@ from typing import Any, Callable
 import numpy as np
 import simplejpeg
 
-import dogcat
 from dogcat import examples, manifest, records, runtime, shards, stored
 from dogcat.config import InputError, ShardOptions
 from tools.benchmark_loaders import BATCH, SHEAR_DEGREES, ZOOM, Stream, files_of, measure
@@ -129,19 +129,38 @@ def tf_data_raw(folder: Path, workers: int) -> Stream:
 
 
 def decode_alone(folder: Path, workers: int) -> Stream:
-    """The limit: pictures in memory, decoded in threads by the fastest decoder at hand, into one batch's memory."""
+    """The limit from JPEG: pictures in memory, decoded by the fastest decoder at hand."""
     encoded = list(_encoded(folder / "jpeg"))
+
+    def decode(place: int, picture: np.ndarray) -> None:
+        simplejpeg.decode_jpeg(encoded[place], "RGB", buffer=picture)
+
+    return _in_threads(decode, len(encoded), workers)
+
+
+def copy_alone(folder: Path, workers: int) -> Stream:
+    """The limit from raw pixels: pictures in memory, each copied at once."""
+    decoded = (np.frombuffer(encoded, np.uint8) for encoded in _encoded(folder / "raw"))
+    pictures = np.stack([pixels.reshape(SIZE, SIZE, 3) for pixels in decoded])
+
+    def copy(place: int, picture: np.ndarray) -> None:
+        np.copyto(picture, pictures[place])
+
+    return _in_threads(copy, len(pictures), workers)
+
+
+def _in_threads(fill: Callable[[int, np.ndarray], None], count: int, workers: int) -> Stream:
+    """Fills the memory of one batch in threads, over and over, in the order of the places."""
     batch = np.empty((BATCH, SIZE, SIZE, 3), np.uint8)
 
-    def decode(places: range, first: int) -> None:
-        for place in places:
-            simplejpeg.decode_jpeg(encoded[first + place], "RGB", buffer=batch[place])
+    def fill_chunk(at: int, first: int) -> None:
+        for picture in range(at, at + _CHUNK):
+            fill(first + picture, batch[picture])
 
     def stream(passes: int) -> Iterable[Any]:
         with concurrent.futures.ThreadPoolExecutor(workers) as executor:
-            for first in itertools.chain.from_iterable([range(0, len(encoded), BATCH)] * passes):
-                chunks = (range(at, at + _CHUNK) for at in range(0, BATCH, _CHUNK))
-                list(executor.map(decode, chunks, itertools.repeat(first)))
+            for first in itertools.chain.from_iterable([range(0, count, BATCH)] * passes):
+                list(executor.map(fill_chunk, range(0, BATCH, _CHUNK), itertools.repeat(first)))
                 yield batch
 
     return stream
@@ -211,31 +230,28 @@ def _from_generator(generator: Any, folder: Path) -> Stream:
     return lambda passes: (batch.astype(np.uint8) for batch in itertools.islice(flow, passes * in_pass))
 
 
-# Name on the command line: what makes the stream, and whether TensorFlow's version is the one that counts.
-LOADERS: dict[str, tuple[Callable[[Path, int], Stream], bool]] = {
-    "dogcat-jpeg": (dogcat_jpeg, False),
-    "dogcat-raw": (dogcat_raw, False),
-    "tf-data-jpeg": (tf_data_jpeg, True),
-    "tf-data-raw": (tf_data_raw, True),
-    "decode": (decode_alone, False),
-    "keras-directory": (keras_directory, True),
-    "keras-generator": (keras_generator, True),
-    "dogcat-warp": (dogcat_warp, False),
-    "keras-layers-warp": (keras_layers_warp, True),
-    "keras-generator-warp": (keras_generator_warp, True),
+# Name on the command line: what makes the stream, and the module whose version counts.
+LOADERS: dict[str, tuple[Callable[[Path, int], Stream], str]] = {
+    "dogcat-jpeg": (dogcat_jpeg, "dogcat"),
+    "dogcat-raw": (dogcat_raw, "dogcat"),
+    "tf-data-jpeg": (tf_data_jpeg, "tensorflow"),
+    "tf-data-raw": (tf_data_raw, "tensorflow"),
+    "decode": (decode_alone, "simplejpeg"),
+    "copy": (copy_alone, "numpy"),
+    "keras-directory": (keras_directory, "tensorflow"),
+    "keras-generator": (keras_generator, "tensorflow"),
+    "dogcat-warp": (dogcat_warp, "dogcat"),
+    "keras-layers-warp": (keras_layers_warp, "tensorflow"),
+    "keras-generator-warp": (keras_generator_warp, "tensorflow"),
 }
 
 
 def main(name: str, folder: Path, workers: int, seconds: float) -> None:
     """Runs a loader."""
-    make, of_tensorflow = LOADERS[name]
-    version = dogcat.__version__ if name.startswith("dogcat") else simplejpeg.__version__
-    if name.startswith("dogcat"):
+    make, module = LOADERS[name]
+    if module == "dogcat":
         runtime.prepare()
-    if of_tensorflow:
-        import tensorflow as tf
-
-        version = tf.__version__
+    version = importlib.import_module(module).__version__
     print(json.dumps(measure(make(folder, workers), seconds, version)._asdict()))
 
 

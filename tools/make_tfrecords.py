@@ -12,7 +12,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from dogcat import flags, folders, labels, manifest, records, writer
+from dogcat import flags, folders, labels, manifest, records, staging, writer
 from dogcat.config import InputError, ShardOptions
 from dogcat.printing import printable
 
@@ -25,7 +25,7 @@ def make_data_set(options: ShardOptions) -> manifest.Manifest:
         OSError: A folder cannot be read or written.
     """
     # Before the pictures are listed, which may take a while.
-    writer.usable_output(options)
+    staging.usable_output(options)
     listing = folders.list_images(Path(options.images))
     others = f", and {listing.other} other files" if listing.other else ""
     print(f"reading {len(listing.keys)} pictures{others} in {options.images}")

@@ -110,7 +110,7 @@ def _thumbnail(folder: Path, key: str, max_pixels: int, side: int) -> str:
     image.thumbnail((side, side))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY)
-    return "data:image/jpeg;base64," + _base64(buffer.getvalue())
+    return pages.address(buffer.getvalue(), "jpeg")
 
 
 def _base64(data: bytes) -> str:
