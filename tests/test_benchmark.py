@@ -5,6 +5,7 @@ import json
 import shutil
 import venv
 
+import numpy as np
 import pytest
 
 from dogcat.config import BenchmarkOptions, InputError
@@ -104,7 +105,7 @@ def test_the_table_says_unclear():
     )
     lines = rounds.table(measured.results, "ratio").splitlines()
     assert lines[1].split() == ["Ours", "1.0", "100", "100-100"]
-    assert lines[2].split() == ["Other", "1.0", "50", "50-50", "2.00", "2.00-2.00"]
+    assert lines[2].split() == ["Other", "1.0", "50.0", "50.0-50.0", "2.00", "2.00-2.00"]
     assert lines[3].split()[-1] == "unclear"
 
 
@@ -250,6 +251,12 @@ def test_memory(samples, tmp_path):
 def test_a_command_that_fails_is_named(tmp_path):
     with pytest.raises(rounds.CannotRun, match="dogcat.predict ended with 2: error: .*no model there"):
         benchmark_memory._run("dogcat.predict", f"--model={tmp_path / 'none'}")
+
+
+def test_what_this_process_holds_is_not_counted():
+    held = np.ones(300 * 2**20, np.uint8)
+    peak, _, printed = benchmark_memory._run("platform")
+    assert printed and peak < 100 < held.nbytes / 2**20
 
 
 def test_prediction_from_files_and_from_memory(samples, tmp_path):

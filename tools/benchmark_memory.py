@@ -10,7 +10,6 @@ import dataclasses
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +23,14 @@ _BACKBONE = "mobilenetv2"
 _BATCH_SIZE = 128
 # Steps of training, whatever the number of pictures.
 _STEPS = 100
+# Runs a command and prints the largest resident memory of one of its processes. A process of its own, since Linux
+# counts for a command what the process that started it held, and this one may hold TensorFlow.
+_LAUNCHER = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,19 +113,15 @@ def _run(module: str, *arguments: str) -> tuple[float, float, str]:
         CannotRun: It failed.
     """
     started = time.perf_counter()
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=output, stderr=errors)
-        # Of the process and of those that it waited for, the largest.
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - started
-        output.seek(0)
-        errors.seek(0)
-        if process.returncode:
-            said = errors.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise CannotRun(f"{module} ended with {process.returncode}: {said[-1]}")
-        kibibyte = 1 if sys.platform == "darwin" else 1024
-        return usage.ru_maxrss * kibibyte / 2**20, seconds, output.read().decode()
+    command = [sys.executable, "-c", _LAUNCHER, sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        raise CannotRun(f"{module} ended with {done.returncode}: {said[-1]}")
+    printed, _, peak = done.stdout.rstrip().rpartition("\n")
+    kibibyte = 1 if sys.platform == "darwin" else 1024
+    return int(peak) * kibibyte / 2**20, seconds, printed
 
 
 def table(measurements: Sequence[Measurement]) -> str:

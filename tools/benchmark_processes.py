@@ -43,7 +43,7 @@ _LOAD_JPEG: tuple[Sequence[_Listed], Sequence[_Listed]] = (
     ),
     (
         ("dali", "DALI on the CPU", "from files"),
-        ("ffcv-jpg", "FFCV, jpg", ""),
+        ("ffcv-jpg", "FFCV, jpg", "fast inverse transform, other pixels"),
         ("torch", "PyTorch DataLoader", "from files; Pillow decodes"),
         ("webdataset", "WebDataset", "Pillow decodes"),
         ("streaming", "MosaicML streaming", "Pillow decodes"),

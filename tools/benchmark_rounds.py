@@ -187,7 +187,7 @@ def measure(contestants: Sequence[Contestant], rounds: int, check: Callable[[Wor
                 print(f"left out: {contestant.title}: {problem}")
                 continue
             runs[contestant.name].append(run)
-            print(f"round {number + 1} of {rounds}: {contestant.title} {_rate(run):,.0f} pictures/s")
+            print(f"round {number + 1} of {rounds}: {contestant.title} {_rate_text(_rate(run))} pictures/s")
     ran = [
         Result(contestant, runs[contestant.name], []) for contestant in contestants if contestant.name not in left_out
     ]
@@ -208,6 +208,11 @@ def _rate(run: Work) -> float:
     return run.pictures / run.seconds
 
 
+def _rate_text(rate: float) -> str:
+    """Pictures a second, with a decimal where they are few."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
+
+
 def table(results: Sequence[Result], ratio_title: str) -> str:
     """A line for each contestant: median and spread of its speed and of the ratio."""
     rows = [("", "pictures/s", "spread", ratio_title, "spread", "")]
@@ -216,8 +221,8 @@ def table(results: Sequence[Result], ratio_title: str) -> str:
         ratio_cells = (f"{ratio.median:.2f}", f"{ratio.low:.2f}-{ratio.high:.2f}") if ratio else ("unclear", "")
         if not result.ratios:
             ratio_cells = ("", "")
-        spread = f"{rate.low:,.0f}-{rate.high:,.0f}"
-        rows.append((result.label, f"{rate.median:,.0f}", spread, *ratio_cells, result.contestant.note))
+        spread = f"{_rate_text(rate.low)}-{_rate_text(rate.high)}"
+        rows.append((result.label, _rate_text(rate.median), spread, *ratio_cells, result.contestant.note))
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = []
     for row in rows:
@@ -249,7 +254,7 @@ def in_words(results: Sequence[Result]) -> str:
         else f"no clear difference to {result.label}"
         for result in others
     ]
-    return ": ".join([f"{ours.rate.median:,.0f} pictures a second", *([", ".join(parts)] if parts else [])])
+    return ": ".join([f"{_rate_text(ours.rate.median)} pictures a second", *([", ".join(parts)] if parts else [])])
 
 
 def draw_chart(groups: Sequence[Group], title: str, path: Path) -> None:
@@ -272,8 +277,7 @@ def draw_chart(groups: Sequence[Group], title: str, path: Path) -> None:
         colours = ["tab:blue" if result.contestant.ours else "lightgrey" for result in group.results]
         axes.barh(range(len(rates)), medians, xerr=spread, color=colours, ecolor="black", capsize=4)
         for place, rate in enumerate(rates):
-            text = f"{rate.median:,.0f}" if rate.median >= 100 else f"{rate.median:.1f}"
-            axes.annotate(text, (rate.high, place), (8, 0), textcoords="offset points", va="center")
+            axes.annotate(_rate_text(rate.median), (rate.high, place), (8, 0), textcoords="offset points", va="center")
         labels = [f"{result.label}\n{result.contestant.note}".strip() for result in group.results]
         axes.set_yticks(range(len(rates)), labels)
         axes.invert_yaxis()
