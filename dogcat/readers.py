@@ -151,11 +151,15 @@ class MappedReader:
         """See `Reader`."""
         labels = tf.constant(self.labels)
         places = _from_generator(batches, tf.TensorSpec((None,), tf.int64))
-        return places.map(
+        dataset = places.map(
             lambda batch: (self._pixels(batch), tf.gather(labels, batch)),
             num_parallel_calls=_COPIES,
             deterministic=True,
         )
+        options = tf.data.Options()
+        # To rewrite the dataset, TensorFlow would copy all that it holds: every picture, and into memory.
+        options.experimental_optimization.apply_default_optimizations = False
+        return dataset.with_options(options)
 
 
 def _decode_record(shard: index.ShardIndex, number: int, picture: np.ndarray) -> None:
