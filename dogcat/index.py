@@ -17,6 +17,7 @@ import numpy as np
 from dogcat import examples, raw, records
 from dogcat.config import InputError
 from dogcat.manifest import Manifest, Shard
+from dogcat.mapped_file import MappedFile
 
 # Tags of the fields on the way to a value: field number and wire type 2. The list of a feature is of bytes or int64.
 _FIRST, _SECOND, _INT64_LIST = 0x0A, 0x12, 0x1A
@@ -56,7 +57,11 @@ class ShardIndex:
         size = os.stat(self.path).st_size
         if size != shard.bytes:
             raise self._damaged(f"it has {size} bytes, the manifest says {shard.bytes}")
-        self.content = np.memmap(self.path, np.uint8, "r").view(np.ndarray)
+        self._file = MappedFile(self.path)
+        self.content = self._file.content
+        if layout:
+            # Little is read of each record.
+            self._file.expect_jumps()
         try:
             if layout:
                 self._require_layout(layout, image_size, shard.records)
@@ -74,6 +79,11 @@ class ShardIndex:
         # A place behind the end of the file is an IndexError.
         except (ValueError, IndexError, struct.error) as error:
             raise self._damaged(str(error)) from error
+        self._file.expect_jumps()
+
+    def announce(self, numbers: np.ndarray) -> None:
+        """Has the system read records that are wanted soon, int64 [records]."""
+        self._file.announce(self.data.starts[numbers], self.data.lengths[numbers] + records.FOOTER_BYTES)
 
     def keys(self) -> list[str]:
         """The key of each record."""

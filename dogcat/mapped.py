@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,14 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from dogcat import raw
+from dogcat.mapped_file import MappedFile
 
 
 class MappedPixels:
     """Files of equally long records, seen as matrices of strips of pixels.
 
-    TensorFlow maps a file where a constant is created: once, here, not in a function that a dataset calls, which
-    would map it for every batch. Since a record is a whole number of strips long, the strips of a batch are gathered
-    from the file without a copy of the records first.
+    Since a record is a whole number of strips long, the strips of a batch are gathered from the file without a copy of
+    the records first. What is not in memory is read in time, if it is announced.
     """
 
     def __init__(self, files: Sequence[tuple[Path, int]], image_size: int, layout: raw.Layout) -> None:
@@ -31,10 +30,17 @@ class MappedPixels:
         strip = raw.strip_bytes(layout, image_size)
         self._size = image_size
         self._strips_a_record = layout.record_bytes // strip
-        strips_of_pixels = raw.row_bytes(image_size) * image_size // strip
-        self._strips = layout.pixels_offset // strip + np.arange(strips_of_pixels)
+        self._pixels_bytes = raw.row_bytes(image_size) * image_size
+        self._strips = layout.pixels_offset // strip + np.arange(self._pixels_bytes // strip)
         self._firsts = np.cumsum([0, *(count for _, count in files)])
-        self._files = [_map(path, strip) for path, _ in files]
+        self._record_bytes, self._pixels_offset = layout
+        self._files = [MappedFile(path) for path, _ in files]
+        for file in self._files:
+            file.expect_jumps()
+        # Without a copy.
+        self._pixels = [
+            tf.experimental.dlpack.from_dlpack(file.content.reshape(-1, strip).__dlpack__()) for file in self._files
+        ]
 
     def __call__(self, places: tf.Tensor) -> tf.Tensor:
         """Copies pictures.
@@ -45,21 +51,22 @@ class MappedPixels:
         Returns:
             uint8 [batch, image_size, image_size, 3].
         """
-        if len(self._files) == 1:
+        if len(self._pixels) == 1:
             return self._gather(0, places)
         file_of = tf.searchsorted(self._firsts[1:], places, side="right")
-        parts = tf.dynamic_partition(tf.range(tf.size(places)), file_of, len(self._files))
+        parts = tf.dynamic_partition(tf.range(tf.size(places)), file_of, len(self._pixels))
         pictures = [self._gather(file, tf.gather(places, part)) for file, part in enumerate(parts)]
         return tf.dynamic_stitch(parts, pictures)
+
+    def announce(self, places: np.ndarray) -> None:
+        """Has the system read pictures that are wanted soon; `places` as above."""
+        file_of = np.searchsorted(self._firsts, places, side="right") - 1
+        starts = (places - self._firsts[file_of]) * self._record_bytes + self._pixels_offset
+        for number, file in enumerate(self._files):
+            of_file = starts[file_of == number]
+            file.announce(of_file, np.full_like(of_file, self._pixels_bytes))
 
     def _gather(self, file: int, places: tf.Tensor) -> tf.Tensor:
         strips = (places[:, tf.newaxis] - self._firsts[file]) * self._strips_a_record + self._strips
         size = self._size
-        return tf.reshape(tf.gather(self._files[file], strips), (-1, size, size, 3))
-
-
-def _map(path: Path, strip: int) -> tf.Tensor:
-    """A file as uint8 [strips, bytes of a strip], mapped as long as the tensor lives."""
-    # Private, so that it may count as writable: DLPack has no word for what is not. Nothing writes.
-    mapped = np.memmap(path, np.uint8, "c").view(np.ndarray)
-    return tf.experimental.dlpack.from_dlpack(mapped.reshape(-1, strip).__dlpack__())
+        return tf.reshape(tf.gather(self._pixels[file], strips), (-1, size, size, 3))

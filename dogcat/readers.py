@@ -109,6 +109,7 @@ class DecodingReader(_ShardReader):
             try:
                 while True:
                     for places in itertools.islice(batches, 1 + _BATCHES_AHEAD - len(pending)):
+                        self._announce(places)
                         pictures = _aligned((len(places), self.image_size, self.image_size, 3))
                         chunks = range(0, len(places), _CHUNK)
                         work = [
@@ -125,10 +126,19 @@ class DecodingReader(_ShardReader):
             finally:
                 executor.shutdown(cancel_futures=True)
 
+    def _announce(self, places: np.ndarray) -> None:
+        shard_of, numbers = self._records_at(places)
+        for number, shard in enumerate(self._shards):
+            shard.announce(numbers[shard_of == number])
+
+    def _records_at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The shard of each place, and the number of the record in it."""
+        shard_of = np.searchsorted(self._firsts, places, side="right") - 1
+        return shard_of, places - self._firsts[shard_of]
+
     def _decode(self, places: np.ndarray, pictures: np.ndarray) -> None:
         """Decodes pictures into their places of a batch."""
-        shard_of = np.searchsorted(self._firsts, places, side="right") - 1
-        numbers = places - self._firsts[shard_of]
+        shard_of, numbers = self._records_at(places)
         for shard_number, number, picture in zip(shard_of.tolist(), numbers.tolist(), pictures):
             shard = self._shards[shard_number]
             try:
@@ -150,7 +160,7 @@ class MappedReader:
     def dataset(self, batches: Batches) -> tf.data.Dataset:
         """See `Reader`."""
         labels = tf.constant(self.labels)
-        places = _from_generator(batches, tf.TensorSpec((None,), tf.int64))
+        places = _from_generator(lambda: self._announced(batches()), tf.TensorSpec((None,), tf.int64))
         dataset = places.map(
             lambda batch: (self._pixels(batch), tf.gather(labels, batch)),
             num_parallel_calls=_COPIES,
@@ -160,6 +170,15 @@ class MappedReader:
         # To rewrite the dataset, TensorFlow would copy all that it holds: every picture, and into memory.
         options.experimental_optimization.apply_default_optimizations = False
         return dataset.with_options(options)
+
+    def _announced(self, batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        ahead: collections.deque[np.ndarray] = collections.deque()
+        for places in batches:
+            self._pixels.announce(places)
+            ahead.append(places)
+            if len(ahead) > _BATCHES_AHEAD:
+                yield ahead.popleft()
+        yield from ahead
 
 
 def _decode_record(shard: index.ShardIndex, number: int, picture: np.ndarray) -> None:

@@ -17,7 +17,7 @@ TIERS = [
     {
         *("runtime", "progress", "interrupts", "images", "folders", "shards", "examples", "records", "order"),
         *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "optimizers", "plotting"),
-        *("openvino_network", "neighbours", "distribution"),
+        *("openvino_network", "neighbours", "distribution", "mapped_file"),
     },
     {"raw"},
     {
@@ -59,7 +59,7 @@ WITHOUT_TENSORFLOW = {
     *("history", "labels", "encoding", "staging", "writer", "stored", "verification"),
     *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions", "partial"),
     *("foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
-    *("raw", "index", "order"),
+    *("raw", "index", "order", "mapped_file"),
     *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
     *("features", "report", "flags", "train", "predict", "evaluate"),
 }

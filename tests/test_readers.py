@@ -5,14 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT, make
 
-from dogcat import examples, manifest, pipeline, readers, records, stored
+from dogcat import examples, manifest, pipeline, raw, readers, records, stored
 from dogcat.config import InputError
+from dogcat.mapped import MappedPixels
 
 SPLITS = ("train", "validation")
 
@@ -209,6 +212,24 @@ def test_a_file_that_has_taken_anothers_name_is_mapped_anew(data_sets, tmp_path)
     shard.write_bytes(content)
     [(second, _)] = batches_of(open_split(folder), range(3))
     assert np.flatnonzero(first != second).tolist() == [0]
+
+
+def resident_mib():
+    """What of this process is in memory and not in a file."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon")]
+    return int(line.split()[1]) / 1024
+
+
+def test_mapped_pixels_are_not_copied_into_memory(tmp_path):
+    path, pictures, size = tmp_path / "pixels", 1000, 299
+    with open(path, "wb") as file:
+        file.truncate(pictures * size * size * 3)
+    before = resident_mib()
+    layout = raw.Layout(record_bytes=size * size * 3, pixels_offset=0)
+    source = SimpleNamespace(labels=np.zeros(pictures, np.int32), image_size=size, keys=list)
+    reader = readers.MappedReader(source, MappedPixels([(path, pictures)], size, layout))
+    assert len(batches_of(reader, range(4), range(4, 8))) == 2
+    assert resident_mib() - before < path.stat().st_size / 2**20 / 2
 
 
 @pytest.mark.parametrize("name", ["jpeg", "raw"])
