@@ -62,9 +62,9 @@ class MappedPixels:
         """Has the system read pictures that are wanted soon; `places` as above."""
         file_of = np.searchsorted(self._firsts, places, side="right") - 1
         starts = (places - self._firsts[file_of]) * self._record_bytes + self._pixels_offset
-        for number, file in enumerate(self._files):
+        for number in np.unique(file_of).tolist():
             of_file = starts[file_of == number]
-            file.announce(of_file, np.full_like(of_file, self._pixels_bytes))
+            self._files[number].announce(of_file, np.full_like(of_file, self._pixels_bytes))
 
     def _gather(self, file: int, places: tf.Tensor) -> tf.Tensor:
         strips = (places[:, tf.newaxis] - self._firsts[file]) * self._strips_a_record + self._strips

@@ -128,8 +128,8 @@ class DecodingReader(_ShardReader):
 
     def _announce(self, places: np.ndarray) -> None:
         shard_of, numbers = self._records_at(places)
-        for number, shard in enumerate(self._shards):
-            shard.announce(numbers[shard_of == number])
+        for number in np.unique(shard_of).tolist():
+            self._shards[number].announce(numbers[shard_of == number])
 
     def _records_at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The shard of each place, and the number of the record in it."""
