@@ -35,7 +35,8 @@ class ShardIndex:
 
     Attributes:
         path: The file.
-        content: Its bytes, mapped: uint8 [bytes].
+        file: The file, mapped.
+        content: Its bytes, uint8 [bytes].
         data: Where the data of each record are.
         encoded: Where each picture is.
         labels: int32 [records].
@@ -57,11 +58,11 @@ class ShardIndex:
         size = os.stat(self.path).st_size
         if size != shard.bytes:
             raise self._damaged(f"it has {size} bytes, the manifest says {shard.bytes}")
-        self._file = MappedFile(self.path)
-        self.content = self._file.content
+        self.file = MappedFile(self.path)
+        self.content = self.file.content
         if layout:
             # Little is read of each record.
-            self._file.expect_jumps()
+            self.file.expect_jumps()
         try:
             if layout:
                 self._require_layout(layout, image_size, shard.records)
@@ -69,9 +70,7 @@ class ShardIndex:
                 self.data = Spans(
                     begins + records.HEADER_BYTES, np.full_like(begins, layout.record_bytes - records.FRAME_BYTES)
                 )
-                self.encoded = Spans(
-                    begins + layout.pixels_offset, np.full_like(begins, raw.row_bytes(image_size) * image_size)
-                )
+                self.encoded = Spans(begins + layout.pixels_offset, np.full_like(begins, raw.picture_bytes(image_size)))
             else:
                 self.data = _records(self.content, shard.records)
                 self.encoded = self.find(examples.ENCODED)
@@ -79,11 +78,11 @@ class ShardIndex:
         # A place behind the end of the file is an IndexError.
         except (ValueError, IndexError, struct.error) as error:
             raise self._damaged(str(error)) from error
-        self._file.expect_jumps()
+        self.file.expect_jumps()
 
     def announce(self, numbers: np.ndarray) -> None:
         """Has the system read records that are wanted soon, int64 [records]."""
-        self._file.announce(self.data.starts[numbers], self.data.lengths[numbers] + records.FOOTER_BYTES)
+        self.file.announce(self.data.starts[numbers], self.data.lengths[numbers] + records.FOOTER_BYTES)
 
     def keys(self) -> list[str]:
         """The key of each record."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -19,22 +18,22 @@ class MappedPixels:
     the records first. What is not in memory is read in time, if it is announced.
     """
 
-    def __init__(self, files: Sequence[tuple[Path, int]], image_size: int, layout: raw.Layout) -> None:
-        """Maps the files.
+    def __init__(self, files: Sequence[tuple[MappedFile, int]], image_size: int, layout: raw.Layout) -> None:
+        """Takes mapped files.
 
         Args:
-            files: Each one's path, and the number of its pictures that count.
+            files: Each one, and the number of its pictures that count.
             image_size: Height and width of the pictures, in pixels.
             layout: Of all records; `record_bytes` divides the size of each file.
         """
         strip = raw.strip_bytes(layout, image_size)
         self._size = image_size
         self._strips_a_record = layout.record_bytes // strip
-        self._pixels_bytes = raw.row_bytes(image_size) * image_size
-        self._strips = layout.pixels_offset // strip + np.arange(self._pixels_bytes // strip)
+        self._picture_bytes = raw.picture_bytes(image_size)
+        self._strips = layout.pixels_offset // strip + np.arange(self._picture_bytes // strip)
         self._firsts = np.cumsum([0, *(count for _, count in files)])
         self._record_bytes, self._pixels_offset = layout
-        self._files = [MappedFile(path) for path, _ in files]
+        self._files = [file for file, _ in files]
         for file in self._files:
             file.expect_jumps()
         # Without a copy.
@@ -64,7 +63,7 @@ class MappedPixels:
         starts = (places - self._firsts[file_of]) * self._record_bytes + self._pixels_offset
         for number in np.unique(file_of).tolist():
             of_file = starts[file_of == number]
-            self._files[number].announce(of_file, np.full_like(of_file, self._pixels_bytes))
+            self._files[number].announce(of_file, np.full_like(of_file, self._picture_bytes))
 
     def _gather(self, file: int, places: tf.Tensor) -> tf.Tensor:
         strips = (places[:, tf.newaxis] - self._firsts[file]) * self._strips_a_record + self._strips

@@ -18,6 +18,7 @@ from dogcat import raw, records
 from dogcat.config import InputError
 from dogcat.manifest import Manifest
 from dogcat.mapped import MappedPixels
+from dogcat.mapped_file import MappedFile
 from dogcat.progress import pictures_bar
 from dogcat.readers import MappedReader, Reader
 
@@ -55,7 +56,7 @@ class PixelCache:
         count = len(source.labels)
         if self.where == "none" or not count or isinstance(source, MappedReader):
             return source
-        size = count * raw.row_bytes(data.image_size) * data.image_size
+        size = count * raw.picture_bytes(data.image_size)
         made_from = [data.digest(), split, count]
         name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:32] + ".pixels"
         where, reason = self._choose(size, self.folder / name)
@@ -131,8 +132,8 @@ def _pictures(reader: Reader, places: np.ndarray) -> Iterator[np.ndarray]:
 
 def _mapped(path: Path, source: Reader) -> MappedReader:
     size = source.image_size
-    layout = raw.Layout(record_bytes=raw.row_bytes(size) * size, pixels_offset=0)
-    return MappedReader(source, MappedPixels([(path, len(source.labels))], size, layout))
+    layout = raw.Layout(record_bytes=raw.picture_bytes(size), pixels_offset=0)
+    return MappedReader(source, MappedPixels([(MappedFile(path), len(source.labels))], size, layout))
 
 
 def _free_memory() -> int:

@@ -46,9 +46,14 @@ def row_bytes(image_size: int) -> int:
     return _CHANNELS * image_size
 
 
+def picture_bytes(image_size: int) -> int:
+    """Bytes of all pixels of a picture."""
+    return row_bytes(image_size) * image_size
+
+
 def strip_bytes(layout: Layout, image_size: int) -> int:
     """The longest strips of which a record, what stands before its pixels, and these are whole numbers, in bytes."""
-    return math.gcd(layout.record_bytes, layout.pixels_offset, row_bytes(image_size) * image_size)
+    return math.gcd(layout.record_bytes, layout.pixels_offset, picture_bytes(image_size))
 
 
 def layout_for(image_size: int, keys: Iterable[str], classes: Iterable[str]) -> Layout:
@@ -69,7 +74,7 @@ def layout_for(image_size: int, keys: Iterable[str], classes: Iterable[str]) -> 
         examples.LABEL: -1,
         examples.TEXT: max(map(os.fsencode, classes), key=len, default=b""),
     }
-    pixels = row_bytes(image_size) * image_size
+    pixels = picture_bytes(image_size)
     divisors = (rows for rows in range(1, image_size + 1) if image_size % rows == 0)
     # Two at least: one before and one behind.
     strip = row_bytes(image_size) * max(rows for rows in divisors if rows == 1 or 2 * rows <= _MOST_ADDED * image_size)
@@ -104,7 +109,7 @@ def layout_of(options: dict[str, Any]) -> Layout | None:
 
 def pixels_start(image_size: int) -> bytes:
     """What stands in every record directly before the pixels."""
-    return examples.bytes_entry_start(examples.ENCODED, row_bytes(image_size) * image_size)
+    return examples.bytes_entry_start(examples.ENCODED, picture_bytes(image_size))
 
 
 def encode_example(features: dict[str, bytes | int], layout: Layout) -> bytes:

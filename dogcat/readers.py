@@ -65,7 +65,7 @@ def open_split(folder: Path, made: Manifest, split: str) -> Reader:
     layout = raw.layout_of(made.options)
     if not layout:
         return DecodingReader(shards, made)
-    pixels = MappedPixels([(shard.path, len(shard.labels)) for shard in shards], made.image_size, layout)
+    pixels = MappedPixels([(shard.file, len(shard.labels)) for shard in shards], made.image_size, layout)
     return MappedReader(_ShardReader(shards, made), pixels)
 
 

@@ -16,6 +16,7 @@ from conftest import ROOT, make
 from dogcat import examples, manifest, pipeline, raw, readers, records, stored
 from dogcat.config import InputError
 from dogcat.mapped import MappedPixels
+from dogcat.mapped_file import MappedFile
 
 SPLITS = ("train", "validation")
 
@@ -227,7 +228,7 @@ def test_mapped_pixels_are_not_copied_into_memory(tmp_path):
     before = resident_mib()
     layout = raw.Layout(record_bytes=size * size * 3, pixels_offset=0)
     source = SimpleNamespace(labels=np.zeros(pictures, np.int32), image_size=size, keys=list)
-    reader = readers.MappedReader(source, MappedPixels([(path, pictures)], size, layout))
+    reader = readers.MappedReader(source, MappedPixels([(MappedFile(path), pictures)], size, layout))
     assert len(batches_of(reader, range(4), range(4, 8))) == 2
     assert resident_mib() - before < path.stat().st_size / 2**20 / 2
 
