@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import platform
 import re
@@ -99,6 +100,16 @@ def _native_messages_into(descriptor: int) -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@functools.cache
+def start_xla() -> None:
+    """Lets XLA compile something small, since it chats when it compiles for the first time in a process."""
+    import tensorflow as tf
+
+    with native_messages_dropped(), tf.init_scope():
+        # Waited for, so that what runs next finds the stream free: a new one would be announced.
+        tf.function(lambda: tf.zeros(()), jit_compile=True)().numpy()
 
 
 def processor_name() -> str:

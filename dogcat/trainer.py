@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import augment, devices, optimizers
+from dogcat import augment, devices, optimizers, runtime
 from dogcat import model as models
 from dogcat.training_options import TrainingOptions
 
@@ -39,7 +39,7 @@ class Trainer:
             _synchronize_batch_norms(models.backbone_of(model))
         self._logits = lambda pictures: logits(pictures, training=training)
         if devices.compiles(options.jit_compile):
-            # XLA has no kernel for the warp: the model alone is compiled.
+            runtime.start_xla()
             self._logits = tf.function(self._logits, jit_compile=True)
         self._variables = logits.trainable_variables
 

@@ -16,10 +16,10 @@ TIERS = [
     {"training_options"},
     {
         *("runtime", "progress", "interrupts", "images", "folders", "shards", "examples", "records", "order"),
-        *("foreign_models", "tables", "augment", "evaluation", "bootstrap", "optimizers", "plotting"),
+        *("foreign_models", "tables", "evaluation", "bootstrap", "optimizers", "plotting"),
         *("openvino_network", "neighbours", "distribution", "mapped_file"),
     },
-    {"raw"},
+    {"raw", "augment"},
     {
         *("pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration", "history"),
         *("mapped", "outliers"),
@@ -108,7 +108,7 @@ def test_who_touches_what(path):
     if "absl" in imports:
         assert path.stem == "flags"
     if "tensorflow_addons" in imports:
-        assert path.stem in ("augment", "optimizers", "training")
+        assert path.stem in ("optimizers", "training")
     at_import = {name.split(".")[0] for name in imports_of(path, only_at_import=True)}
     if path.parent.name == "tools" or path.stem in WITHOUT_TENSORFLOW:
         assert not at_import & {"tensorflow", "tensorflow_addons", "keras"}
