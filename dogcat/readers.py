@@ -6,9 +6,12 @@ import atexit
 import collections
 import concurrent.futures
 import itertools
+import math
+import mmap
 import struct
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, Protocol
@@ -31,8 +34,6 @@ _CHUNK = 8
 _BATCHES_AHEAD = 2
 # Calls that copy batches from mapped pixels at a time: more do not help where memory is the limit.
 _COPIES = 2
-# Where TensorFlow takes an array as it is, without a copy.
-_ALIGNMENT = 64
 # Between the last batch and the end of the interpreter.
 _SECONDS_TO_END = 0.05
 
@@ -102,6 +103,7 @@ class DecodingReader(_ShardReader):
         return _from_generator(lambda: self._decoded(batches()), (pictures, labels))
 
     def _decoded(self, batches: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        memory = _Memory()
         with concurrent.futures.ThreadPoolExecutor(available_cores()) as executor:
             pending: collections.deque[tuple[np.ndarray, np.ndarray, list[concurrent.futures.Future[None]]]] = (
                 collections.deque()
@@ -110,7 +112,7 @@ class DecodingReader(_ShardReader):
                 while True:
                     for places in itertools.islice(batches, 1 + _BATCHES_AHEAD - len(pending)):
                         self._announce(places)
-                        pictures = _aligned((len(places), self.image_size, self.image_size, 3))
+                        pictures = memory.take((len(places), self.image_size, self.image_size, 3))
                         chunks = range(0, len(places), _CHUNK)
                         work = [
                             executor.submit(self._decode, places[at : at + _CHUNK], pictures[at : at + _CHUNK])
@@ -120,7 +122,8 @@ class DecodingReader(_ShardReader):
                     if not pending:
                         return
                     pictures, labels, work = pending.popleft()
-                    for future in work:
+                    # The last one first, since each that is waited for interrupts the threads.
+                    for future in reversed(work):
                         future.result()
                     yield pictures, labels
             finally:
@@ -204,6 +207,26 @@ def _decode_record(shard: index.ShardIndex, number: int, picture: np.ndarray) ->
             raise ValueError(str(rejected)) from rejected
 
 
+class _Memory:
+    """Memory for batches, each taken again when TensorFlow has dropped what was in it.
+
+    From the heap it would come anew, page by page: TensorFlow asks in threads of its own, whose heaps glibc does not
+    keep. An array at the beginning of a page is one that TensorFlow takes without a copy.
+    """
+
+    def __init__(self) -> None:
+        self._free: collections.defaultdict[int, list[mmap.mmap]] = collections.defaultdict(list)
+
+    def take(self, shape: tuple[int, ...]) -> np.ndarray:
+        """An array of uint8, whatever is in it."""
+        size = math.prod(shape)
+        free = self._free[size]
+        memory = free.pop() if free else mmap.mmap(-1, max(size, 1))
+        pixels = np.frombuffer(memory, np.uint8, size)
+        weakref.finalize(pixels, free.append, memory)
+        return pixels.reshape(shape)
+
+
 class _Stoppable:
     """An iterator that ends when the interpreter does.
 
@@ -240,11 +263,3 @@ atexit.register(_Stoppable.end_all)
 
 def _from_generator(make: Callable[[], Iterator[Any]], signature: Any) -> tf.data.Dataset:
     return tf.data.Dataset.from_generator(lambda: _Stoppable(make()), output_signature=signature)
-
-
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """A new uint8 array that TensorFlow takes as it is."""
-    size = int(np.prod(shape))
-    block = np.empty(size + _ALIGNMENT, np.uint8)
-    first = -block.ctypes.data % _ALIGNMENT
-    return block[first : first + size].reshape(shape)

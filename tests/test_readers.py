@@ -233,6 +233,23 @@ def test_mapped_pixels_are_not_copied_into_memory(tmp_path):
     assert resident_mib() - before < path.stat().st_size / 2**20 / 2
 
 
+def test_memory_is_taken_again_only_when_a_batch_is_dropped(data_sets):
+    reader = open_split(data_sets / "png")
+    places = [np.arange(start, start + 4, dtype=np.int64) for start in range(0, 16, 4)] * 10
+    expected = [pictures for pictures, _ in batches_of(reader, *places[:4])]
+    assert len({pictures.tobytes() for pictures in expected}) == 4
+    kept, addresses = [], set()
+    for number, (pictures, _) in enumerate(reader.dataset(lambda: iter(places))):
+        addresses.add(pictures.numpy().ctypes.data)
+        if number < 4:
+            kept.append(pictures)
+        del pictures
+    for pictures, wanted in zip(kept, expected):
+        np.testing.assert_array_equal(pictures, wanted)
+    # Those that are kept, those read ahead, and the one in hand.
+    assert len(addresses) < 12
+
+
 @pytest.mark.parametrize("name", ["jpeg", "raw"])
 def test_a_process_ends_while_batches_are_read_ahead(data_sets, name):
     script = """
