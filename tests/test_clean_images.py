@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import csv
+import functools
+import hashlib
+import http.server
 import json
 import shutil
+import threading
 import zipfile
 
 import numpy as np
@@ -210,3 +214,37 @@ def test_without_a_classifier_the_weights_of_xception_are_asked_for(monkeypatch,
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(InputError, match="no ImageNet weights for xception with its top .* --classifier=FILE"):
         Classifier("")
+
+
+def test_xception_with_its_top_is_fetched_and_is_what_keras_makes_of_it(monkeypatch, tmp_path):
+    from tensorflow import keras
+
+    from dogcat.imagenet import Classifier
+
+    # Not the trained weights, but the way that they take.
+    keras.utils.set_random_seed(3)
+    xception = keras.applications.Xception(weights=None)
+    kernel, bias = xception.layers[-1].get_weights()
+    xception.layers[-1].set_weights([kernel * 1e5, bias])
+    served = tmp_path / "served" / "xception.h5"
+    served.parent.mkdir()
+    xception.save_weights(served)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=served.parent)
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *arguments: None)
+    monkeypatch.setattr(weights, "_XCEPTION_TOP_MD5", hashlib.md5(served.read_bytes()).hexdigest())
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    keys = [f"{number}.png" for number in range(3)]
+    for number, picture in enumerate(np.random.default_rng(0).integers(0, 256, (3, 299, 299, 3), np.uint8)):
+        Image.fromarray(picture // (1 + number)).save(tmp_path / keys[number])
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(weights, "_XCEPTION_TOP_URL", f"http://127.0.0.1:{server.server_port}/xception.h5")
+        scores = Classifier("").scores(tmp_path, keys)
+        server.shutdown()
+    pixels = np.stack([np.array(Image.open(tmp_path / key), np.float32) for key in keys])
+    prepared = keras.applications.xception.preprocess_input(pixels)
+    expected = np.log(xception.predict(prepared, verbose=0))
+    assert expected.std(axis=1).min() > 0.1
+    np.testing.assert_allclose(scores - scores[:, :1], expected - expected[:, :1], atol=1e-3)
+    # From now on the copy in Keras' cache does.
+    assert str(tmp_path / "keras") in Classifier("").name
