@@ -28,6 +28,8 @@ _KEPT_FREE_BYTES = 1024 * 2**20
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
+_NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+
 # What TensorFlow 2.15 prints at import, whatever is right or wrong: it registers CUDA's libraries twice, and
 # tells which instructions the binary was built for.
 _IMPORT_NOISE = re.compile(
@@ -46,8 +48,9 @@ def prepare() -> None:
     keep_large_blocks()
     # Off by default on AMD and older Intel processors, where it makes Xception 1.4-1.7 times as fast.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # Errors alone; what goes wrong in a call still comes as an exception.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # What goes wrong in a call comes as an exception. Errors are logged where they may tell why a GPU is not used; on
+    # a processor XLA logs one of them whenever it begins to compute on another thread.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if _NVIDIA_DRIVER.exists() else "3")
     # Addons says at import that it is no longer developed; BUILD_NOTES.md says why it is used.
     warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons \(TFA\)")
     _import_quietly()
@@ -108,8 +111,7 @@ def start_xla() -> None:
     import tensorflow as tf
 
     with native_messages_dropped(), tf.init_scope():
-        # Waited for, so that what runs next finds the stream free: a new one would be announced.
-        tf.function(lambda: tf.zeros(()), jit_compile=True)().numpy()
+        tf.function(lambda: tf.zeros(()), jit_compile=True)()
 
 
 def processor_name() -> str:
