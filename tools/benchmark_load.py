@@ -191,7 +191,8 @@ def keras_layers_warp(folder: Path, workers: int) -> Stream:
     layers = tf.keras.Sequential(
         [tf.keras.layers.RandomFlip("horizontal"), tf.keras.layers.RandomZoom((-ZOOM, ZOOM), (-ZOOM, ZOOM), "nearest")]
     )
-    apply = tf.function(lambda pictures: tf.cast(layers(pictures, training=True), tf.uint8))
+    # Rounded, since TensorFlow's decoder makes pictures darker already, and a cast alone would do it again.
+    apply = tf.function(lambda pictures: tf.cast(tf.round(layers(pictures, training=True)), tf.uint8))
     return lambda passes: (apply(pictures).numpy() for pictures in read(passes))
 
 
