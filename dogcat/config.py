@@ -19,6 +19,9 @@ MAX_PIXELS = 80_000_000
 # How a picture becomes square.
 RESIZE_MODES = ("stretch", "crop", "pad")
 
+# The views of a picture that a prediction is averaged over.
+TTA = ("none", "flip", "zoom")
+
 # What a prediction tells of a picture besides its id and the probability.
 PREDICTION_COLUMNS = ("path", "class", "logit", "probabilities")
 
@@ -45,6 +48,13 @@ def option(
     """
     metadata = {"help": help, "choices": choices, "positional": positional, "several": several}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def refuse_unused(given: dict[str, Any], names: tuple[str, ...], why: str) -> None:
+    """Raises InputError for the first of the flags `names` that the user gave, since it would do nothing."""
+    for name in names:
+        if name in given:
+            raise InputError(f"--{name}={given[name]}: {why}")
 
 
 AnyOptions = TypeVar("AnyOptions", bound="Options")
@@ -143,6 +153,13 @@ class ShardOptions(Options):
     workers: int = option(0, "Number of processes; 0: one for each processor core.")
     overwrite: bool = option(False, "Replace a data set that is already at --output.")
 
+    @classmethod
+    def from_given(cls, given: dict[str, Any]) -> ShardOptions:
+        """Refuses what pictures without labels have no use for."""
+        if given.get("unlabeled"):
+            refuse_unused(given, ("validation",), "with --unlabeled all pictures go to the split `test`; leave it out")
+        return cls(**given)
+
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range."""
         super().__post_init__()
@@ -220,6 +237,16 @@ class CleaningOptions(Options):
     seed: int = option(0, "Seed of that split, and of the folds on which the features are judged.")
     workers: int = option(0, "Number of threads that decode; 0: one for each processor core.")
 
+    @classmethod
+    def from_given(cls, given: dict[str, Any]) -> CleaningOptions:
+        """Refuses the flags of a method that is not asked for."""
+        options = cls(**given)
+        if options.method == "features":
+            refuse_unused(given, ("classifier", "top_n", "wild_cats"), "goes with --method=imagenet or all")
+        if options.method == "imagenet":
+            refuse_unused(given, ("backbone", "weights", "image_size"), "goes with --method=features or all")
+        return options
+
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range."""
         super().__post_init__()
@@ -245,9 +272,18 @@ class InspectOptions(Options):
     preview: str = option("", "Picture file to write, like sheet.png: some pictures of each class. Empty: none.")
     preview_pictures: int = option(8, "Number of pictures of each class and split in the preview.")
     show: str = option("", "Key of a picture (image/filename) to write into a file of its own. Empty: none.")
-    output: str = option("", "The file that --show writes. Empty: the key's last part, in the current folder.")
+    output: str = option(
+        "", "The file that --show writes. Empty: the key's last part, in the current folder, ending as its format."
+    )
     json: bool = option(False, "Print the summary, the problems and the files written as JSON.")
     workers: int = option(0, "Number of threads that decode for --verify; 0: one for each processor core.")
+
+    @classmethod
+    def from_given(cls, given: dict[str, Any]) -> InspectOptions:
+        """Refuses what goes with another flag that is not given."""
+        if not given.get("preview"):
+            refuse_unused(given, ("preview_pictures",), "goes with --preview=FILE")
+        return cls(**given)
 
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range."""
@@ -311,9 +347,10 @@ class PredictionOptions(Options):
     )
     temperature: float = option(0.0, "What logits are divided by, above 0. 0: what is stored with each model.")
     tta: str = option(
-        "flip",
-        "Test-time augmentation: flip averages the logits of each picture and its mirror image, in twice the time.",
-        choices=("none", "flip"),
+        "zoom",
+        "Test-time augmentation. flip averages the logits of each picture and its mirror image; zoom, of its middle, "
+        "magnified 1.25 times, and the mirror image of that; none takes the picture alone, in half the time.",
+        choices=TTA,
     )
     batch_size: int = option(32, "Pictures a step.")
     clip: float = option(
@@ -377,12 +414,13 @@ class EvaluationOptions(Options):
     )
     predictions: str = option("", "Run no model: take its predictions from this CSV of dogcat.predict. Empty: none.")
     labels: str = option("", "CSV with the columns id,label, the label a class's name; for --predictions.")
-    output: str = option("evaluation", "Folder for metrics.json and predictions.csv.")
-    tta: str = option(
-        "flip",
-        "Test-time augmentation, as of dogcat.predict: flip averages the logits of each picture and its mirror image.",
-        choices=("none", "flip"),
+    classes: str = option(
+        "",
+        "The two classes, like cat,dog, of --predictions with a column label, which is the probability of the second. "
+        "Empty: sorted by name.",
     )
+    output: str = option("evaluation", "Folder for metrics.json and predictions.csv.")
+    tta: str = option("zoom", "Test-time augmentation, as of dogcat.predict.", choices=TTA)
     batch_size: int = option(32, "Pictures a step.")
     clip: float = option(0.001, "Clip of the clipped log loss, as of dogcat.predict.")
     resamples: int = option(1000, "Bootstrap resamples that the intervals come from.")
@@ -393,11 +431,27 @@ class EvaluationOptions(Options):
         False, "Store the fitted temperature with --model if it lowers the log loss by more than chance explains."
     )
 
+    @classmethod
+    def from_given(cls, given: dict[str, Any]) -> EvaluationOptions:
+        """Refuses what other pictures, or none, would be described by."""
+        if given.get("predictions"):
+            of_models = ("model", "tfrecords", "split", "tta", "batch_size")
+            refuse_unused(given, of_models, "goes with a model; --predictions runs none")
+        elif given.get("images"):
+            refuse_unused(given, ("tfrecords", "split"), "give it or --images, not both")
+        return cls(**given)
+
+    @property
+    def class_names(self) -> list[str]:
+        """The words of --classes."""
+        return self.classes.split(",") if self.classes else []
+
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range, or for options that exclude each other."""
         super().__post_init__()
         self.require("images", not (self.images and self.predictions), "give it or --predictions, not both")
         self.require("labels", bool(self.labels) == bool(self.predictions), "give --predictions and --labels together")
+        self.require("classes", not self.classes or self.predictions != "", "goes with --predictions")
         self.require(
             "save_temperature", not (self.save_temperature and self.predictions), "goes with --model; a CSV holds none"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import tensorflow as tf
 
 from dogcat import openvino_network, runtime
@@ -10,6 +12,10 @@ from dogcat.config import InputError
 # NVIDIA compute capability from which tensor cores multiply float16 (Volta) and bfloat16 (Ampere).
 _FLOAT16_CAPABILITY = (7, 0)
 _BFLOAT16_CAPABILITY = (8, 0)
+_TF_CONFIG_HINT = (
+    "set it to the cluster and to this process' task, like "
+    '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -19,22 +25,37 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     all workers that the environment variable TF_CONFIG names, in each of which the same command is started.
 
     Raises:
-        InputError: TF_CONFIG names no workers.
+        InputError: TF_CONFIG names no workers, or no task of them.
     """
-    in_cluster = bool(tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec().as_dict())
+    in_cluster = name in ("auto", "multi_worker") and _has_cluster()
     if name == "multi_worker" and not in_cluster:
         raise InputError(
-            "--strategy=multi_worker: the environment variable TF_CONFIG names no workers; set it to the cluster and "
-            "to this process' task, like "
-            '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+            f"--strategy=multi_worker: the environment variable TF_CONFIG names no workers; {_TF_CONFIG_HINT}"
         )
     if name == "multi_worker" or (name == "auto" and in_cluster):
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except ValueError as error:
+            raise _bad_cluster(error) from error
     gpus = tf.config.list_logical_devices("GPU")
     devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         return tf.distribute.MirroredStrategy(devices)
     return tf.distribute.OneDeviceStrategy(devices[0])
+
+
+def _has_cluster() -> bool:
+    try:
+        return bool(tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec().as_dict())
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _bad_cluster(error) from error
+
+
+def _bad_cluster(error: Exception) -> InputError:
+    said = " ".join(str(error).split())[:200]
+    return InputError(
+        f"TF_CONFIG={os.environ['TF_CONFIG']}: is no cluster with a task of it ({said}); {_TF_CONFIG_HINT}"
+    )
 
 
 def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import augment, devices, feature_cache, pipeline, weights
+from dogcat import augment, devices, feature_cache, pipeline, views, weights
 from dogcat import model as models
 from dogcat.forward import Network, make_forward
 from dogcat.manifest import Manifest
@@ -19,8 +19,8 @@ from dogcat.openvino_network import OpenVinoNetwork
 from dogcat.readers import Reader
 from dogcat.training_options import TrainingOptions
 
-# Views of a picture: as it is, mirrored, and from the third on augmented.
-PLAIN, MIRRORED = 0, 1
+# Views of a picture: as it is, its mirror image magnified, and from the third on augmented.
+PLAIN, MAGNIFIED = 0, 1
 
 
 class FeatureExtractor:
@@ -54,7 +54,7 @@ class FeatureExtractor:
 
         Args:
             split: Name of the split.
-            view: `PLAIN`, `MIRRORED`, or the number of an augmented view, whose draws follow from it.
+            view: `PLAIN`, `MAGNIFIED`, or the number of an augmented view, whose draws follow from it.
         """
 
         def compute() -> np.ndarray:
@@ -78,7 +78,9 @@ class FeatureExtractor:
         """All that the features follow from."""
         options = self._options
         made_from = {**self._common, "split": split, "view": view}
-        if view > MIRRORED:
+        if view == MAGNIFIED:
+            made_from["magnification"] = views.MAGNIFICATION
+        if view > MAGNIFIED:
             made_from |= {
                 "augmentation": dataclasses.asdict(options.augmentation),
                 "seed": options.seed,
@@ -100,9 +102,9 @@ class FeatureExtractor:
         epoch = tf.constant(-view, tf.int64)
 
         def prepare(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-            if view == MIRRORED:
-                return tf.reverse(pictures, [2])
-            if view > MIRRORED:
+            if view == MAGNIFIED:
+                return views.mirrored(views.magnified(pictures))
+            if view > MAGNIFIED:
                 replica = tf.distribute.get_replica_context().replica_id_in_sync_group
                 seed = augment.seed_of(options.seed, epoch, number, replica)
                 return augment.apply(pictures, options.augmentation, seed)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import devices, evaluation, folders, labels, manifest, predictions, records, sources
+from dogcat import devices, evaluation, folders, labels, manifest, predictions, records, sources, views
 from dogcat import model as models
 from dogcat.assessment import LabelledPredictions
 from dogcat.config import EvaluationOptions, InputError, PredictionOptions
@@ -37,7 +37,8 @@ class Predictor:
 
         Args:
             paths: Their files; all of them for the same classes and pictures.
-            tta: none, or flip: the logits of each picture and its mirror image are averaged.
+            tta: none; or flip: the logits of each picture and its mirror image are averaged; or zoom: those of its
+                middle, magnified.
             batch_size: Pictures a step; rounded up so that each replica gets the same share.
             strategy: The devices.
             engine: tensorflow or openvino.
@@ -49,6 +50,7 @@ class Predictor:
         with strategy.scope(), models.arithmetic("float32" if engine == "openvino" else policy):
             loaded = [models.load(path) for path in paths]
             to_logits = [models.logits_model(model) for model, _ in loaded]
+        self._paths = paths
         self.temperatures = [description.temperature for _, description in loaded]
         self._description = loaded[0][1]
 
@@ -58,7 +60,8 @@ class Predictor:
         def network(pictures: tf.Tensor) -> tf.Tensor:
             if tta == "none":
                 return of_models(pictures)
-            return (of_models(pictures) + of_models(tf.reverse(pictures, [2]))) / 2
+            shown = views.magnified(pictures) if tta == "zoom" else pictures
+            return (of_models(shown) + of_models(views.mirrored(shown))) / 2
 
         replicas = strategy.num_replicas_in_sync
         self._batch_size = -(-batch_size // replicas) * replicas
@@ -74,14 +77,21 @@ class Predictor:
         Yields:
             Logits as the models give them, float32 [pictures of the batch, models, 1 or classes]; without meaning where
             a picture is unreadable.
+
+        Raises:
+            InputError: A model gives NaN or infinity.
         """
         with pictures.naming_damage():
-            yield from self._forward.batches(
+            for logits in self._forward.batches(
                 lambda context: pictures.dataset(self._description, self._batch_size, context, first),
                 len(pictures.keys),
                 "predicting",
                 first,
-            )
+            ):
+                finite = np.isfinite(logits).all(axis=(0, 2))
+                if not finite.all():
+                    raise InputError(f"{self._paths[finite.argmin()]}: its weights give no numbers; train it anew")
+                yield logits
 
     def log_probabilities(self, pictures: Pictures) -> np.ndarray:
         """Predicts with one model: its calibrated log-probabilities, float64 [pictures, classes]."""

@@ -33,11 +33,6 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    @property
-    def came(self) -> bool:
-        """Whether a signal waits for the end of a deferred block."""
-        return self._waiting is not None
-
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
         """A block that ends before what came in it is raised."""

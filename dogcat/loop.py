@@ -63,6 +63,10 @@ class TrainingLoop:
             for split in (shards.TRAIN, shards.VALIDATION)
         }
         self._training, self._validation = of_split[shards.TRAIN], of_split[shards.VALIDATION]
+        missing = np.flatnonzero(np.bincount(self._training.labels, minlength=len(data.classes)) == 0)
+        if missing.size:
+            name = data.classes[missing[0]]
+            raise InputError(f"--limit={options.limit}: leaves no training picture of {name}; use a larger one, or 0")
         self._features_of = FeatureExtractor(self._model, options, data, of_split, strategy)
         self._validation_features: np.ndarray | None = None
 
@@ -82,8 +86,8 @@ class TrainingLoop:
                 print(f"resuming: {folder.path} at epoch {before.epoch + 1}, step {before.step + 1} of {self._steps}")
             else:
                 self._record(folder, *self._epoch_0())
-                runs.point_links_to(folder.path, self._options)
                 self._show_augmentation(folder)
+            runs.point_links_to(folder.path, self._options)
             if not self._goes_on():
                 return
             start_c = self._options.start_c
@@ -162,34 +166,42 @@ class TrainingLoop:
         unread: list[tuple[Position, tf.Tensor]] = []
         fetched = saved = time.perf_counter()
         total = self._steps * options.batch_size
+
+        def read_losses() -> None:
+            for position, sums in unread:
+                self._add_losses(folder, position, *sums.numpy().tolist())
+            unread.clear()
+
         with pictures_bar(total, f"epoch {progress.epoch + 1}/{options.epochs}") as bar:
             bar.update(progress.step * options.batch_size)
-            while progress.step < self._steps:
+            try:
+                while progress.step < self._steps:
+                    with interrupts.deferred():
+                        started = time.perf_counter()
+                        batch = next(batches)
+                        waited = time.perf_counter() - started
+                        if progress.position == pipeline.BEGINNING:
+                            tf.summary.graph(self._trainer.graph(batch))
+                        unread.append((progress.position, self._trainer.step(batch, *progress.position)))
+                        progress.step += 1
+                        if time.perf_counter() - fetched > _SECONDS_BETWEEN_READS or progress.step == self._steps:
+                            read_losses()
+                            fetched = time.perf_counter()
+                            mean = progress.loss_sum / (progress.step * options.batch_size)
+                            bar.set_postfix_str(f"log loss {mean:.4f}", refresh=False)
+                        progress.seconds += time.perf_counter() - started
+                        progress.waited += waited
+                        bar.update(options.batch_size)
+                        # All workers would have to save at the same step, and their clocks differ.
+                        may_save = not unread and not devices.is_multi_worker(self._strategy)
+                        if may_save and time.perf_counter() - saved > 60 * options.save_minutes:
+                            with self._timed("saving"):
+                                state.save(folder.state, progress, self._variables)
+                            saved = time.perf_counter()
+            except (Terminated, KeyboardInterrupt):
                 with interrupts.deferred():
-                    started = time.perf_counter()
-                    batch = next(batches)
-                    waited = time.perf_counter() - started
-                    if progress.position == pipeline.BEGINNING:
-                        tf.summary.graph(self._trainer.graph(batch))
-                    unread.append((progress.position, self._trainer.step(batch, *progress.position)))
-                    progress.step += 1
-                    due = time.perf_counter() - fetched > _SECONDS_BETWEEN_READS
-                    if due or interrupts.came or progress.step == self._steps:
-                        for position, sums in unread:
-                            self._add_losses(folder, position, *sums.numpy().tolist())
-                        unread.clear()
-                        fetched = time.perf_counter()
-                        mean = progress.loss_sum / (progress.step * options.batch_size)
-                        bar.set_postfix_str(f"log loss {mean:.4f}", refresh=False)
-                    progress.seconds += time.perf_counter() - started
-                    progress.waited += waited
-                    bar.update(options.batch_size)
-                    # All workers would have to save at the same step, and their clocks differ.
-                    may_save = not unread and not devices.is_multi_worker(self._strategy)
-                    if may_save and time.perf_counter() - saved > 60 * options.save_minutes:
-                        with self._timed("saving"):
-                            state.save(folder.state, progress, self._variables)
-                        saved = time.perf_counter()
+                    read_losses()
+                raise
 
     def _add_losses(self, folder: RunFolder, position: Position, loss_sum: float, right: float) -> None:
         """Adds a step's sums to those of the epoch.

@@ -76,7 +76,12 @@ def make_backbone(name: str, image_size: int) -> keras.Model:
         A model from float [batch, image_size, image_size, 3], preprocessed, to feature maps.
     """
     constructor = getattr(keras.applications, BACKBONES[name].constructor)
-    return constructor(include_top=False, weights=None, input_shape=(image_size, image_size, 3))
+    backbone = constructor(include_top=False, weights=None, input_shape=(image_size, image_size, 3))
+    for layer in backbone.layers:
+        # EfficientNetV2's would draw from a generator that is in no checkpoint, and a resumed run would be another one.
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+    return backbone
 
 
 def preprocess(backbone: str, pictures: tf.Tensor) -> tf.Tensor:
@@ -222,8 +227,7 @@ def store_temperature(path: Path, temperature: float) -> None:
         InputError: The file is no such model of this program.
         OSError: It cannot be written; then it is as it was.
     """
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: a temperature is stored in a .keras file alone; give that of the run")
+    require_archive(path)
     description = dataclasses.replace(describe(path), temperature=temperature)
     copied = io.BytesIO()
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copied, "w") as copy:
@@ -232,6 +236,12 @@ def store_temperature(path: Path, temperature: float) -> None:
                 copy.writestr(member, archive.read(member))
         copy.writestr(DESCRIPTION, description_json(description))
     records.write_atomically(path, copied.getvalue())
+
+
+def require_archive(path: Path) -> None:
+    """Raises InputError for a model that `store_temperature` cannot change."""
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: a temperature is stored in a .keras file alone; give that of the run")
 
 
 def find_file(place: str, flag: str) -> Path:
@@ -255,7 +265,7 @@ def find_file(place: str, flag: str) -> Path:
 
 def is_exported(path: Path) -> bool:
     """Whether a path is the folder of a SavedModel of this program."""
-    return (path / DESCRIPTION).is_file()
+    return (path / DESCRIPTION).is_file() and (path / "saved_model.pb").is_file()
 
 
 def weights_file(path: Path) -> Path:
@@ -278,8 +288,11 @@ def find_files(places: str, flag: str) -> list[Path]:
         if not matches:
             raise InputError(f"--{flag}={place}: fits no file and no folder; give a run's folder or a .keras file")
         for match in matches:
+            # A pattern like runs/* fits the page that compares them, too.
+            if match != place and not (os.path.isdir(match) or match.endswith((".keras", ".h5"))):
+                continue
             path = find_file(match, flag)
-            # A pattern like runs/* fits a run and the link runs/latest to it.
+            # It also fits a run and the link runs/latest to it.
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
 

@@ -9,8 +9,10 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -29,6 +31,8 @@ _MEMORY = Path("/dev/shm")
 _SHARE_OF_FREE = 0.5
 # Pictures decoded at a time, and those that are decoded again to check a file from an earlier run.
 _BATCH, _CHECKED = 128, 16
+# Beginning of the name of a folder in which a file is written, and how long that takes at most.
+_WRITING, _SECONDS_TO_WRITE = ".writing-", 24 * 3600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,17 +68,19 @@ class PixelCache:
         if where == "none":
             return source
         if where == "memory":
-            with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
-                _write(Path(folder) / name, source, split)
-                # The mapping stays when the name goes, and ends with the process.
-                return _mapped(Path(folder) / name, source)
+            # Without a name, so that it goes with the process, however that ends.
+            with records.naming(_MEMORY), tempfile.TemporaryFile(dir=_MEMORY) as file:
+                _write(file, source, split)
+                return _mapped(Path(f"/proc/self/fd/{file.fileno()}"), source)
         path = self.folder / name
         if not (path.is_file() and path.stat().st_size == size and _is_of(path, source)):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._make_room(size)
-            with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-                _write(Path(folder) / name, source, split)
-                os.replace(Path(folder) / name, path)
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix=_WRITING) as folder:
+                written = Path(folder) / name
+                with records.naming(path), open(written, "wb") as file:
+                    _write(file, source, split)
+                os.replace(written, path)
         os.utime(path)
         return _mapped(path, source)
 
@@ -98,7 +104,10 @@ class PixelCache:
         return "none", f"only {memory / _GIB:.1f} GiB of memory are free and {disk / _GIB:.1f} GiB of {existing}"
 
     def _make_room(self, size: int) -> None:
-        """Removes the files used longest ago until `size` bytes more are within the limit."""
+        """Removes the files used longest ago until `size` bytes more are within the limit, and what kills left."""
+        for folder in self.folder.glob(f"{_WRITING}*"):
+            if time.time() - folder.stat().st_mtime > _SECONDS_TO_WRITE:
+                shutil.rmtree(folder, ignore_errors=True)
         left = self.gib * _GIB - size
         for path in sorted(self.folder.glob("*.pixels"), key=lambda path: path.stat().st_mtime, reverse=True):
             left -= path.stat().st_size
@@ -106,15 +115,15 @@ class PixelCache:
                 path.unlink()
 
 
-def _write(path: Path, source: Reader, split: str) -> None:
+def _write(file: IO[bytes], source: Reader, split: str) -> None:
     """Decodes all pictures into a file that is nothing but their pixels."""
     count = len(source.labels)
-    with records.naming(path), open(path, "wb") as file, pictures_bar(count, f"decoding {split}") as progress:
+    with pictures_bar(count, f"decoding {split}") as progress:
         for pictures in _pictures(source, np.arange(count)):
             file.write(pictures.data)
             progress.update(len(pictures))
-        file.flush()
-        os.fsync(file.fileno())
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _is_of(path: Path, source: Reader) -> bool:

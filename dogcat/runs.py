@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import fcntl
 import io
@@ -27,8 +26,6 @@ from dogcat.training_options import TrainingOptions
 LAST_MODEL = "last.keras"
 BATCH = "diverged.txt"
 _STATE = "state"
-# Options that do not belong to what a run computes.
-_OF_THE_CALL = ("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report")
 
 
 class RunFolder:
@@ -121,7 +118,8 @@ def create(options: TrainingOptions) -> Path:
     for link in _links(runs, options):
         if link.exists() and not link.is_symlink():
             raise InputError(f"{link} is in the way of the link to the last run; move it, or give another --runs")
-    layers = f"from-{options.unfreeze_from}" if options.unfreeze_from else "head"
+    # Keras has names of layers with slashes.
+    layers = f"from-{options.unfreeze_from.replace('/', '-')}" if options.unfreeze_from else "head"
     what = options.preset if options.preset != "none" else f"{options.backbone}-{layers}-{options.optimizer}"
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     for ending in ("", *(f"-{number}" for number in range(2, 100))):
@@ -142,26 +140,29 @@ class Unfinished(NamedTuple):
 
 
 def unfinished(options: TrainingOptions) -> Unfinished:
-    """The last run in --runs that was begun and not finished.
+    """The last run in --runs that was begun with these options and not finished.
 
     Raises:
-        InputError: There is none, or it has other options.
+        InputError: There is none.
     """
     runs = Path(options.runs)
     begun = [path.parent for path in runs.glob(f"*/{CONFIG}") if not path.parent.is_symlink()]
     left = sorted((path for path in begun if not (path / SUMMARY).exists()), key=_begun_at)
     if not left:
         raise InputError(f"--resume: {runs} has no unfinished run; start one without --resume")
-    path = left[-1]
-    config = json.loads((path / CONFIG).read_text("utf-8"))
-    for name, value in dataclasses.asdict(options).items():
-        before = config["options"].get(name)
-        if name not in _OF_THE_CALL and value != before:
-            raise InputError(
-                f"--{name}={value}: {path} began with --{name}={before}; give what it began with, "
-                "or start a new run without --resume"
-            )
-    return Unfinished(path, config)
+    differences = []
+    for path in reversed(left):
+        config = json.loads((path / CONFIG).read_text("utf-8"))
+        different = options.difference(config["options"])
+        if not different:
+            return Unfinished(path, config)
+        differences.append((different, path, config["options"].get(different)))
+    # Of the newest one.
+    name, path, before = differences[0]
+    raise InputError(
+        f"--{name}={getattr(options, name)}: {path} began with --{name}={before}; give what it began with, "
+        "or start a new run without --resume"
+    )
 
 
 def copy_state(run: Path, folder: Path) -> None:

@@ -61,14 +61,24 @@ class Progress:
 
 
 def save(folder: Path, progress: Progress, variables: tf.train.Checkpoint) -> None:
-    """Writes a state into a folder of its own below `folder`, whole or not at all, and removes earlier ones."""
+    """Writes a state into a folder of its own below `folder`, whole or not at all, and removes earlier ones.
+
+    Raises:
+        InputError: The disk does not take it.
+        OSError: Likewise.
+    """
     folder.mkdir(exist_ok=True)
     earlier = [path for path in folder.iterdir()]
     path = folder / f"{progress.epoch:05d}-{progress.step:07d}"
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
         saved = Path(temporary) / "state"
         saved.mkdir()
-        variables.write(str(saved / _VARIABLES))
+        try:
+            variables.write(str(saved / _VARIABLES))
+        # TensorFlow's own; what the system said stands behind the last semicolon.
+        except tf.errors.OpError as error:
+            said = error.message.rpartition("; ")[2]
+            raise InputError(f"{folder}: the state cannot be written ({said}); make room, then --resume") from error
         values = dataclasses.asdict(progress)
         values["history"] = [history.to_json(record) for record in progress.history]
         # Python writes floats so that they come back the same.

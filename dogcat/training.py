@@ -23,6 +23,7 @@ from dogcat import history as histories
 from dogcat import model as models
 from dogcat.backbones import BACKBONES
 from dogcat.config import InputError
+from dogcat.finished_runs import SUMMARY
 from dogcat.interrupts import Terminated
 from dogcat.loop import TrainingLoop, description_of
 from dogcat.presets import PRESETS
@@ -84,6 +85,8 @@ def train(options: TrainingOptions) -> Path | None:
         else:
             path = begun.path if begun else runs.create(options)
         with RunFolder(path) as folder:
+            if begun and (path / SUMMARY).exists():
+                raise InputError(f"--resume: {path} has been finished by another process meanwhile")
             try:
                 if not begun:
                     folder.write_config(_config(options, data, policy, strategy))
@@ -264,7 +267,7 @@ def _memory(model: keras.Model, first_open: int, options: TrainingOptions, strat
     value_bytes = 4 if keras.mixed_precision.global_policy().compute_dtype == "float32" else 2
     batch = options.batch_size // strategy.num_replicas_in_sync
     outputs = [int(np.prod(layer.output_shape[1:])) for layer in models.backbone_of(model).layers[1:]]
-    kept = value_bytes * batch * max(sum(outputs[first_open - 1 :]), max(outputs, default=0))
+    kept = value_bytes * batch * max(sum(outputs[max(first_open - 1, 0) :]), max(outputs, default=0))
     return (
         f"at least {held / gib:.1f} GiB for weights and {kept / gib:.1f} GiB for what a step of {batch} pictures "
         "keeps, on each device"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dogcat.backbones import BACKBONES
-from dogcat.config import InputError, Options, engine_option, option, precision_option
+from dogcat.config import InputError, Options, engine_option, option, precision_option, refuse_unused
 from dogcat.presets import PRESETS
 
 
@@ -23,6 +23,7 @@ class AugmentationRanges(Options):
     shear: float = option(0.0, "Shear, up to this many degrees either way.")
     zoom: float = option(0.0, "Zoom of each axis: a factor between 1 minus and 1 plus this.")
     flip: float = option(0.0, "Probability that a picture is mirrored left to right, 0 to 1.")
+    magnify: float = option(0.0, "Probability that a picture is magnified 1.25 times about its middle, 0 to 1.")
     rotate: float = option(0.0, "Rotation, up to this many degrees either way.")
     shift: float = option(0.0, "Shift along each axis, up to this share of the side either way.")
     brightness: float = option(0.0, "Brightness: a factor between 1 minus and 1 plus this.")
@@ -33,6 +34,7 @@ class AugmentationRanges(Options):
         self.require("shear", 0 <= self.shear < 90, "use 0 to less than 90 degrees")
         self.require("zoom", 0 <= self.zoom < 1, "use 0 to less than 1, like 0.2")
         self.require("flip", 0 <= self.flip <= 1, "use 0 to 1, like 0.5")
+        self.require("magnify", 0 <= self.magnify <= 1, "use 0 to 1, like 0.5")
         self.require("rotate", 0 <= self.rotate <= 180, "use 0 to 180 degrees")
         self.require("shift", 0 <= self.shift < 1, "use 0 to less than 1, like 0.1")
         self.require("brightness", 0 <= self.brightness <= 1, "use 0 to 1, like 0.3")
@@ -48,6 +50,8 @@ AUGMENTATIONS = {
 }
 
 
+# Options that do not belong to what a run computes.
+_OF_THE_CALL = ("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report")
 # Options that make a recipe of its own: where one of them is given, no preset is taken that was not asked for.
 RECIPE_OPTIONS = ("init_from", "head", "unfreeze_from", "batch_norm", "optimizer", "learning_rate", "schedule")
 
@@ -62,8 +66,8 @@ def _source_range(name: str) -> Any:
 class TrainingOptions(Options):
     """Options of `dogcat.train`.
 
-    Made by `from_given`, a value is looked for in this order: what the user gave; the file of --config; the preset;
-    the default here.
+    Made by `from_given`, a value is looked for in this order: what the user gave; a preset that the user gave; the file
+    of --config; another preset; the default here.
     """
 
     tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.")
@@ -96,7 +100,8 @@ class TrainingOptions(Options):
     )
     feature_views: int = option(
         1,
-        "Passes over the training pictures to fit the head on: 1 as they are, 2 and mirrored, more with --augment.",
+        "Passes over the training pictures to fit the head on: 1 as they are, 2 and mirrored and magnified 1.25 times "
+        "about the middle, more with --augment.",
     )
     start_c: float = option(
         0.3,
@@ -150,6 +155,7 @@ class TrainingOptions(Options):
     shear: float = _source_range("shear")
     zoom: float = _source_range("zoom")
     flip: float = _source_range("flip")
+    magnify: float = _source_range("magnify")
     rotate: float = _source_range("rotate")
     shift: float = _source_range("shift")
     brightness: float = _source_range("brightness")
@@ -173,16 +179,22 @@ class TrainingOptions(Options):
             InputError: The file of --config cannot be used, or a value is out of range.
         """
         stored = read_options(Path(given["config"]), cls) if given.get("config") else {}
-        layers: list[dict[str, Any]] = [stored, given]
-        if "preset" not in stored or "preset" in given:
-            preset = given.get("preset", "none" if given.keys() & set(RECIPE_OPTIONS) else "best")
-            layers.insert(0, {"preset": preset, **PRESETS.get(preset, {})})
+        preset = given.get("preset", "none" if given.keys() & set(RECIPE_OPTIONS) else "best")
+        of_preset = {"preset": preset, **PRESETS.get(preset, {})}
+        layers: list[dict[str, Any]] = [stored, of_preset, given] if "preset" in given else [of_preset, stored, given]
         values: dict[str, Any] = {}
         for layer in layers:
             if layer.get("augment") in AUGMENTATIONS:
                 values |= dataclasses.asdict(AUGMENTATIONS[layer["augment"]])
             values |= layer
+        if values.get("init_from"):
+            refuse_unused(given, ("weights", "head", "start_c", "feature_views"), "goes without --init_from")
         return cls(**values)
+
+    def difference(self, stored: dict[str, Any]) -> str:
+        """The first option in which a run with these stored ones computes something else; empty: it does not."""
+        of_computation = (name for name in dataclasses.asdict(self) if name not in _OF_THE_CALL)
+        return next((name for name in of_computation if stored.get(name) != getattr(self, name)), "")
 
     @property
     def augmentation(self) -> AugmentationRanges:
@@ -222,6 +234,8 @@ def read_options(path: Path, options_class: type[Options]) -> dict[str, Any]:
     """
     try:
         stored = json.loads(path.read_text("utf-8"))["options"]
+        if not isinstance(stored, dict):
+            raise ValueError("its options are no object")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"--config={path}: is no config.json of a run ({error})") from error
     types = typing.get_type_hints(options_class)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from keras.src.applications import imagenet_utils
 from keras.src.utils import data_utils
 from tensorflow import keras
 
+from dogcat import model as models
 from dogcat.backbones import BACKBONES
 
 
@@ -27,6 +29,15 @@ def test_sizes_are_kerass(name, monkeypatch):
 
 
 # One of each kind; building the larger ones takes longer.
+def test_nothing_in_a_backbone_draws():
+    # A generator of Keras' own is no part of a checkpoint.
+    backbone = models.make_backbone("efficientnetv2b0", 32)
+    rates = [layer.rate for layer in backbone.layers if isinstance(layer, keras.layers.Dropout)]
+    assert rates and not any(rates)
+    pictures = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_array_equal(backbone(pictures, training=True), backbone(pictures, training=True))
+
+
 @pytest.mark.parametrize("name", ["xception", "vgg16", "mobilenetv2", "mobilenetv3small", "efficientnetv2b0"])
 def test_weights_are_where_keras_has_them(name, monkeypatch):
     def note(file_name, url, cache_subdir, file_hash=""):

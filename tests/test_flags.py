@@ -10,6 +10,7 @@ import pytest
 from dogcat import flags
 from dogcat.config import (
     BenchmarkOptions,
+    CleaningOptions,
     EvaluationOptions,
     ExportOptions,
     InputError,
@@ -26,14 +27,31 @@ from dogcat.training_options import TrainingOptions
 
 ROOT = Path(__file__).parents[1]
 ALL = (
-    *(BenchmarkOptions, EvaluationOptions, ExportOptions, InspectOptions, PredictionOptions, ReportOptions),
-    *(ReproductionOptions, SampleOptions, ShardOptions, SurveyOptions, TrainingOptions, WeightsOptions),
+    *(BenchmarkOptions, CleaningOptions, EvaluationOptions, ExportOptions, InspectOptions, PredictionOptions),
+    *(ReportOptions, ReproductionOptions, SampleOptions, ShardOptions, SurveyOptions, TrainingOptions, WeightsOptions),
 )
 
 
 def test_flags_become_options():
     options = flags.parse(TrainingOptions, ["--unfreeze_from=96", "--optimizer=sgd", "--epochs", "3"])
     assert options == TrainingOptions(unfreeze_from="96", optimizer="sgd", epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("options_class", "given", "said"),
+    [
+        (ShardOptions, ["--unlabeled", "--validation=0.5"], "--validation=0.5: with --unlabeled"),
+        (InspectOptions, ["--preview_pictures=9"], "--preview_pictures=9: goes with --preview"),
+        (CleaningOptions, ["--wild_cats"], "--wild_cats=True: goes with --method=imagenet or all"),
+        (CleaningOptions, ["--method=imagenet", "--weights=none"], "--weights=none: goes with --method=features"),
+        (EvaluationOptions, ["--images=a", "--split=test"], "--split=test: give it or --images"),
+        (EvaluationOptions, ["--predictions=a", "--labels=b", "--tta=none"], "--tta=none: goes with a model"),
+    ],
+)
+def test_a_flag_that_would_do_nothing_is_refused(options_class, given, said):
+    with pytest.raises(InputError, match=said):
+        flags.parse(options_class, given)
+    flags.parse(options_class, given[:-1])
 
 
 def test_a_boolean_flag():

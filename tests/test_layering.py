@@ -17,7 +17,7 @@ TIERS = [
     {
         *("runtime", "progress", "interrupts", "images", "folders", "shards", "examples", "records", "order"),
         *("foreign_models", "tables", "evaluation", "bootstrap", "optimizers", "plotting"),
-        *("openvino_network", "neighbours", "distribution", "mapped_file"),
+        *("openvino_network", "neighbours", "distribution", "mapped_file", "views"),
     },
     {"raw", "augment"},
     {

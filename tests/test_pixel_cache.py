@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -55,6 +56,27 @@ def test_the_cache_gives_the_same_pictures(tfrecords, tmp_path, where, capsys):
     said = capsys.readouterr().out
     assert said.startswith("pixel cache of train, 0.0 GiB: " + ("memory" if where == "auto" else where))
     assert len(list(tmp_path.iterdir())) == (where == "disk")
+
+
+def test_what_is_written_into_memory_has_no_name_that_a_kill_could_leave(tfrecords, tmp_path, monkeypatch):
+    monkeypatch.setattr(pixel_cache, "_MEMORY", tmp_path)
+    write = pixel_cache._write
+
+    def look(file, source, split):
+        write(file, source, split)
+        assert os.fstat(file.fileno()).st_size and list(tmp_path.iterdir()) == []
+
+    monkeypatch.setattr(pixel_cache, "_write", look)
+    reader = cached(PixelCache("memory", 1.0, tmp_path), tfrecords)
+    np.testing.assert_array_equal(pictures_of(reader), pictures_of(reader_of(tfrecords)))
+
+
+def test_what_a_kill_left_on_disk_goes(tfrecords, tmp_path):
+    for name, age in ((".writing-old", 25 * 3600), (".writing-new", 60)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    cached(PixelCache("disk", 1.0, tmp_path), tfrecords)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".writing-new"]
 
 
 def test_a_file_on_disk_is_used_again(tfrecords, tmp_path, never_decodes):

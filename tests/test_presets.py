@@ -64,6 +64,9 @@ def test_a_config_is_read_back_and_flags_win(tmp_path):
     assert vars(again) == {**vars(before), "config": str(path)}
     assert parse(f"--config={path}", "--seed=8", "--augment=none").shear == 0
     assert parse(f"--config={path}", "--seed=8").seed == 8
+    best = parse(f"--config={path}", "--preset=best", "--epochs=7")
+    assert (best.preset, best.optimizer, best.shear, best.magnify, best.epochs) == ("best", "adamw", 0, 0.5, 7)
+    assert best.seed == 7
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,7 @@ def test_a_config_is_read_back_and_flags_win(tmp_path):
         (None, "config.json"),
         ("no json", "config.json"),
         ("{}", "config.json"),
+        ('{"options": []}', "its options are no object"),
         ('{"options": {"epoch": 3}}', "epoch is no option"),
         ('{"options": {"epochs": "3"}}', "epochs is '3'; it must be of type int"),
         ('{"options": {"learning_rate": 0}}', "--learning_rate=0"),

@@ -1,17 +1,27 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+from conftest import make
 from PIL import Image
 
 from dogcat import history
 from dogcat.config import ReproductionOptions
 from dogcat.finished_runs import FinishedRun
 from dogcat.history import EpochRecord
+from dogcat.training_options import TrainingOptions
 from tools import reproduce
+
+ROOT = Path(__file__).parents[1]
 
 
 def own_run(best):
@@ -51,30 +61,73 @@ def test_the_plot_is_a_picture(five, tmp_path):
 
 def test_a_finished_run_of_the_same_options_is_taken_again(tmp_path):
     options = ReproductionOptions(tfrecords="data", runs=str(tmp_path), epochs=2)
-    assert reproduce.finished_run(options, "top") is None
+    assert reproduce.finished_run(options, "top", "digest") is None
     folder = tmp_path / "20260101-000000-top"
     folder.mkdir()
     (tmp_path / "latest-top").symlink_to(folder.name)
     made = own_run(0.1)
     (folder / "history.jsonl").write_text(history.as_jsonl(made.history))
-    stored = {"tfrecords": "data", "limit": 0, "epochs": 2}
-    (folder / "config.json").write_text(json.dumps({"options": stored, "device": "Some Processor"}))
+    wanted = TrainingOptions.from_given({"preset": "top", "tfrecords": "data", "epochs": 2, "keep": 1})
+
+    def store(**changes):
+        of_run = {name: None for name in ("device", "replicas", "precision", "versions", "commit")}
+        stored = {**dataclasses.asdict(wanted), **changes}
+        (folder / "config.json").write_text(json.dumps({**of_run, "data_digest": "digest", "options": stored}))
+
+    store()
     # Not finished yet.
-    assert reproduce.finished_run(options, "top") is None
-    (folder / "summary.json").write_text(json.dumps({"seconds": {"training": 1000.0, "validation": 234.5}}))
-    found = reproduce.finished_run(options, "top")
-    assert (found.path, found.seconds, found.config["device"]) == (folder.resolve(), 1234.5, "Some Processor")
+    assert reproduce.finished_run(options, "top", "digest") is None
+    summary = {**made.summary, "best": {}, "epochs": 2, "input_wait": None}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    found = reproduce.finished_run(options, "top", "digest")
+    assert (found.path, found.seconds) == (folder.resolve(), 1234.5)
     assert history.as_csv(found.history) == history.as_csv(made.history)
-    for other in ({"epochs": 3}, {"limit": 7}, {"tfrecords": "elsewhere"}):
-        changed = ReproductionOptions(**{"tfrecords": "data", "runs": str(tmp_path), "epochs": 2, **other})
-        assert reproduce.finished_run(changed, "top") is None
+    for other in ({"epochs": 3}, {"epochs": 0}, {"limit": 7}, {"tfrecords": "elsewhere"}):
+        assert reproduce.finished_run(dataclasses.replace(options, **other), "top", "digest") is None
+    assert reproduce.finished_run(options, "top", "another") is None
+    store(backbone="mobilenetv2")
+    assert reproduce.finished_run(options, "top", "digest") is None
 
 
-def test_a_run_that_fails_ends_the_command(run, tmp_path):
-    done = run(
-        "tools.reproduce", "--tfrecords=/no/such", f"--runs={tmp_path}/runs", f"--output={tmp_path}/out", cwd=tmp_path
-    )
+def test_what_is_missing_is_said_before_anything_runs(run, tfrecords, samples, tmp_path):
+    for given in (
+        (f"--tfrecords={tfrecords}", "--test_images=/no/such"),
+        ("--tfrecords=/no/such", f"--test_images={samples}/test"),
+    ):
+        done = run("tools.reproduce", *given, f"--runs={tmp_path}/runs", f"--output={tmp_path}/out", cwd=tmp_path)
+        assert done.code == 2 and len(done.err.splitlines()) == 1 and "/no/such does not exist" in done.err
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_fails_ends_the_command(run, samples, tmp_path):
+    make(samples / "train", tmp_path / "data", image_size=71, validation=0.9)
+    given = (f"--tfrecords={tmp_path}/data", f"--test_images={samples}/test", f"--runs={tmp_path}/runs")
+    done = run("tools.reproduce", *given, f"--output={tmp_path}/out", cwd=tmp_path)
     assert done.code == 2
     said, last = done.err.splitlines()
-    assert said == "error: /no/such does not exist; make a data set with tools.make_tfrecords"
+    assert said.startswith("error: --batch_size=128: the training split has ")
     assert "--preset=top" in last and "ended with exit code 2, see above" in last
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_stopped_ends_before_the_one_that_called_it(tmp_path, number):
+    (tmp_path / "slow.py").write_text(
+        "import signal, sys, time\n"
+        "def end(number, frame):\n    time.sleep(1)\n    open('ended', 'w').close()\n    sys.exit(75)\n"
+        "signal.signal(signal.SIGTERM, end)\nsignal.signal(signal.SIGINT, end)\n"
+        "open('began', 'w').close()\ntime.sleep(60)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from tools import reproduce; reproduce._call('slow')"],
+        **{"cwd": tmp_path, "env": environment, "stderr": subprocess.PIPE, "text": True, "start_new_session": True},
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "began").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    # A terminal sends Ctrl-C to all of its processes, a scheduler SIGTERM to the first alone.
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    error = process.communicate(timeout=60)[1]
+    assert (tmp_path / "ended").exists()
+    assert error.strip().endswith("the same command goes on from there")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import resource
 
 import pytest
 import tensorflow as tf
@@ -56,6 +57,21 @@ def test_a_damaged_state_is_named(tmp_path, name):
     (saved / name).write_bytes(b"")
     with pytest.raises(InputError, match="00001-0000003 is damaged .*; start a new run"):
         state.load(tmp_path, variables(0.0))
+
+
+def test_a_full_disk_is_named_and_the_state_before_stays(tmp_path):
+    state.save(tmp_path, progress(step=1), variables(1.0))
+    large = tf.train.Checkpoint(one=tf.Variable(tf.zeros(100_000)), two=tf.Variable([1.0, 2.0]))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The limit on the size of a file stands for a disk that is full.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=f"{tmp_path}: the state cannot be written .*too large"):
+            state.save(tmp_path, progress(step=2), large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert state.load(tmp_path, variables(0.0)).step == 1
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_an_epoch_closes(tmp_path):

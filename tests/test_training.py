@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
 import math
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +19,10 @@ from conftest import small_run
 from scipy import special
 from sklearn import metrics
 
-from dogcat import extraction, manifest, pipeline, readers, trainer, training
+from dogcat import extraction, loop, manifest, pipeline, readers, runs, trainer, training
 from dogcat import model as models
 from dogcat.config import InputError
+from dogcat.interrupts import Terminated
 
 ROOT = Path(__file__).parents[1]
 
@@ -212,7 +216,7 @@ def test_features_are_computed_once_for_what_made_them(tfrecords, tmp_path, monk
     assert len(new(precision="mixed_bfloat16", limit=20)) == 2
 
 
-def test_a_mirrored_view_is_that_of_mirrored_pictures(tfrecords, tmp_path):
+def test_the_second_view_counts(tfrecords, tmp_path):
     run = training.train(options(tfrecords, tmp_path, unfreeze_from="", epochs=0, feature_views=2))
     plain = training.train(options(tfrecords, tmp_path, unfreeze_from="", epochs=0))
     assert history_of(run) != history_of(plain)
@@ -311,6 +315,11 @@ def broken(tfrecords, tmp_path, first_run):
             return {**good, "preset": "open4"}, "--init_from=continue"
         if kind == "no cluster":
             return {**good, "strategy": "multi_worker"}, "TF_CONFIG"
+        if kind == "weights besides a model":
+            return {**good, "init_from": "top", "weights": "none"}, "--weights=none: goes without --init_from"
+        if kind == "class left out":
+            few = {"weights": "none", "backbone": "mobilenetv2", "batch_size": "1", "limit": "1"}
+            return {**good, **few}, "--limit=1: leaves no training picture of"
         raise AssertionError(kind)
 
     return make
@@ -320,7 +329,7 @@ def broken(tfrecords, tmp_path, first_run):
     "kind",
     [
         *("missing data", "no manifest", "unknown layer", "large batch", "no model", "other size", "other classes"),
-        *("other backbone", "rate", "no preset run", "no cluster"),
+        *("other backbone", "rate", "no preset run", "no cluster", "weights besides a model", "class left out"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(run, broken, tmp_path, kind):
@@ -331,6 +340,80 @@ def test_bad_input_is_one_line_and_leaves_nothing(run, broken, tmp_path, kind):
     assert said in done.err
     assert len(done.err.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        "{bad",
+        '{"cluster": {"worker": ["localhost:1"]}}',
+        '{"cluster": {"worker": ["localhost:1"]}, "task": {"index": 3}}',
+    ],
+)
+def test_a_cluster_that_is_none_is_one_line(run, tfrecords, tmp_path, monkeypatch, cluster):
+    monkeypatch.setenv("TF_CONFIG", cluster)
+    given = [f"--tfrecords={tfrecords}", f"--runs={tmp_path}/runs", "--backbone=mobilenetv2", "--weights=none"]
+    done = run("dogcat.train", *given, "--dry_run")
+    assert done.code == 2 and len(done.err.splitlines()) == 1, done.err
+    assert done.err.startswith(f"error: TF_CONFIG={cluster}: is no cluster")
+    assert run("dogcat.train", *given, "--dry_run", "--strategy=one_device").code == 0
+
+
+def test_a_signal_late_in_a_step_loses_no_losses(tfrecords, tmp_path, monkeypatch):
+    small = {"steps_per_epoch": 3, "batch_size": 4, "learning_rate": 0.01}
+    whole = history_of(training.train(options(tfrecords, tmp_path / "whole", **small)))
+
+    @contextlib.contextmanager
+    def stopping_bar(total, what):
+        with pictures_bar(total, what) as bar:
+            update = bar.update
+
+            def stop(count):
+                update(count)
+                if count and bar.n == 8:
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+            monkeypatch.setattr(bar, "update", stop)
+            yield bar
+
+    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_READS", 1000)
+    pictures_bar = loop.pictures_bar
+    monkeypatch.setattr(loop, "pictures_bar", stopping_bar)
+    with pytest.raises(Terminated):
+        training.train(options(tfrecords, tmp_path / "stopped", **small))
+    monkeypatch.setattr(loop, "pictures_bar", pictures_bar)
+    resumed = history_of(training.train(options(tfrecords, tmp_path / "stopped", resume=True, **small)))
+    np.testing.assert_equal(resumed, whole)
+
+
+def test_of_unfinished_runs_that_of_the_same_options_goes_on(tfrecords, tmp_path):
+    def begun(**changes):
+        run = training.train(options(tfrecords, tmp_path, epochs=0, **changes))
+        (run / "summary.json").unlink()
+        return run
+
+    older, newer = begun(seed=1), begun(seed=2)
+    assert (tmp_path / "latest").resolve() == newer
+    assert training.train(options(tfrecords, tmp_path, epochs=0, seed=1, resume=True)) == older
+    assert (tmp_path / "latest").resolve() == older
+    with pytest.raises(InputError, match=f"--seed=3: {newer} began with --seed=2"):
+        training.train(options(tfrecords, tmp_path, epochs=0, seed=3, resume=True))
+
+
+def test_a_run_that_was_finished_meanwhile_stays_as_it_is(tfrecords, tmp_path, monkeypatch):
+    run = training.train(options(tfrecords, tmp_path, epochs=0))
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    # As it was when the second process looked.
+    found = runs.Unfinished(run, json.loads((run / "config.json").read_text()))
+    monkeypatch.setattr(runs, "unfinished", lambda options: found)
+    with pytest.raises(InputError, match=f"--resume: {run} has been finished by another process meanwhile"):
+        training.train(options(tfrecords, tmp_path, epochs=0, resume=True))
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_a_layer_with_a_slash_makes_no_folder(tfrecords, tmp_path):
+    run = training.train(options(tfrecords, tmp_path, backbone="densenet121", unfreeze_from="conv1/bn", epochs=0))
+    assert run.parent == tmp_path and "from-conv1-bn" in run.name
 
 
 def test_a_full_disk_is_one_line(tfrecords, tmp_path):

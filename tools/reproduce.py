@@ -7,10 +7,12 @@ that it was at.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -19,29 +21,32 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
-from dogcat import finished_runs, flags, history, records, report  # noqa: E402
+from dogcat import finished_runs, flags, folders, history, manifest, records, report  # noqa: E402
 from dogcat.config import InputError, ReproductionOptions  # noqa: E402
 from dogcat.finished_runs import FinishedRun  # noqa: E402
+from dogcat.interrupts import Interrupts, Terminated  # noqa: E402
 from dogcat.source_runs import SOURCE_RUNS  # noqa: E402
+from dogcat.training_options import TrainingOptions  # noqa: E402
 
 
 def main(options: ReproductionOptions) -> None:
     """Runs what is left to do, then draws the comparison."""
+    folders.list_images(Path(options.test_images))
+    data = manifest.load(Path(options.tfrecords))
+    digest = (data.limited(options.limit) if options.limit else data).digest()
     output = Path(options.output)
     output.mkdir(parents=True, exist_ok=True)
     own = []
     for source in SOURCE_RUNS:
-        run = finished_run(options, source.preset)
+        run = finished_run(options, source.preset, digest)
         if run is None:
-            _train(options, source.preset)
-            run = finished_run(options, source.preset)
+            _train(options, source.preset, digest)
+            run = finished_run(options, source.preset, digest)
             assert run is not None, "training ended without a summary"
-        submission = output / f"{source.preset}.csv"
-        if not submission.exists() or submission.stat().st_mtime < (run.path / finished_runs.SUMMARY).stat().st_mtime:
-            _call(
-                *("dogcat.predict", f"--model={run.path}", f"--images={options.test_images}"),
-                *(f"--output={submission}", "--resume"),
-            )
+        _call(
+            *("dogcat.predict", f"--model={run.path}", f"--images={options.test_images}"),
+            *(f"--output={output / source.preset}.csv", "--resume"),
+        )
         own.append(run)
     table = compare(own, options)
     records.write_atomically(output / "table.md", table.encode())
@@ -51,14 +56,19 @@ def main(options: ReproductionOptions) -> None:
     print(f"wrote {output}: table.md, comparison.png, {names}")
 
 
-def finished_run(options: ReproductionOptions, preset: str) -> FinishedRun | None:
-    """The last run of a preset, if it is finished and was made with these options."""
+def finished_run(options: ReproductionOptions, preset: str, digest: str) -> FinishedRun | None:
+    """The last run of a preset, if it is finished and was made with these options on the data of this digest."""
     folder = (Path(options.runs) / f"latest-{preset}").resolve()
     if not (folder / finished_runs.SUMMARY).exists():
         return None
     run = finished_runs.read(folder)
-    fits = all(run.options[name] == value for name, value in _changes(options).items())
-    return run if fits else None
+    return run if _fits(run.config, options, preset, digest) else None
+
+
+def _fits(config: dict[str, Any], options: ReproductionOptions, preset: str, digest: str) -> bool:
+    """Whether a run with this config.json is what the options ask for."""
+    wanted = TrainingOptions.from_given({"preset": preset, **_changes(options)})
+    return config["data_digest"] == digest and not wanted.difference(config["options"])
 
 
 def _changes(options: ReproductionOptions) -> dict[str, object]:
@@ -69,12 +79,13 @@ def _changes(options: ReproductionOptions) -> dict[str, object]:
     return changes
 
 
-def _train(options: ReproductionOptions, preset: str) -> None:
+def _train(options: ReproductionOptions, preset: str, digest: str) -> None:
     """Trains a preset, going on with a run of it that was stopped."""
     arguments = [f"--preset={preset}", f"--runs={options.runs}"]
     arguments += [f"--{name}={value}" for name, value in _changes(options).items()]
-    begun = sorted(Path(options.runs).glob(f"*-{preset}/config.json"), key=lambda path: path.stat().st_mtime)
-    if begun and not (begun[-1].parent / "summary.json").exists():
+    begun = [path for path in Path(options.runs).glob(f"*/{finished_runs.CONFIG}") if not path.parent.is_symlink()]
+    left = [path for path in begun if not (path.parent / finished_runs.SUMMARY).exists()]
+    if any(_fits(json.loads(path.read_text("utf-8")), options, preset, digest) for path in left):
         arguments.append("--resume")
     _call("dogcat.train", *arguments)
 
@@ -84,11 +95,24 @@ def _call(module: str, *arguments: str) -> None:
 
     Raises:
         InputError: It failed.
+        Terminated, KeyboardInterrupt: This process was told to stop; the command has ended.
     """
     print(f"\n$ python -m {module} {' '.join(arguments)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", module, *arguments])
-    if done.returncode:
-        raise InputError(f"python -m {module} {' '.join(arguments)} ended with exit code {done.returncode}, see above")
+    stopped: BaseException | None = None
+    with Interrupts(), subprocess.Popen([sys.executable, "-m", module, *arguments]) as process:
+        while process.returncode is None:
+            try:
+                process.wait()
+            # Ctrl-C comes to the command too, which may have to save.
+            except (Terminated, KeyboardInterrupt) as stop:
+                stopped = type(stop)("the same command goes on from there")
+                if isinstance(stop, Terminated):
+                    process.terminate()
+    if stopped:
+        raise stopped
+    if process.returncode:
+        command = " ".join((module, *arguments))
+        raise InputError(f"python -m {command} ended with exit code {process.returncode}, see above")
 
 
 def compare(own: Sequence[FinishedRun], options: ReproductionOptions) -> str:

@@ -1,0 +1,29 @@
+"""What a network is shown of a picture besides the picture itself."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+# How many times larger the middle of a picture is shown than in the picture. ImageNet's networks were trained on parts
+# of pictures and are better on them than on the whole; the factor is the first that was tried (BUILD_NOTES.md).
+MAGNIFICATION = 1.25
+
+
+def mirrored(pictures: tf.Tensor) -> tf.Tensor:
+    """Pictures mirrored left to right, uint8 [batch, height, width, 3]."""
+    return tf.reverse(pictures, [2])
+
+
+def magnified(pictures: tf.Tensor) -> tf.Tensor:
+    """The middle of each picture at the size of the whole, bilinear.
+
+    Args:
+        pictures: uint8 [batch, size, size, 3], the size known.
+
+    Returns:
+        uint8, the same shape.
+    """
+    size = pictures.shape[1]
+    edge = round(size * (1 - 1 / MAGNIFICATION) / 2)
+    middle = pictures[:, edge : size - edge, edge : size - edge]
+    return tf.cast(tf.round(tf.image.resize(middle, (size, size))), tf.uint8)
