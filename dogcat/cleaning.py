@@ -23,6 +23,7 @@ from dogcat.encoding import Rejection
 from dogcat.fingerprints import Fingerprint
 from dogcat.imagenet import Classifier, pet_ranks
 from dogcat.labels import LabelledKeys
+from dogcat.printing import printable
 from dogcat.suspects import Evidence
 
 
@@ -42,7 +43,11 @@ def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection]]:
     given = labels.read_labels(Path(options.labels), listing) if options.labels else {}
     if options.exclude:
         listing = labels.exclude(Path(options.exclude), listing)
-    pictures = labels.label_keys(listing, given, [])
+    pictures = labels.label_keys(listing, given, [], ", or give --labels")
+    if pictures.unlabelled:
+        first, *more = pictures.unlabelled
+        others = f" and {len(more)} other{'s' if len(more) > 1 else ''}" if more else ""
+        print(printable(f"left out, since nothing tells their class: {first}{others}"))
     if options.method != "imagenet":
         _require_enough(pictures, options.images)
     # Before anything that takes long.

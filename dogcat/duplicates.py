@@ -26,11 +26,11 @@ class Copies:
 
     Attributes:
         places: Their places, two or more, ascending.
-        exact: Those of the places whose pixels are equal to those of another of them.
+        equal: Of those whose pixels are equal, a list for each picture, of two places or more.
     """
 
     places: list[int]
-    exact: frozenset[int]
+    equal: list[list[int]]
 
 
 def find(
@@ -56,7 +56,7 @@ def find(
         first = first_of.get(earlier, earlier)
         first_of[place] = first
         groups.setdefault(first, [first]).append(place)
-    return [Copies(places, _exact(places, prints, digest)) for _, places in sorted(groups.items())]
+    return [Copies(places, _equal(places, prints, digest)) for _, places in sorted(groups.items())]
 
 
 def _nearest_earlier(prints: Sequence[Fingerprint], places: np.ndarray) -> list[tuple[int, int]]:
@@ -79,8 +79,8 @@ def _nearest_earlier(prints: Sequence[Fingerprint], places: np.ndarray) -> list[
     return found
 
 
-def _exact(places: list[int], prints: Sequence[Fingerprint], digest: Callable[[str], bytes | None]) -> frozenset[int]:
-    """The places whose pixels are equal to those of another of them."""
+def _equal(places: list[int], prints: Sequence[Fingerprint], digest: Callable[[str], bytes | None]) -> list[list[int]]:
+    """See `Copies.equal`."""
     of_digest: dict[bytes, list[int]] = collections.defaultdict(list)
     sizes = collections.Counter((prints[place].width, prints[place].height) for place in places)
     for place in places:
@@ -88,4 +88,4 @@ def _exact(places: list[int], prints: Sequence[Fingerprint], digest: Callable[[s
         hashed = digest(one.key) if sizes[one.width, one.height] > 1 else None
         if hashed is not None:
             of_digest[hashed].append(place)
-    return frozenset(place for equal in of_digest.values() if len(equal) > 1 for place in equal)
+    return [equal for equal in of_digest.values() if len(equal) > 1]

@@ -8,6 +8,7 @@ pictures and scored on the other. Written are metrics.json and predictions.csv i
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from dogcat import flags, records, runtime
@@ -26,6 +27,10 @@ def main(options: EvaluationOptions) -> None:
         raise InputError(f"--output={output}: is no folder; give the name of one")
     if not output.parent.is_dir():
         raise InputError(f"--output={output}: the folder {output.parent} does not exist; make it first")
+    for flag in ("predictions", "against", "labels"):
+        place = getattr(options, flag)
+        if place and os.path.realpath(place) in (os.path.realpath(output / name) for name in (_METRICS, _PREDICTIONS)):
+            raise InputError(f"--{flag}={place}: --output={output} would replace it; give another folder")
     if options.predictions:
         from dogcat import submission
 
@@ -33,7 +38,10 @@ def main(options: EvaluationOptions) -> None:
     else:
         runtime.prepare()
         from dogcat import inference
+        from dogcat import model as models
 
+        if options.save_temperature:
+            models.require_archive(models.find_file(options.model, "model"))
         predictions = inference.predict_labelled(options)
     from dogcat import assessment, scorecard
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -52,11 +53,11 @@ class Servable(tf.Module):
         Both return `probabilities`, float32 [batch, classes], and `class`, string [batch], the most probable one.
         """
         size = self._description.image_size
+        names = list(map(os.fsencode, self._description.classes))
 
         def answer(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
             probabilities = self.probabilities(pictures)
-            names = tf.gather(tf.constant(self._description.classes), tf.argmax(probabilities, axis=1))
-            return {"probabilities": probabilities, "class": names}
+            return {"probabilities": probabilities, "class": tf.gather(names, tf.argmax(probabilities, axis=1))}
 
         @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, name="pictures")])
         def of_pictures(pictures: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -19,6 +19,11 @@ HISTORY = "history.jsonl"
 # Logits of the best model for the validation split, float32 [pictures, 1 or classes], in the order of the split.
 VALIDATION_LOGITS = "validation.npy"
 
+# What pages are made of, beside the options.
+_CONFIG_FIELDS = {"options", "data_digest", "device", "replicas", "precision", "versions", "commit"}
+_SUMMARY_FIELDS = {"best", "epochs", "seconds", "input_wait"}
+_OPTIONS = {"backbone", "limit", "preset", "tfrecords", "unfreeze_from"}
+
 
 @dataclasses.dataclass(frozen=True)
 class FinishedRun:
@@ -82,6 +87,16 @@ def read(folder: Path) -> FinishedRun:
         run = FinishedRun(folder, config, summary, [histories.from_json(json.loads(line)) for line in lines])
         if not run.history:
             raise ValueError(f"{HISTORY} has no epoch")
+        _require_fields(config, _CONFIG_FIELDS, CONFIG)
+        _require_fields(run.options, _OPTIONS, CONFIG)
+        _require_fields(summary, _SUMMARY_FIELDS, SUMMARY)
         return run
     except (ValueError, TypeError) as error:
         raise InputError(f"{folder}: a file of the run is damaged ({' '.join(str(error).split())[:200]})") from error
+
+
+def _require_fields(content: Any, fields: set[str], name: str) -> None:
+    """Raises ValueError unless the content of a file is an object with these fields."""
+    missing = sorted(fields - content.keys()) if isinstance(content, dict) else ["an object"]
+    if missing:
+        raise ValueError(f"{name} lacks {missing[0]}")

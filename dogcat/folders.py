@@ -135,9 +135,10 @@ def submission_order(keys: list[str]) -> list[tuple[str, int]]:
     if len(set(ids)) < len(ids):
         ids = list(keys)
 
-    def rank(pair: tuple[str, int]) -> tuple[bool, int, bytes]:
+    def rank(pair: tuple[str, int]) -> tuple[bool, int, str, bytes]:
         id_ = pair[0]
-        is_number = id_.isascii() and id_.isdecimal()
-        return (not is_number, int(id_) if is_number else 0, os.fsencode(id_))
+        # As text, since Python refuses to read an integer of thousands of digits.
+        digits = id_.lstrip("0") if id_.isascii() and id_.isdecimal() else None
+        return (digits is None, len(digits or ""), digits or "", os.fsencode(id_))
 
     return sorted(zip(ids, range(len(keys))), key=rank)

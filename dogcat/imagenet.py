@@ -112,6 +112,9 @@ def _sound_file(file: str) -> Path:
     path, hint = Path(file), "give a .keras file of standard layers with 1000 ImageNet outputs"
     if not path.is_file():
         raise InputError(f"--classifier={file}: no such file; {hint}")
+    # Keras chooses by the ending how it reads a file, and HDF5 could hold code.
+    if path.suffix != ".keras":
+        raise InputError(f"--classifier={file}: its name does not end in .keras; {hint}")
     reason = foreign_models.reason(path)
     try:
         if not reason:

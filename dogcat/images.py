@@ -326,7 +326,10 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         raise RejectedPicture(UNSUPPORTED_MODE, "floating-point pixels have no agreed range")
     if image.mode.startswith("I"):
         # 16-bit grey. Pillow's convert would clip at 255 instead of scaling.
-        grey = np.asarray(image).astype(np.uint32)
+        grey = np.asarray(image)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise RejectedPicture(UNSUPPORTED_MODE, "32-bit pixels have no agreed range")
+        grey = grey.astype(np.uint32)
         return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,13 +50,14 @@ def without_labels(listing: Listing) -> LabelledKeys:
     return LabelledKeys(listing.keys, np.full(len(listing.keys), shards.UNLABELED, np.int32), [], [])
 
 
-def label_keys(listing: Listing, given: dict[str, str], order: list[str]) -> LabelledKeys:
+def label_keys(listing: Listing, given: dict[str, str], order: list[str], other_ways: str = "") -> LabelledKeys:
     """Gives each key its class: the given one, else its first folder's name or what its own name begins with.
 
     Args:
         listing: The pictures.
         given: Class by key, from a file of labels; it wins.
         order: All classes in the order of their labels; empty: sorted by name.
+        other_ways: What a message adds to how the user can tell the classes, like ", or give --labels".
 
     Raises:
         NoClassError: No key has a class.
@@ -67,7 +69,7 @@ def label_keys(listing: Listing, given: dict[str, str], order: list[str]) -> Lab
     names: dict[str, str] = {}
     kept, of_kept, unlabelled = [], [], []
     for key in listing.keys:
-        name = given[key] if key in given else _class_by_place(listing, key, folders)
+        name = given[key] if key in given else _class_by_place(listing, key, folders, other_ways)
         if name is None:
             unlabelled.append(key)
         else:
@@ -76,8 +78,7 @@ def label_keys(listing: Listing, given: dict[str, str], order: list[str]) -> Lab
     if not kept:
         raise NoClassError(
             f"{listing.folder}: {listing.keys[0]} and the {len(listing.keys) - 1} other pictures have no class; "
-            "put them into a folder for each class, name them like cat.0.jpg and dog.0.jpg, or give --labels "
-            "(or --unlabeled for test pictures)"
+            f"put them into a folder for each class, or name them like cat.0.jpg and dog.0.jpg{other_ways}"
         )
     classes = _ordered(set(names), order)
     index = {name: i for i, name in enumerate(classes)}
@@ -159,9 +160,13 @@ def key_of_line(line: str, place: str) -> str:
     if not (line.startswith('"') and line.endswith('"')):
         return line
     try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{place}: {line} is no JSON string ({error}); write the path without quotes") from error
+        key = json.loads(line)
+        if b"\0" in os.fsencode(key):
+            raise ValueError("no path holds the character 0")
+        return key
+    # Also of what is no name, like half of a surrogate pair.
+    except ValueError as error:
+        raise InputError(f"{place}: {line} is no path as a JSON string ({error}); write it without quotes") from error
 
 
 def _read_text(path: Path, flag: str) -> str:
@@ -180,15 +185,15 @@ def _require_known(names: Iterable[str], listing: Listing, flag: str) -> None:
         )
 
 
-def _class_by_place(listing: Listing, key: str, folders: set[str]) -> str | None:
+def _class_by_place(listing: Listing, key: str, folders: set[str], other_ways: str) -> str | None:
     in_name = class_in_name(key)
     if "/" not in key:
         return in_name
     folder = key.split("/", 1)[0]
     if in_name in folders and in_name != folder:
         raise InputError(
-            f"{listing.folder / key}: the folder says {folder}, the name says {in_name}; move or rename the file, or "
-            "say which with --labels"
+            f"{listing.folder / key}: the folder says {folder}, the name says {in_name}; move or rename the "
+            f"file{other_ways}"
         )
     return folder
 

@@ -35,7 +35,8 @@ def main(options: PredictionOptions) -> int:
     decided = predicted.log_probabilities[np.ptp(predicted.log_probabilities, axis=1) > 0]
     counts = np.bincount(decided.argmax(axis=1), minlength=len(predicted.classes))
     likely = ", ".join(f"{count} {name}" for name, count in zip(predicted.classes, counts))
-    print(f"wrote {path}: {len(predicted.ids)} rows, most probably {likely}")
+    label = f", {predictions.LABEL} the probability of {predicted.classes[1]}" if len(predicted.classes) == 2 else ""
+    print(printable(f"wrote {path}: {len(predicted.ids)} rows{label}; most probably {likely}"))
     if listed:
         row = "without a row" if options.on_error == "skip" else "undecided in it"
         print(f"next: submit {path}; {len(unreadable)} pictures could not be read, {row}, see {listed}")

@@ -63,7 +63,7 @@ def write(predictions: Predictions, options: PredictionOptions) -> Path | None:
         OSError: A file cannot be written; then --output is as it was.
     """
     path = Path(options.output)
-    beside = path.with_name(path.stem + ".unreadable.csv")
+    beside = path.with_name((path.stem if path.suffix == ".csv" else path.name) + ".unreadable.csv")
     if predictions.unreadable:
         records.write_atomically(beside, tables.as_csv(("path", "reason", "detail"), predictions.unreadable))
     else:

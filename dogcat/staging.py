@@ -136,8 +136,13 @@ class Staging:
         if not path.exists():
             return "", []
         # Behind the end of the last line there is nothing, or what a kill left of the next.
-        plan, *parts, _ = path.read_bytes().split(b"\n")
-        return json.loads(plan)["plan"], [_from_note(json.loads(part)) for part in parts]
+        lines = path.read_bytes().split(b"\n")[:-1]
+        try:
+            plan, *parts = map(json.loads, lines)
+            return plan["plan"], [_from_note(part) for part in parts]
+        except (ValueError, TypeError, KeyError):
+            print(f"beginning anew, since {path} is damaged")
+            return "", []
 
 
 def usable_output(options: ShardOptions) -> Path:

@@ -21,7 +21,7 @@ _SUM_TOLERANCE = 1e-3
 def read_labelled(options: EvaluationOptions) -> LabelledPredictions:
     """Reads the predictions of --predictions, and of --against, for the pictures of --labels.
 
-    The class whose probability a column `label` holds is the second of the two by name.
+    The class whose probability a column `label` holds is the second of --classes or, without that, by name.
 
     Raises:
         InputError: A file is missing or no such CSV, the files are about other classes, or a picture has no prediction.
@@ -31,7 +31,7 @@ def read_labelled(options: EvaluationOptions) -> LabelledPredictions:
     names = sorted(set(right.values()))
     log_probabilities = []
     for flag, place in files.items():
-        classes, rows = _read_predictions(Path(place), f"--{flag}={place}", names)
+        classes, rows = _read_predictions(Path(place), f"--{flag}={place}", names, options.class_names)
         if flag == "predictions":
             first_classes, left_out = classes, {id_: "no label" for id_ in rows if id_ not in right}
         elif classes != first_classes:
@@ -62,23 +62,31 @@ def _read_labels(path: Path) -> dict[str, str]:
     return {id_: values[0] for id_, (_, values) in rows.items()}
 
 
-def _read_predictions(path: Path, flag: str, names: list[str]) -> tuple[list[str], dict[str, np.ndarray]]:
+def _read_predictions(
+    path: Path, flag: str, names: list[str], order: list[str]
+) -> tuple[list[str], dict[str, np.ndarray]]:
     """The classes, and by id the probabilities, float64 [classes].
 
     Args:
         path: The CSV.
         flag: What the user gave it with.
         names: The classes of the labels, sorted.
+        order: Both classes of a CSV with the column `label`; empty: `names`.
     """
     header, rows = _read_table(path, flag)
     classes = header[1:]
+    if order and (header != [ID, LABEL] or sorted(order) != names):
+        raise InputError(
+            f"--classes={','.join(order)}: goes with two classes, those of --labels ({', '.join(names)}), and {flag} "
+            f"with the columns {ID},{LABEL} (it has {','.join(header)})"
+        )
     if header == [ID, LABEL]:
         if len(names) != 2:
             raise InputError(
                 f"{flag}: holds the probability of the second of two classes, and --labels names {len(names)} "
                 f"({', '.join(names)}); give a CSV with a column for each class, or labels of two"
             )
-        classes = names
+        classes = order or names
     elif header[:1] != [ID] or len(set(classes)) < max(2, len(classes)):
         raise InputError(
             f"{flag}: the first line is {','.join(header)!r}; write {ID},{LABEL}, or id and each class once"

@@ -135,19 +135,23 @@ def _copies(evidence: Evidence) -> list[Suspect]:
             if place == best and not contradictory:
                 continue
             others = [evidence.prints[other].key for other in copies.places if other != place]
-            exact = place in copies.exact
-            reason = f"{'equal pixel for pixel to' if exact else 'nearly equal to'} {others[0]}"
-            if len(others) > 1:
-                reason += f" and {len(others) - 1} more"
+            equal = next((equal for equal in copies.equal if place in equal), [place])
+            # Whether one of two equal pictures must be labelled wrongly; a near copy may show something else.
+            certain = len({int(evidence.labels[other]) for other in equal}) > 1
+            exact = certain if contradictory else len(equal) > 1
+            named = [evidence.prints[other].key for other in equal if other != place] if exact else others
+            reason = f"{'equal pixel for pixel to' if exact else 'nearly equal to'} {named[0]}"
+            if len(named) > 1:
+                reason += f" and {len(named) - 1} more"
             if contradictory:
-                score = _CONTRADICTORY if exact else _NEARLY_CONTRADICTORY
+                score = _CONTRADICTORY if certain else _NEARLY_CONTRADICTORY
                 reason += ", with different labels"
             else:
                 score = _ACROSS_SPLITS if crosses else _SAME_SPLIT
             if crosses:
                 reason += ", on both sides of the border to validation"
             key = evidence.prints[place].key
-            found.append(Suspect(key, DUPLICATE, score, reason, DROP, contradictory and exact, others))
+            found.append(Suspect(key, DUPLICATE, score, reason, DROP, certain, others))
     return found
 
 

@@ -113,6 +113,27 @@ def test_auto_takes_the_first_and_most_bounds_the_list(folder, tmp_path):
     assert excluded == ["cat.9.jpg", *(one.path for one in found[:3])]
 
 
+def test_what_a_person_decided_is_not_overwritten(folder, tmp_path, capsys):
+    def clean_again(*more):
+        clean(f"--images={folder}", f"--output={tmp_path}/out", *more, *SMALL)
+        return sorted(path.name for path in (tmp_path / "out").iterdir() if path.name.startswith("exclude"))
+
+    assert clean_again() == clean_again() == ["exclude.txt"]
+    (tmp_path / "out" / "exclude.txt").write_text("cat.5.jpg\n")
+    assert clean_again() == ["exclude.1.txt", "exclude.txt"]
+    assert (tmp_path / "out" / "exclude.1.txt").read_text() == "cat.5.jpg\n"
+    assert f"the exclude.txt that was there is now {tmp_path}/out/exclude.1.txt" in capsys.readouterr().out
+    assert clean_again("--auto=1") == ["exclude.1.txt", "exclude.txt"]
+    assert clean_again("--auto=2") == ["exclude.1.txt", "exclude.2.txt", "exclude.txt"]
+
+
+def test_pictures_without_a_class_are_named(folder, tmp_path, capsys):
+    for name in ("holiday.jpg", "pic.jpg"):
+        shutil.copy(folder / "cat.3.jpg", folder / name)
+    clean(f"--images={folder}", f"--output={tmp_path}/out", *SMALL)
+    assert "left out, since nothing tells their class: holiday.jpg and 1 other\n" in capsys.readouterr().out
+
+
 def test_the_same_pictures_give_the_same_files_whatever_the_workers(folder, tmp_path):
     for workers in (1, 3):
         clean(f"--images={folder}", f"--output={tmp_path}/out{workers}", f"--workers={workers}", *SMALL)
@@ -149,7 +170,9 @@ def test_both_methods_agree_before_a_picture_is_excluded(folder, classifier, tmp
         (["--images={0}/two", "--exclude={0}/exclude.txt"], "'dog.99.jpg' not among the pictures"),
         (["--images={0}/in", "--output={0}/in/out"], "lies in --images"),
         (["--method=imagenet", "--classifier={0}/nowhere.keras"], "nowhere.keras: no such file"),
-        (["--method=imagenet", "--classifier={0}/exclude.txt"], "is no .keras file"),
+        (["--method=imagenet", "--classifier={0}/exclude.txt"], "its name does not end in .keras"),
+        (["--classifier={0}/any.keras"], "any.keras: goes with --method=imagenet or all"),
+        (["--method=imagenet", "--backbone=vgg16"], "--backbone=vgg16: goes with --method=features or all"),
         (["--image_size=8"], "--image_size=8: use 71 to 4096 pixels for xception"),
         (["--top_n=1000"], "--top_n=1000: use 1 to 999"),
         (["--auto=-1"], "--auto=-1: use 1 or more"),
@@ -200,6 +223,10 @@ def test_classifiers_that_are_refused(tmp_path):
                 config["config"]["layers"][1].update(module="os", class_name="system")
                 data = json.dumps(config).encode()
             odd.writestr(name, data)
+    # Keras would read this as HDF5, whatever is in front of the archive.
+    sound.rename(tmp_path / "sound.h5")
+    with pytest.raises(InputError, match=r"sound\.h5: its name does not end in \.keras"):
+        Classifier(str(tmp_path / "sound.h5"))
     with pytest.raises(InputError, match="has a part os.system, which is no standard layer"):
         Classifier(str(tmp_path / "odd.keras"))
 

@@ -30,7 +30,11 @@ def take(folder, workers=2):
 
 def find(folder, prints, directions=None):
     found = duplicates.find(prints, directions, 4.0, lambda key: fingerprints.pixels_digest(folder, key, MAX_PIXELS))
-    return [([prints[place].key for place in one.places], {prints[place].key for place in one.exact}) for one in found]
+    keys = [one.key for one in prints]
+    return [
+        ([keys[place] for place in one.places], [[keys[place] for place in equal] for equal in one.equal])
+        for one in found
+    ]
 
 
 def test_fingerprints(folder):
@@ -47,7 +51,7 @@ def test_fingerprints(folder):
 
 def test_copies_are_found_and_told_apart(folder, monkeypatch):
     prints, _ = take(folder)
-    wanted = [(["00.png", "20.bmp", "21.jpg"], {"00.png", "20.bmp"})]
+    wanted = [(["00.png", "20.bmp", "21.jpg"], [["00.png", "20.bmp"]])]
     assert find(folder, prints) == wanted
     monkeypatch.setattr(duplicates, "_VALUES_AT_ONCE", 1)
     assert find(folder, prints) == wanted
@@ -65,4 +69,4 @@ def test_features_must_agree(folder):
 def test_a_picture_that_went_away_is_equal_to_none(folder):
     prints, _ = take(folder)
     (folder / "20.bmp").unlink()
-    assert find(folder, prints) == [(["00.png", "20.bmp", "21.jpg"], set())]
+    assert find(folder, prints) == [(["00.png", "20.bmp", "21.jpg"], [])]

@@ -191,6 +191,12 @@ flags.run(evaluate.main, evaluate.EvaluationOptions)
         ({"predictions": "/no/p.csv", "labels": "labels.csv"}, "--predictions=/no/p.csv: no such file"),
         ({"predictions": "good.csv", "labels": "/no/l.csv"}, "--labels=/no/l.csv: no such file"),
         ({"predictions": "b", "labels": "c", "save_temperature": True}, "--save_temperature=True: goes with --model"),
+        ({"classes": "dog,cat"}, "--classes=dog,cat: goes with --predictions"),
+        (
+            {"predictions": "predictions.csv", "labels": "labels.csv", "output": "."},
+            "--predictions=predictions.csv: --output=. would replace it",
+        ),
+        ({"model": "good.csv", "save_temperature": True}, "good.csv: a temperature is stored in a .keras file alone"),
         ({"output": "good.csv"}, "good.csv: is no folder"),
         ({"output": "none/out"}, "none does not exist; make it first"),
         ({"clip": 0.0}, "--clip=0.0: use above 0"),

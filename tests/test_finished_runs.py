@@ -14,12 +14,19 @@ EPOCH = {
 }
 
 
+CONFIG = {
+    "options": {"backbone": "xception", "limit": 0, "preset": "best", "tfrecords": "data", "unfreeze_from": "auto"},
+    **{name: name for name in ("data_digest", "device", "replicas", "precision", "versions", "commit")},
+}
+SUMMARY = {"best": {}, "epochs": 1, "input_wait": None, "seconds": {"head": 1.0, "features": 2.5}}
+
+
 @pytest.fixture
 def folder(tmp_path):
     path = tmp_path / "20260101-000000-best"
     path.mkdir()
-    (path / "config.json").write_text(json.dumps({"options": {"seed": 3}}))
-    (path / "summary.json").write_text(json.dumps({"seconds": {"head": 1.0, "features": 2.5}}))
+    (path / "config.json").write_text(json.dumps(CONFIG))
+    (path / "summary.json").write_text(json.dumps(SUMMARY))
     (path / "history.jsonl").write_text(json.dumps(EPOCH) + "\n")
     return path
 
@@ -27,7 +34,7 @@ def folder(tmp_path):
 def test_a_run_tells_what_its_files_do(folder):
     (folder.parent / "latest").symlink_to(folder.name)
     run = finished_runs.read(folder.parent / "latest")
-    assert (run.name, run.options, run.seconds) == (folder.name, {"seed": 3}, 3.5)
+    assert (run.name, run.options, run.seconds) == (folder.name, CONFIG["options"], 3.5)
     assert [record.val_loss for record in run.history] == [0.5]
     assert run.validation_logits() is None
     np.save(folder / "validation.npy", np.float32([[1], [2]]))
@@ -49,6 +56,10 @@ def test_logits_that_would_run_something_are_not_loaded(folder):
         ("history.jsonl", "", "no epoch"),
         ("history.jsonl", '{"epoch": 0}', "damaged"),
         ("config.json", "\udcff", "damaged"),
+        ("config.json", "[]", "config.json lacks an object"),
+        ("config.json", json.dumps({**CONFIG, "options": []}), "config.json lacks an object"),
+        ("config.json", json.dumps({**CONFIG, "options": {}}), "config.json lacks backbone"),
+        ("summary.json", "{}", "summary.json lacks best"),
     ],
 )
 def test_what_is_missing_or_damaged_is_one_line(folder, name, content, said):

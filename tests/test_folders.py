@@ -57,6 +57,11 @@ def test_no_pictures_is_said(tmp_path, make):
 def test_ids_sort_as_integers():
     pairs = folders.submission_order(["10.jpg", "9.png", "x.jpg", "100.jpg"])
     assert pairs == [("9", 1), ("10", 0), ("100", 3), ("x", 2)]
+    longest = "1" * 5000
+    ids = ["0", "x", "00", "7", "007", longest, "9" * 4999]
+    assert [id_ for id_, _ in folders.submission_order([f"{id_}.jpg" for id_ in ids])] == [
+        *("0", "00", "007", "7", "9" * 4999, longest, "x")
+    ]
 
 
 def test_ids_are_whole_paths_where_names_repeat():

@@ -97,6 +97,11 @@ def test_modes_become_rgb(image, expected):
     np.testing.assert_array_equal(pixels(encoded(image)), np.broadcast_to(expected, (9, 9, 3)))
 
 
+def test_32_bit_grey_has_no_range():
+    with pytest.raises(images.RejectedPicture, match="32-bit pixels have no agreed range"):
+        pixels(encoded(Image.fromarray(np.full((9, 9), 65536, np.int32)), "TIFF"))
+
+
 def test_cmyk_jpeg():
     data = encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=100)
     assert np.abs(pixels(data).astype(int) - (255, 0, 0)).max() <= 4

@@ -205,7 +205,7 @@ def test_show_of_an_unknown_key_names_those_that_are_alike(tfrecords, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_show_of_raw_pixels_writes_a_picture(copy, tmp_path):
+def test_show_of_raw_pixels_writes_a_picture(copy, tmp_path, monkeypatch):
     shard = sorted(copy.glob("train-*"))[0]
     pixels = bytes(range(256)) * 108
     features = {"image/encoded": pixels, "image/format": b"raw", "image/filename": b"a/b.raw"}
@@ -214,3 +214,5 @@ def test_show_of_raw_pixels_writes_a_picture(copy, tmp_path):
     assert inspect(copy, show="a/b.raw", output=str(tmp_path / "shown.png")) == 1
     with Image.open(tmp_path / "shown.png") as shown:
         assert (shown.format, shown.tobytes()) == ("PNG", pixels)
+    monkeypatch.chdir(tmp_path)
+    assert inspect(copy, show="a/b.raw") == 1 and (tmp_path / "b.png").exists()

@@ -154,6 +154,14 @@ def test_a_line_of_the_note_that_a_kill_cut_short_is_passed_over(noisy, unbroken
     assert contents(interrupted) == unbroken
 
 
+@pytest.mark.parametrize("damage", [b"", b"[]\n", b'{"plan": "x"}\n[]\n', b"\xff\n"])
+def test_with_a_damaged_note_the_work_begins_anew(noisy, unbroken, interrupted, capsys, damage):
+    (interrupted.with_name("out.partial") / "finished.jsonl").write_bytes(damage)
+    make(noisy, interrupted, shards=6)
+    assert "beginning anew, since " in capsys.readouterr().out
+    assert contents(interrupted) == unbroken
+
+
 @pytest.mark.parametrize("change", ["option", "picture"])
 def test_unfinished_work_of_another_call_is_not_mixed_in(noisy, unbroken, interrupted, tmp_path, capsys, change):
     if change == "option":

@@ -64,8 +64,8 @@ def test_the_folder_above_is_refused_beside_a_folder_of_test_pictures():
 def test_pictures_without_a_class_are_named():
     labelled = label_keys(listing(["cat.0.jpg", "dog.0.jpg", "holiday.jpg"]), {}, [])
     assert labelled.unlabelled == ["holiday.jpg"]
-    with pytest.raises(InputError, match="have no class"):
-        label_keys(listing(["1.jpg", "2.jpg"]), {}, [])
+    with pytest.raises(InputError, match=r"have no class; .* dog\.0\.jpg, or give --labels$"):
+        label_keys(listing(["1.jpg", "2.jpg"]), {}, [], ", or give --labels")
 
 
 def test_given_labels_win_and_may_name_new_classes():
@@ -145,8 +145,13 @@ def test_every_name_comes_back_from_a_file_of_exclusions(tmp_path):
     assert labels.exclusion_line("dog/a é.jpg") == "dog/a é.jpg\n"
     assert labels.exclusion_line("new\nline.jpg") == '"new\\nline.jpg"\n'
     path.write_text('a.jpg\r\n"b.jpg"\r\n"c\\d.jpg"\r\n')
-    with pytest.raises(InputError, match=r'exclude\.txt: line 3: "c\\d\.jpg" is no JSON string .*without quotes'):
+    with pytest.raises(
+        InputError, match=r'exclude\.txt: line 3: "c\\d\.jpg" is no path as a JSON string .*without quotes'
+    ):
         labels.exclude(path, listing(["a.jpg", "b.jpg", "c.jpg"]))
+    for line in (r'"a\u0000.jpg"', r'"a\ud83d.jpg"'):
+        with pytest.raises(InputError, match="is no path as a JSON string"):
+            labels.key_of_line(line, "here")
 
 
 def test_files_as_spreadsheets_write_them(tmp_path):

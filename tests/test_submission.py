@@ -10,12 +10,14 @@ from dogcat import submission
 from dogcat.config import EvaluationOptions, InputError
 
 
-def read(folder, predictions, labels, against=None):
+def read(folder, predictions, labels, against=None, **options):
     """Reads files with these lines."""
     files = {"predictions": predictions, "labels": labels, **({"against": against} if against else {})}
     for name, lines in files.items():
         (folder / f"{name}.csv").write_text("".join(f"{line}\n" for line in lines))
-    return submission.read_labelled(EvaluationOptions(**{name: str(folder / f"{name}.csv") for name in files}))
+    return submission.read_labelled(
+        EvaluationOptions(**{name: str(folder / f"{name}.csv") for name in files}, **options)
+    )
 
 
 TWO = ["id,label", "1,0.25", "2,1", "3,0"]
@@ -32,6 +34,17 @@ def test_predictions_and_labels_are_joined_by_id(tmp_path):
     expected = metrics.log_loss([1, 0, 1], [1, 0.25, 0])
     assert -log_probabilities[[0, 1, 2], found.labels].mean() == pytest.approx(expected, abs=1e-9)
     assert found.left_out == {"4": "no label"}
+
+
+def test_the_classes_of_the_column_label_are_given(tmp_path):
+    found = read(tmp_path, TWO, LABELS, classes="dog,cat")
+    assert (found.labels.tolist(), found.classes) == ([0, 1, 0], ["dog", "cat"])
+    np.testing.assert_allclose(np.exp(found.log_probabilities[0]), [[0, 1], [0.75, 0.25], [1, 0]], atol=1e-12)
+    for classes in ("dog,owl", "dog", "cat,dog,cat"):
+        with pytest.raises(InputError, match=f"--classes={classes}: goes with two classes"):
+            read(tmp_path, TWO, LABELS, classes=classes)
+    with pytest.raises(InputError, match="columns id,label .it has id,cat,dog,owl"):
+        read(tmp_path, THREE, LABELS_OF_THREE, classes="cat,owl")
 
 
 def test_a_column_for_each_class(tmp_path):

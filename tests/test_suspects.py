@@ -28,7 +28,7 @@ def test_nothing_suspicious():
 
 def test_of_copies_with_one_label_the_largest_stays():
     known = evidence(prints=prints((50, 50), (90, 90), (60, 60), (9, 90)), labels=np.zeros(4, int))
-    found = suspects.find(dataclasses.replace(known, copies=[Copies([0, 1], frozenset())]), [])
+    found = suspects.find(dataclasses.replace(known, copies=[Copies([0, 1], [])]), [])
     assert [(one.path, one.kind, one.suggestion, one.alike) for one in found] == [
         ("0.jpg", "duplicate", "drop", ["1.jpg"]),
         ("3.jpg", "tiny", "drop", []),
@@ -37,7 +37,7 @@ def test_of_copies_with_one_label_the_largest_stays():
 
 
 def test_equal_copies_with_different_labels_are_certain_and_first():
-    known = evidence(copies=[Copies([1, 2], frozenset([1, 2]))], in_validation=np.array([0, 1, 0, 0], bool))
+    known = evidence(copies=[Copies([1, 2], [[1, 2]])], in_validation=np.array([0, 1, 0, 0], bool))
     found = suspects.find(known, [Rejection("9.jpg", "empty", "0 bytes")])
     assert [(one.path, one.score, one.is_certain) for one in found] == [
         ("1.jpg", 1.0, True),
@@ -47,6 +47,19 @@ def test_equal_copies_with_different_labels_are_certain_and_first():
     assert found[0].reason == (
         "equal pixel for pixel to 2.jpg, with different labels, on both sides of the border to validation"
     )
+
+
+def test_of_equal_copies_with_one_label_none_is_certain_though_a_near_one_has_another():
+    labels = np.array([0, 0, 1, 1])
+    for equal, reason in (([0, 1], "nearly equal to 1.jpg and 1 more"), ([0, 2], "equal pixel for pixel to 2.jpg")):
+        found = {
+            one.path: one for one in suspects.find(evidence(labels=labels, copies=[Copies([0, 1, 2], [equal])]), [])
+        }
+        assert found["0.jpg"].reason == f"{reason}, with different labels"
+        certain = equal == [0, 2]
+        assert [found[f"{place}.jpg"].is_certain for place in equal] == [certain, certain]
+        assert found["0.jpg"].score == (1.0 if certain else 0.95)
+        assert sorted(found) == ["0.jpg", "1.jpg", "2.jpg"]
 
 
 def test_each_picture_comes_once_for_its_strongest_reason():

@@ -9,6 +9,7 @@ suspects. Nothing is deleted or moved: exclude.txt goes to tools.make_tfrecords.
 from __future__ import annotations
 
 import collections
+import itertools
 import shlex
 from pathlib import Path
 
@@ -54,10 +55,12 @@ def clean_images(options: CleaningOptions) -> list[Suspect]:
     excluded = found[: options.auto] if options.auto else [one for one in found if one.is_certain]
     lines = [earlier, *(labels.exclusion_line(one.path) for one in excluded)]
     output.mkdir(parents=True, exist_ok=True)
+    exclusions = "".join(lines).encode("utf-8", "surrogateescape")
+    _set_aside(output / EXCLUSIONS, exclusions)
     for name, data in (
         (TABLE, suspects.as_csv(shown)),
         (PAGE, page),
-        (EXCLUSIONS, "".join(lines).encode("utf-8", "surrogateescape")),
+        (EXCLUSIONS, exclusions),
     ):
         records.write_atomically(output / name, data)
     print(f"{lead}: {_counts(shown)}")
@@ -72,6 +75,15 @@ def _earlier_exclusions(options: CleaningOptions) -> str:
     listing = folders.list_images(Path(options.images))
     kept = set(labels.exclude(Path(options.exclude), listing).keys)
     return "".join(labels.exclusion_line(key) for key in listing.keys if key not in kept)
+
+
+def _set_aside(path: Path, content: bytes) -> None:
+    """Renames a file of other content, since it may hold what a person decided."""
+    if path.is_file() and path.read_bytes() != content:
+        names = (path.with_name(f"{path.stem}.{number}{path.suffix}") for number in itertools.count(1))
+        kept = next(name for name in names if not name.exists())
+        path.rename(kept)
+        print(printable(f"the {path.name} that was there is now {kept}"))
 
 
 def _counts(found: list[Suspect]) -> str:

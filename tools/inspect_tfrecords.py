@@ -25,6 +25,8 @@ from tools import contact_sheet
 EXIT_WRONG_DATA_SET = 1
 
 _MIB = 2**20
+# What the names of pictures end with, by format.
+_ENDINGS = {stored.JPEG: (".jpg", ".jpeg"), stored.PNG: (".png",)}
 
 
 def summary(folder: Path, made: Manifest) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> tuple[
         folder: The data set.
         made: Its manifest.
         key: The picture's `image/filename`.
-        output: The file; empty: the key's last part, in the current folder.
+        output: The file; empty: the key's last part with the ending of the format, in the current folder.
 
     Returns:
         The file, and what it is in words.
@@ -92,12 +94,16 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> tuple[
         OSError: The file cannot be written.
     """
     picture = stored.find(folder, made, key)
-    path = Path(output or key.rsplit("/", 1)[-1])
-    if os.path.lexists(path):
-        raise InputError(f"{printable(str(path))} is there already; give another file with --output")
     encoded, form = picture.encoded, picture.format
     if form == stored.RAW:
         encoded, form = images.encode(stored.pixels_of(picture), stored.PNG, quality=100, chroma="444"), stored.PNG
+    name = key.rsplit("/", 1)[-1]
+    endings = _ENDINGS.get(form, ("",))
+    if not name.lower().endswith(endings):
+        name = name.rpartition(".")[0] + endings[0]
+    path = Path(output or name)
+    if os.path.lexists(path):
+        raise InputError(f"{printable(str(path))} is there already; give another file with --output")
     records.write_atomically(path, encoded)
     label = f"label {picture.label} {printable(picture.text)}".rstrip()
     return path, f"{printable(form)}, {picture.width}x{picture.height}, {label}"

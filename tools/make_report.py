@@ -26,7 +26,8 @@ def find_runs(places: str) -> list[Path]:
     for place, matches in folders.expand(places):
         if not matches:
             raise InputError(f"{place} fits no folder; give those of runs, like runs/latest")
-        for match in matches:
+        # A pattern like runs/* fits the page that compares them, too.
+        for match in matches if matches == [place] else filter(os.path.isdir, matches):
             found.setdefault(os.path.realpath(match), Path(match))
     return list(found.values())
 

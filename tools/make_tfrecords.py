@@ -51,7 +51,8 @@ def select_pictures(listing: folders.Listing, options: ShardOptions) -> labels.L
         print(f"changing the class of {changed} pictures as {options.labels} says")
     if options.unlabeled:
         return dataclasses.replace(labels.without_labels(listing), chosen_by=chosen_by)
-    pictures = labels.label_keys(listing, given, options.classes.split(",") if options.classes else [])
+    order = options.classes.split(",") if options.classes else []
+    pictures = labels.label_keys(listing, given, order, ", or give --labels (or --unlabeled for test pictures)")
     if len(pictures.classes) < 2:
         raise InputError(f"{options.images} holds one class only ({pictures.classes[0]}); training needs two")
     return dataclasses.replace(pictures, chosen_by=chosen_by)

@@ -67,7 +67,7 @@ def _classes(listing: folders.Listing, options: SurveyOptions) -> dict[str, str]
     """The class of each key that has one."""
     given = labels.read_labels(Path(options.labels), listing) if options.labels else {}
     try:
-        pictures = labels.label_keys(listing, given, [])
+        pictures = labels.label_keys(listing, given, [], ", or give --labels")
     except labels.NoClassError:
         return {}
     return {key: pictures.classes[label] for key, label in zip(pictures.keys, pictures.labels)}
