@@ -46,8 +46,8 @@ _REPEATABLE = [field.name for field in dataclasses.fields(EpochRecord) if field.
 
 
 def best_of(history: Sequence[EpochRecord]) -> EpochRecord:
-    """The epoch with the lowest validation loss, the first one of equals."""
-    return min(history, key=lambda record: record.val_loss)
+    """The epoch with the lowest validation loss, the first one of equals; one without a number is worse than any."""
+    return min(history, key=lambda record: (math.isnan(record.val_loss), record.val_loss))
 
 
 def as_csv(history: Sequence[EpochRecord]) -> str:

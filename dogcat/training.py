@@ -213,7 +213,11 @@ def _config(
 
 def _commit() -> str | None:
     """The commit of the checkout that this program runs from, if it does."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    checkout = Path(__file__).parents[1]
+    # Installed, it may lie in a checkout of something else.
+    if not (checkout / ".git").exists():
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:

@@ -33,3 +33,9 @@ def test_of_equal_epochs_the_first_is_the_best():
     assert history.best_of([FIRST, SECOND]) is FIRST
     better = dataclasses.replace(SECOND, val_loss=0.2)
     assert history.best_of([FIRST, better]) is better
+
+
+def test_an_epoch_without_a_number_is_never_the_best():
+    first = dataclasses.replace(FIRST, val_loss=math.nan)
+    assert history.best_of([first, SECOND]) is SECOND
+    assert history.best_of([first]) is first
