@@ -19,8 +19,8 @@ from dogcat.openvino_network import OpenVinoNetwork
 from dogcat.readers import Reader
 from dogcat.training_options import TrainingOptions
 
-# Views of a picture: as it is, its mirror image magnified, and from the third on augmented.
-PLAIN, MAGNIFIED = 0, 1
+# Views of a picture: its middle magnified, itself, the mirror image of its middle magnified; others are augmented.
+MAGNIFIED, PLAIN, MAGNIFIED_MIRROR = -1, 0, 1
 
 
 class FeatureExtractor:
@@ -54,7 +54,8 @@ class FeatureExtractor:
 
         Args:
             split: Name of the split.
-            view: `PLAIN`, `MAGNIFIED`, or the number of an augmented view, whose draws follow from it.
+            view: `MAGNIFIED`, `PLAIN`, `MAGNIFIED_MIRROR`, or the number of an augmented view, from which its draws
+                follow.
         """
 
         def compute() -> np.ndarray:
@@ -78,9 +79,9 @@ class FeatureExtractor:
         """All that the features follow from."""
         options = self._options
         made_from = {**self._common, "split": split, "view": view}
-        if view == MAGNIFIED:
+        if view in (MAGNIFIED, MAGNIFIED_MIRROR):
             made_from["magnification"] = views.MAGNIFICATION
-        if view > MAGNIFIED:
+        if view > MAGNIFIED_MIRROR:
             made_from |= {
                 "augmentation": dataclasses.asdict(options.augmentation),
                 "seed": options.seed,
@@ -103,8 +104,10 @@ class FeatureExtractor:
 
         def prepare(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
             if view == MAGNIFIED:
+                return views.magnified(pictures)
+            if view == MAGNIFIED_MIRROR:
                 return views.mirrored(views.magnified(pictures))
-            if view > MAGNIFIED:
+            if view > MAGNIFIED_MIRROR:
                 replica = tf.distribute.get_replica_context().replica_id_in_sync_group
                 seed = augment.seed_of(options.seed, epoch, number, replica)
                 return augment.apply(pictures, options.augmentation, seed)
@@ -113,7 +116,7 @@ class FeatureExtractor:
         return make_forward(self._network, self._strategy, prepare)(
             lambda context: pipeline.evaluation_dataset(self._readers[split], options.batch_size, context),
             self._data.splits[split].pictures,
-            f"features, {split}" + (f", view {view + 1}" if view else ""),
+            f"features, {split}" + (f", view {view + 1}" if view > PLAIN else ""),
         )
 
 

@@ -12,12 +12,25 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dogcat import augment, devices, evaluation, features, pipeline, readers, report, runs, shards, state, weights
+from dogcat import (
+    augment,
+    devices,
+    evaluation,
+    features,
+    pipeline,
+    readers,
+    report,
+    runs,
+    shards,
+    state,
+    views,
+    weights,
+)
 from dogcat import history as histories
 from dogcat import model as models
 from dogcat.config import InputError
 from dogcat.distribution import distribute
-from dogcat.extraction import PLAIN, FeatureExtractor
+from dogcat.extraction import MAGNIFIED, PLAIN, FeatureExtractor
 from dogcat.forward import make_forward
 from dogcat.history import EpochRecord
 from dogcat.interrupts import Interrupts, Terminated
@@ -55,7 +68,10 @@ class TrainingLoop:
         self._model = trainer.model
         self._variables = tf.train.Checkpoint(model=trainer.model, optimizer=trainer.optimizer)
         logits = models.logits_model(self._model)
-        self._logits = make_forward(lambda pictures: logits(pictures, training=False), strategy)
+        # A network that learned from magnified pictures is judged by them, as it predicts from them.
+        self._validation_view = MAGNIFIED if options.magnify else PLAIN
+        shown = views.magnified if options.magnify else tf.identity
+        self._logits = make_forward(lambda pictures: logits(shown(pictures), training=False), strategy)
         folder = Path(options.tfrecords)
         cache = PixelCache(options.cache, options.cache_gib, weights.cache_folder() / "pixels")
         of_split = {
@@ -150,7 +166,7 @@ class TrainingLoop:
     def _frozen_validation_logits(self) -> np.ndarray:
         """Logits of the validation split, from features of a backbone that has not trained."""
         if self._validation_features is None:
-            self._validation_features = self._features_of(shards.VALIDATION, PLAIN)
+            self._validation_features = self._features_of(shards.VALIDATION, self._validation_view)
         return features.apply_head(self._validation_features, *models.head_of(self._model).get_weights())
 
     def _training_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:

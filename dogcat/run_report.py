@@ -130,7 +130,9 @@ def _predictions(run: FinishedRun, folder: Path, data: Manifest, temperature: fl
         # This process alone asks, also where several trained.
         strategy = devices.make_strategy("one_device")
         engine = devices.choose_engine("auto", keras.mixed_precision.global_policy().name, strategy)
-        predictor = Predictor([path], "none", _BATCH, strategy, engine)
+        # As near as may be to how the run validated.
+        tta = "zoom" if run.options.get("magnify") else "none"
+        predictor = Predictor([path], tta, _BATCH, strategy, engine)
         logits = np.concatenate(list(predictor.logits(pictures)))[:, 0]
     if len(logits) != len(pictures.keys):
         raise InputError(

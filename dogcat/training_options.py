@@ -23,7 +23,10 @@ class AugmentationRanges(Options):
     shear: float = option(0.0, "Shear, up to this many degrees either way.")
     zoom: float = option(0.0, "Zoom of each axis: a factor between 1 minus and 1 plus this.")
     flip: float = option(0.0, "Probability that a picture is mirrored left to right, 0 to 1.")
-    magnify: float = option(0.0, "Probability that a picture is magnified 1.25 times about its middle, 0 to 1.")
+    magnify: float = option(
+        0.0,
+        "Probability that a picture is magnified 1.25 times about its middle, 0 to 1; above 0, all of validation are.",
+    )
     rotate: float = option(0.0, "Rotation, up to this many degrees either way.")
     shift: float = option(0.0, "Shift along each axis, up to this share of the side either way.")
     brightness: float = option(0.0, "Brightness: a factor between 1 minus and 1 plus this.")

@@ -19,7 +19,7 @@ from conftest import small_run
 from scipy import special
 from sklearn import metrics
 
-from dogcat import extraction, loop, manifest, pipeline, readers, runs, trainer, training
+from dogcat import extraction, loop, manifest, pipeline, readers, runs, trainer, training, views
 from dogcat import model as models
 from dogcat.config import InputError
 from dogcat.interrupts import Terminated
@@ -214,6 +214,18 @@ def test_features_are_computed_once_for_what_made_them(tfrecords, tmp_path, monk
     # Augmented views follow from the seed, and so do random weights.
     assert len(new(seed=1)) == 2
     assert len(new(precision="mixed_bfloat16", limit=20)) == 2
+
+
+def test_a_run_that_magnifies_validates_what_it_predicts_from(tfrecords, tmp_path):
+    run = training.train(options(tfrecords, tmp_path, magnify=0.5, precision="float32"))
+    data = manifest.load(tfrecords)
+    batches = pipeline.evaluation_dataset(readers.open_split(tfrecords, data, "validation"), 1)
+    magnified = batches.map(lambda pictures, *others: views.magnified(pictures))
+    labels = readers.open_split(tfrecords, data, "validation").labels
+    # The head alone, whose features went through the cache, and the open layers after it.
+    for checkpoint, epoch in zip(sorted((run / "checkpoints").iterdir()), history_of(run)):
+        logits = models.logits_model(models.load(checkpoint)[0]).predict(magnified, verbose=0)[:, 0].astype(float)
+        assert epoch["val_loss"] == pytest.approx(metrics.log_loss(labels, special.expit(logits)), abs=1e-4)
 
 
 def test_the_second_view_counts(tfrecords, tmp_path):
