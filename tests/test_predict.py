@@ -48,7 +48,7 @@ def test_strict_tells_of_unreadable_pictures_by_the_exit_code(model_file, sample
     common = {"model": str(model_file), "output": str(tmp_path / "s.jsonl"), "strict": True}
     assert predict.main(PredictionOptions(images=str(samples / "test"), on_error="skip", **common)) == 3
     assert "without a row" in capsys.readouterr().out
-    [unreadable] = rows_of(tmp_path / "s.unreadable.csv")[1:]
+    [unreadable] = rows_of(tmp_path / "s.jsonl.unreadable.csv")[1:]
     ids = [json.loads(line)["id"] for line in (tmp_path / "s.jsonl").read_text().splitlines()]
     assert len(ids) == len(list((samples / "test").glob("*.jpg"))) - 1
     assert unreadable[0].split(".")[0] not in ids

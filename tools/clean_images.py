@@ -79,7 +79,7 @@ def _earlier_exclusions(options: CleaningOptions) -> str:
 
 def _set_aside(path: Path, content: bytes) -> None:
     """Renames a file of other content, since it may hold what a person decided."""
-    if path.is_file() and path.read_bytes() != content:
+    if path.is_file() and path.read_bytes() not in (b"", content):
         names = (path.with_name(f"{path.stem}.{number}{path.suffix}") for number in itertools.count(1))
         kept = next(name for name in names if not name.exists())
         path.rename(kept)
