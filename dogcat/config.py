@@ -50,6 +50,11 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def words(value: str) -> list[str]:
+    """The words of a flag's value, with commas between them; none of an empty one."""
+    return value.split(",") if value else []
+
+
 def refuse_unused(given: dict[str, Any], names: tuple[str, ...], why: str) -> None:
     """Raises InputError for the first of the flags `names` that the user gave, since it would do nothing."""
     for name in names:
@@ -383,7 +388,7 @@ class PredictionOptions(Options):
     @property
     def column_names(self) -> list[str]:
         """The words of --columns."""
-        return self.columns.split(",") if self.columns else []
+        return words(self.columns)
 
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range, or for options that exclude each other."""
@@ -440,11 +445,6 @@ class EvaluationOptions(Options):
         elif given.get("images"):
             refuse_unused(given, ("tfrecords", "split"), "give it or --images, not both")
         return cls(**given)
-
-    @property
-    def class_names(self) -> list[str]:
-        """The words of --classes."""
-        return self.classes.split(",") if self.classes else []
 
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range, or for options that exclude each other."""

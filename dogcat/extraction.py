@@ -19,9 +19,6 @@ from dogcat.openvino_network import OpenVinoNetwork
 from dogcat.readers import Reader
 from dogcat.training_options import TrainingOptions
 
-# Views of a picture: its middle magnified, itself, the mirror image of its middle magnified; others are augmented.
-MAGNIFIED, PLAIN, MAGNIFIED_MIRROR = -1, 0, 1
-
 
 class FeatureExtractor:
     """Gives the features of a model's backbone, which must stay as it is from the first call on.
@@ -54,8 +51,7 @@ class FeatureExtractor:
 
         Args:
             split: Name of the split.
-            view: `MAGNIFIED`, `PLAIN`, `MAGNIFIED_MIRROR`, or the number of an augmented view, from which its draws
-                follow.
+            view: A number of `views.SHOWN`, or that of an augmented view, from which its draws follow.
         """
 
         def compute() -> np.ndarray:
@@ -79,9 +75,9 @@ class FeatureExtractor:
         """All that the features follow from."""
         options = self._options
         made_from = {**self._common, "split": split, "view": view}
-        if view in (MAGNIFIED, MAGNIFIED_MIRROR):
+        if view in (views.MAGNIFIED, views.MAGNIFIED_MIRROR):
             made_from["magnification"] = views.MAGNIFICATION
-        if view > MAGNIFIED_MIRROR:
+        if view not in views.SHOWN:
             made_from |= {
                 "augmentation": dataclasses.asdict(options.augmentation),
                 "seed": options.seed,
@@ -103,20 +99,16 @@ class FeatureExtractor:
         epoch = tf.constant(-view, tf.int64)
 
         def prepare(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-            if view == MAGNIFIED:
-                return views.magnified(pictures)
-            if view == MAGNIFIED_MIRROR:
-                return views.mirrored(views.magnified(pictures))
-            if view > MAGNIFIED_MIRROR:
-                replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-                seed = augment.seed_of(options.seed, epoch, number, replica)
-                return augment.apply(pictures, options.augmentation, seed)
-            return pictures
+            if view in views.SHOWN:
+                return views.SHOWN[view](pictures)
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            seed = augment.seed_of(options.seed, epoch, number, replica)
+            return augment.apply(pictures, options.augmentation, seed)
 
         return make_forward(self._network, self._strategy, prepare)(
             lambda context: pipeline.evaluation_dataset(self._readers[split], options.batch_size, context),
             self._data.splits[split].pictures,
-            f"features, {split}" + (f", view {view + 1}" if view > PLAIN else ""),
+            f"features, {split}" + (f", view {view + 1}" if view > views.PLAIN else ""),
         )
 
 

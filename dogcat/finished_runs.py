@@ -71,6 +71,12 @@ class FinishedRun:
             raise InputError(f"{path}: is damaged; remove it, and the model is asked again ({error})") from error
 
 
+def unfinished_in(runs: Path) -> list[Path]:
+    """The folders of runs that were begun in a folder and not finished, in no order."""
+    begun = [path.parent for path in runs.glob(f"*/{CONFIG}") if not path.parent.is_symlink()]
+    return [path for path in begun if not (path / SUMMARY).exists()]
+
+
 def read(folder: Path) -> FinishedRun:
     """Reads a run.
 

@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Callable
 
 from dogcat.config import InputError
 
@@ -97,18 +97,19 @@ def output_apart_from(images: str, output: str) -> Path:
     return real
 
 
-def expand(places: str) -> Iterator[tuple[str, list[str]]]:
+def expand(places: str, fits: Callable[[str], bool]) -> Iterator[tuple[str, list[str]]]:
     """What a flag that takes several places stands for.
 
     Args:
         places: Files, folders, or patterns for them like `runs/*-best`, with commas between them.
+        fits: Which of a pattern's paths may be meant: runs/* fits the page that compares the runs, too.
 
     Yields:
-        Each place, and the paths that it means: itself, or what the pattern fits, sorted.
+        Each place, and the paths that it means: itself, or what the pattern means, sorted.
     """
     for place in [places] if os.path.exists(places) else places.split(","):
         is_pattern = glob.has_magic(place) and not os.path.exists(place)
-        yield place, sorted(glob.glob(place)) if is_pattern else [place]
+        yield place, sorted(filter(fits, glob.glob(place))) if is_pattern else [place]
 
 
 def open_file(path: Path) -> BinaryIO:

@@ -30,7 +30,7 @@ from dogcat import history as histories
 from dogcat import model as models
 from dogcat.config import InputError
 from dogcat.distribution import distribute
-from dogcat.extraction import MAGNIFIED, PLAIN, FeatureExtractor
+from dogcat.extraction import FeatureExtractor
 from dogcat.forward import make_forward
 from dogcat.history import EpochRecord
 from dogcat.interrupts import Interrupts, Terminated
@@ -69,8 +69,8 @@ class TrainingLoop:
         self._variables = tf.train.Checkpoint(model=trainer.model, optimizer=trainer.optimizer)
         logits = models.logits_model(self._model)
         # A network that learned from magnified pictures is judged by them, as it predicts from them.
-        self._validation_view = MAGNIFIED if options.magnify else PLAIN
-        shown = views.magnified if options.magnify else tf.identity
+        self._validation_view = views.MAGNIFIED if options.magnify else views.PLAIN
+        shown = views.SHOWN[self._validation_view]
         self._logits = make_forward(lambda pictures: logits(shown(pictures), training=False), strategy)
         folder = Path(options.tfrecords)
         cache = PixelCache(options.cache, options.cache_gib, weights.cache_folder() / "pixels")
@@ -85,6 +85,8 @@ class TrainingLoop:
             raise InputError(f"--limit={options.limit}: leaves no training picture of {name}; use a larger one, or 0")
         self._features_of = FeatureExtractor(self._model, options, data, of_split, strategy)
         self._validation_features: np.ndarray | None = None
+        # Of the steps since losses were last fetched: each one's position and sums, on the device.
+        self._unread: list[tuple[Position, tf.Tensor]] = []
 
     def run(self, folder: RunFolder) -> None:
         """Trains into `folder` from wherever its state is, to the end.
@@ -119,6 +121,7 @@ class TrainingLoop:
                         self._record(folder, *validated)
             except (Terminated, KeyboardInterrupt):
                 interrupts.ignore()
+                self._read_losses(folder)
                 state.save(folder.state, self.progress, self._variables)
                 raise
             finally:
@@ -178,46 +181,39 @@ class TrainingLoop:
     def _train(self, folder: RunFolder, batches: Iterator[Any], interrupts: Interrupts) -> None:
         """Trains the steps that the epoch has left."""
         progress, options = self.progress, self._options
-        # Of the steps since losses were last fetched: each one's position and sums, on the device.
-        unread: list[tuple[Position, tf.Tensor]] = []
         fetched = saved = time.perf_counter()
         total = self._steps * options.batch_size
-
-        def read_losses() -> None:
-            for position, sums in unread:
-                self._add_losses(folder, position, *sums.numpy().tolist())
-            unread.clear()
-
         with pictures_bar(total, f"epoch {progress.epoch + 1}/{options.epochs}") as bar:
             bar.update(progress.step * options.batch_size)
-            try:
-                while progress.step < self._steps:
-                    with interrupts.deferred():
-                        started = time.perf_counter()
-                        batch = next(batches)
-                        waited = time.perf_counter() - started
-                        if progress.position == pipeline.BEGINNING:
-                            tf.summary.graph(self._trainer.graph(batch))
-                        unread.append((progress.position, self._trainer.step(batch, *progress.position)))
-                        progress.step += 1
-                        if time.perf_counter() - fetched > _SECONDS_BETWEEN_READS or progress.step == self._steps:
-                            read_losses()
-                            fetched = time.perf_counter()
-                            mean = progress.loss_sum / (progress.step * options.batch_size)
-                            bar.set_postfix_str(f"log loss {mean:.4f}", refresh=False)
-                        progress.seconds += time.perf_counter() - started
-                        progress.waited += waited
-                        bar.update(options.batch_size)
-                        # All workers would have to save at the same step, and their clocks differ.
-                        may_save = not unread and not devices.is_multi_worker(self._strategy)
-                        if may_save and time.perf_counter() - saved > 60 * options.save_minutes:
-                            with self._timed("saving"):
-                                state.save(folder.state, progress, self._variables)
-                            saved = time.perf_counter()
-            except (Terminated, KeyboardInterrupt):
+            while progress.step < self._steps:
                 with interrupts.deferred():
-                    read_losses()
-                raise
+                    started = time.perf_counter()
+                    batch = next(batches)
+                    waited = time.perf_counter() - started
+                    if progress.position == pipeline.BEGINNING:
+                        tf.summary.graph(self._trainer.graph(batch))
+                    self._unread.append((progress.position, self._trainer.step(batch, *progress.position)))
+                    progress.step += 1
+                    if time.perf_counter() - fetched > _SECONDS_BETWEEN_READS or progress.step == self._steps:
+                        self._read_losses(folder)
+                        fetched = time.perf_counter()
+                        mean = progress.loss_sum / (progress.step * options.batch_size)
+                        bar.set_postfix_str(f"log loss {mean:.4f}", refresh=False)
+                    progress.seconds += time.perf_counter() - started
+                    progress.waited += waited
+                    bar.update(options.batch_size)
+                    # All workers would have to save at the same step, and their clocks differ.
+                    may_save = not self._unread and not devices.is_multi_worker(self._strategy)
+                    if may_save and time.perf_counter() - saved > 60 * options.save_minutes:
+                        with self._timed("saving"):
+                            state.save(folder.state, progress, self._variables)
+                        saved = time.perf_counter()
+
+    def _read_losses(self, folder: RunFolder) -> None:
+        """Fetches what steps left on the device, and adds it to the sums of the epoch."""
+        for position, sums in self._unread:
+            self._add_losses(folder, position, *sums.numpy().tolist())
+        self._unread.clear()
 
     def _add_losses(self, folder: RunFolder, position: Position, loss_sum: float, right: float) -> None:
         """Adds a step's sums to those of the epoch.

@@ -284,17 +284,18 @@ def find_files(places: str, flag: str) -> list[Path]:
         InputError: One of them is no model's place, or a pattern fits none.
     """
     found: dict[str, Path] = {}
-    for place, matches in folders.expand(places):
+    for place, matches in folders.expand(places, _may_be_model):
         if not matches:
             raise InputError(f"--{flag}={place}: fits no file and no folder; give a run's folder or a .keras file")
         for match in matches:
-            # A pattern like runs/* fits the page that compares them, too.
-            if match != place and not (os.path.isdir(match) or match.endswith((".keras", ".h5"))):
-                continue
             path = find_file(match, flag)
-            # It also fits a run and the link runs/latest to it.
+            # A pattern like runs/* fits a run and the link runs/latest to it.
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
+
+
+def _may_be_model(path: str) -> bool:
+    return os.path.isdir(path) or path.endswith((".keras", ".h5"))
 
 
 def describe(path: Path) -> Description:

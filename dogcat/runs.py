@@ -19,7 +19,7 @@ from dogcat import history as histories
 from dogcat import model as models
 from dogcat import records, report
 from dogcat.config import InputError
-from dogcat.finished_runs import CONFIG, HISTORY, SUMMARY, VALIDATION_LOGITS
+from dogcat.finished_runs import CONFIG, HISTORY, SUMMARY, VALIDATION_LOGITS, unfinished_in
 from dogcat.history import EpochRecord
 from dogcat.training_options import TrainingOptions
 
@@ -146,8 +146,7 @@ def unfinished(options: TrainingOptions) -> Unfinished:
         InputError: There is none.
     """
     runs = Path(options.runs)
-    begun = [path.parent for path in runs.glob(f"*/{CONFIG}") if not path.parent.is_symlink()]
-    left = sorted((path for path in begun if not (path / SUMMARY).exists()), key=_begun_at)
+    left = sorted(unfinished_in(runs), key=_begun_at)
     if not left:
         raise InputError(f"--resume: {runs} has no unfinished run; start one without --resume")
     differences = []

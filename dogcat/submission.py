@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dogcat.assessment import LabelledPredictions
-from dogcat.config import EvaluationOptions, InputError
+from dogcat.config import EvaluationOptions, InputError, words
 from dogcat.predictions import ID, LABEL
 
 # Probabilities keep this distance from 0, as scikit-learn's log loss keeps it.
@@ -31,7 +31,7 @@ def read_labelled(options: EvaluationOptions) -> LabelledPredictions:
     names = sorted(set(right.values()))
     log_probabilities = []
     for flag, place in files.items():
-        classes, rows = _read_predictions(Path(place), f"--{flag}={place}", names, options.class_names)
+        classes, rows = _read_predictions(Path(place), f"--{flag}={place}", names, words(options.classes))
         if flag == "predictions":
             first_classes, left_out = classes, {id_: "no label" for id_ in rows if id_ not in right}
         elif classes != first_classes:

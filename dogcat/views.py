@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 import tensorflow as tf
+
+# Numbers of the views that nothing is drawn for; greater ones are augmented.
+MAGNIFIED, PLAIN, MAGNIFIED_MIRROR = -1, 0, 1
 
 # How many times larger the middle of a picture is shown than in the picture. ImageNet's networks were trained on parts
 # of pictures and are better on them than on the whole; the factor is the first that was tried (BUILD_NOTES.md).
@@ -27,3 +32,11 @@ def magnified(pictures: tf.Tensor) -> tf.Tensor:
     edge = round(size * (1 - 1 / MAGNIFICATION) / 2)
     middle = pictures[:, edge : size - edge, edge : size - edge]
     return tf.cast(tf.round(tf.image.resize(middle, (size, size))), tf.uint8)
+
+
+# What is shown of pictures, by the number of the view.
+SHOWN: dict[int, Callable[[tf.Tensor], tf.Tensor]] = {
+    MAGNIFIED: magnified,
+    PLAIN: lambda pictures: pictures,
+    MAGNIFIED_MIRROR: lambda pictures: mirrored(magnified(pictures)),
+}

@@ -111,6 +111,12 @@ def test_a_pattern_passes_over_what_is_no_model(predict, model_file, samples, tm
     given = {"images": str(samples / "test"), "model": str(tmp_path / "runs" / "*")}
     assert of_dogs(predict(**given)) == of_dogs(predict(images=given["images"]))
     assert make_report.find_runs(given["model"]) == [tmp_path / "runs" / "a"]
+    # And one that fits nothing else fits none.
+    pages = str(tmp_path / "runs" / "*.html")
+    with pytest.raises(InputError, match="fits no folder"):
+        make_report.find_runs(pages)
+    with pytest.raises(InputError, match="fits no file and no folder"):
+        predict(images=given["images"], model=pages)
 
 
 def test_weights_that_give_no_numbers_are_refused(predict, samples, tmp_path):

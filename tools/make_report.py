@@ -23,11 +23,10 @@ def find_runs(places: str) -> list[Path]:
         InputError: A pattern fits nothing.
     """
     found: dict[str, Path] = {}
-    for place, matches in folders.expand(places):
+    for place, matches in folders.expand(places, os.path.isdir):
         if not matches:
             raise InputError(f"{place} fits no folder; give those of runs, like runs/latest")
-        # A pattern like runs/* fits the page that compares them, too.
-        for match in matches if matches == [place] else filter(os.path.isdir, matches):
+        for match in matches:
             found.setdefault(os.path.realpath(match), Path(match))
     return list(found.values())
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dogcat import flags, folders, labels, manifest, records, staging, writer
-from dogcat.config import InputError, ShardOptions
+from dogcat.config import InputError, ShardOptions, words
 from dogcat.printing import printable
 
 
@@ -51,8 +51,8 @@ def select_pictures(listing: folders.Listing, options: ShardOptions) -> labels.L
         print(f"changing the class of {changed} pictures as {options.labels} says")
     if options.unlabeled:
         return dataclasses.replace(labels.without_labels(listing), chosen_by=chosen_by)
-    order = options.classes.split(",") if options.classes else []
-    pictures = labels.label_keys(listing, given, order, ", or give --labels (or --unlabeled for test pictures)")
+    other_ways = ", or give --labels (or --unlabeled for test pictures)"
+    pictures = labels.label_keys(listing, given, words(options.classes), other_ways)
     if len(pictures.classes) < 2:
         raise InputError(f"{options.images} holds one class only ({pictures.classes[0]}); training needs two")
     return dataclasses.replace(pictures, chosen_by=chosen_by)

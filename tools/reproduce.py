@@ -83,9 +83,8 @@ def _train(options: ReproductionOptions, preset: str, digest: str) -> None:
     """Trains a preset, going on with a run of it that was stopped."""
     arguments = [f"--preset={preset}", f"--runs={options.runs}"]
     arguments += [f"--{name}={value}" for name, value in _changes(options).items()]
-    begun = [path for path in Path(options.runs).glob(f"*/{finished_runs.CONFIG}") if not path.parent.is_symlink()]
-    left = [path for path in begun if not (path.parent / finished_runs.SUMMARY).exists()]
-    if any(_fits(json.loads(path.read_text("utf-8")), options, preset, digest) for path in left):
+    configs = [path / finished_runs.CONFIG for path in finished_runs.unfinished_in(Path(options.runs))]
+    if any(_fits(json.loads(config.read_text("utf-8")), options, preset, digest) for config in configs):
         arguments.append("--resume")
     _call("dogcat.train", *arguments)
 
