@@ -247,7 +247,7 @@ def _curves_caption(findings: Findings) -> str:
     opened = f"From epoch 0 on the layers from {findings.opening} train with the head. " if findings.opening else ""
     return (
         f"{opened}Training figures are those of augmented pictures, as the model was at each step; validation is after "
-        "the epoch, on plain pictures."
+        "the epoch, on pictures that are not augmented."
     )
 
 
