@@ -8,6 +8,7 @@ tensorflow/core/example/{example,feature}.proto; tests compare with `tf.train.Ex
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterator
 from typing import Union
@@ -36,8 +37,8 @@ Values = Union[list[bytes], list[float], list[int]]
 
 def encode_example(features: dict[str, bytes | int]) -> bytes:
     """Serialises features by key; equal to `SerializeToString(deterministic=True)` of tf.train.Example."""
-    entries = encode_entries(features)
-    return message_start(len(entries)) + entries
+    parts = _entry_parts(features)
+    return b"".join((message_start(sum(map(len, parts))), *parts))
 
 
 def message_start(length: int) -> bytes:
@@ -47,9 +48,23 @@ def message_start(length: int) -> bytes:
 
 def encode_entries(features: dict[str, bytes | int]) -> bytes:
     """Serialises features as entries of the message's map, sorted by key."""
-    return b"".join(_field(1, _field(1, key.encode()) + _field(2, _feature(features[key]))) for key in sorted(features))
+    return b"".join(_entry_parts(features))
 
 
+def _entry_parts(features: dict[str, bytes | int]) -> list[bytes]:
+    """What `encode_entries` joins: long values stand alone, so that each is copied once."""
+    parts: list[bytes] = []
+    for key in sorted(features):
+        value = features[key]
+        if isinstance(value, bytes):
+            parts += bytes_entry_start(key, len(value)), value
+        else:
+            parts.append(_integer_entry(key, value))
+    return parts
+
+
+# The pictures of a data set have most lengths and sizes in common.
+@functools.lru_cache(maxsize=4096)
 def bytes_entry_start(key: str, length: int) -> bytes:
     """What stands in an entry of one value of `length` bytes before that value."""
     start = _start(1, length)
@@ -59,11 +74,11 @@ def bytes_entry_start(key: str, length: int) -> bytes:
     return _start(1, len(start) + length) + start
 
 
-def _feature(value: bytes | int) -> bytes:
-    if isinstance(value, bytes):
-        return _field(_BYTES_LIST, _field(1, value))
+@functools.lru_cache(maxsize=4096)
+def _integer_entry(key: str, value: int) -> bytes:
     # A list of integers is packed: one field that holds the varints. Negative ones are 64-bit two's complement.
-    return _field(_INT64_LIST, _field(1, _varint(value & (2**64 - 1))))
+    feature = _field(_INT64_LIST, _field(1, _varint(value & (2**64 - 1))))
+    return _field(1, _field(1, key.encode()) + _field(2, feature))
 
 
 def _field(number: int, payload: bytes) -> bytes:

@@ -12,12 +12,13 @@ import itertools
 import json
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.forkserver
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,6 +40,7 @@ _CHUNK = 8
 _CHUNKS_IN_FLIGHT = 4
 # Pictures encoded beforehand to learn how many bytes one takes, for the number of shards.
 _SIZE_SAMPLE = 32
+_START_METHOD = "forkserver"
 # Options that leave the bytes as they are.
 _OPTIONS_THAT_SHAPE_NOTHING = {"images", "output", "workers", "overwrite", "labels", "exclude", "classes"}
 
@@ -75,6 +77,16 @@ def write_data_set(folder: Path, pictures: LabelledKeys, options: ShardOptions) 
     return made
 
 
+def start_worker_server() -> None:
+    """Starts the process that workers are forked from, ahead of its use, since its imports take a quarter of a second.
+
+    Forked from a process that has imported what they need and holds nothing of this one, workers start at once.
+    """
+    multiprocessing.get_context(_START_METHOD).set_forkserver_preload([__name__])
+    with _interrupts_held():
+        multiprocessing.forkserver.ensure_running()
+
+
 def _plan(pictures: LabelledKeys, options: ShardOptions) -> dict[str, np.ndarray]:
     """Indices into the keys in order, for each split."""
     if options.unlabeled:
@@ -105,6 +117,14 @@ def _digest(folder: Path, pictures: LabelledKeys, options: ShardOptions) -> str:
     return hash_.hexdigest()
 
 
+class _PlannedShard(NamedTuple):
+    """A shard's name, its split, and its pictures: indices into the keys, in order."""
+
+    name: str
+    split: str
+    pictures: np.ndarray
+
+
 def _write_shards(
     folder: Path,
     pictures: LabelledKeys,
@@ -115,33 +135,31 @@ def _write_shards(
 ) -> dict[str, list[FinishedShard]]:
     """Writes the shards that are not finished; all of them, by split, in order."""
     first_split = next(iter(plan.values()))
-    sample = encoding.encode_chunk(folder, list(_tasks(pictures, first_split[:_SIZE_SAMPLE])), options, layout)
-    bytes_a_picture = len(sample.framed) / max(1, len(sample.labels))
+    sample = encoding.encode_chunk(folder, _tasks(pictures, first_split[:_SIZE_SAMPLE]), options, layout)
+    planned = _planned_shards(plan, options, layout, len(sample.framed) / max(1, len(sample.labels)))
+    missing = [shard for shard in planned if shard.name not in staging.finished]
+    # One sequence for all shards, so that workers go on while a finished one is brought to the disk.
+    chunks = (
+        _tasks(pictures, shard.pictures[first : first + _CHUNK])
+        for shard in missing
+        for first in range(0, len(shard.pictures), _CHUNK)
+    )
     workers = options.workers or available_cores()
-    parts: dict[str, list[FinishedShard]] = {}
-    # Forked from a process that has imported what they need and holds nothing of this one, so they start at once.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    executor = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_prepare_worker)
+    executor = concurrent.futures.ProcessPoolExecutor(
+        workers, multiprocessing.get_context(_START_METHOD), initializer=_prepare_worker
+    )
+    parts: dict[str, list[FinishedShard]] = {split: [] for split in plan}
     with pictures_bar(len(pictures.keys), "writing") as progress:
         try:
-            for split, order in plan.items():
-                count = shards.shard_count(len(order), bytes_a_picture, options.shard_mib)
-                if options.shards and split != shards.VALIDATION:
-                    count = max(1, min(options.shards, len(order)))
-                elif layout:
-                    # A batch from one file is copied once, from several twice.
-                    count = 1
-                parts[split] = []
-                for index, (first, end) in enumerate(shards.shard_bounds(len(order), count)):
-                    name = shards.shard_name(split, index, count)
-                    if name in staging.finished:
-                        progress.update(end - first)
-                    else:
-                        tasks = _tasks(pictures, order[first:end])
-                        chunks = _encode_in_order(executor, folder, tasks, options, layout, workers)
-                        staging.add(_write_shard(staging.folder / name, chunks, len(pictures.classes), progress))
-                    parts[split].append(staging.finished[name])
+            encoded = _encode_in_order(executor, folder, chunks, options, layout, workers * _CHUNKS_IN_FLIGHT)
+            for shard in planned:
+                if shard.name in staging.finished:
+                    progress.update(len(shard.pictures))
+                else:
+                    of_shard = itertools.islice(encoded, -(-len(shard.pictures) // _CHUNK))
+                    path = staging.folder / shard.name
+                    staging.add(_write_shard(path, of_shard, len(pictures.classes), progress))
+                parts[shard.split].append(staging.finished[shard.name])
         except concurrent.futures.process.BrokenProcessPool as error:
             raise WorkerKilledError(
                 f"--workers={workers}: a worker was killed, most likely for want of memory; use fewer"
@@ -154,6 +172,23 @@ def _write_shards(
         finally:
             executor.shutdown(cancel_futures=True)
     return parts
+
+
+def _planned_shards(
+    plan: dict[str, np.ndarray], options: ShardOptions, layout: raw.Layout | None, bytes_a_picture: float
+) -> list[_PlannedShard]:
+    """Cuts each split into shards."""
+    planned = []
+    for split, order in plan.items():
+        count = shards.shard_count(len(order), bytes_a_picture, options.shard_mib)
+        if options.shards and split != shards.VALIDATION:
+            count = max(1, min(options.shards, len(order)))
+        elif layout:
+            # A batch from one file is copied once, from several twice.
+            count = 1
+        for index, (first, end) in enumerate(shards.shard_bounds(len(order), count)):
+            planned.append(_PlannedShard(shards.shard_name(split, index, count), split, order[first:end]))
+    return planned
 
 
 def _write_shard(path: Path, chunks: Iterator[Chunk], classes: int, progress: Any) -> FinishedShard:
@@ -176,13 +211,12 @@ def _write_shard(path: Path, chunks: Iterator[Chunk], classes: int, progress: An
 def _encode_in_order(
     executor: concurrent.futures.Executor,
     folder: Path,
-    tasks: Iterator[Task],
+    chunks: Iterator[list[Task]],
     options: ShardOptions,
     layout: raw.Layout | None,
-    workers: int,
+    in_flight: int,
 ) -> Iterator[Chunk]:
-    """Encodes pictures in parallel, gives the chunks in order, with a bounded number in flight."""
-    chunks = iter(lambda: list(itertools.islice(tasks, _CHUNK)), [])
+    """Encodes chunks of pictures in parallel, gives them in order, with at most `in_flight` begun and not yet given."""
     pending: collections.deque[concurrent.futures.Future[Chunk]] = collections.deque()
 
     def submit(count: int) -> None:
@@ -190,7 +224,7 @@ def _encode_in_order(
             for chunk in itertools.islice(chunks, count):
                 pending.append(executor.submit(encoding.encode_chunk, folder, chunk, options, layout))
 
-    submit(workers * _CHUNKS_IN_FLIGHT)
+    submit(in_flight)
     while pending:
         yield pending.popleft().result()
         submit(1)
@@ -206,10 +240,10 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _tasks(pictures: LabelledKeys, order: np.ndarray) -> Iterator[Task]:
-    for index in order:
-        label = int(pictures.labels[index])
-        yield Task(pictures.keys[index], label, pictures.classes[label] if pictures.classes else "")
+def _tasks(pictures: LabelledKeys, indices: np.ndarray) -> list[Task]:
+    labels = pictures.labels[indices].tolist()
+    texts = [pictures.classes[label] if pictures.classes else "" for label in labels]
+    return [Task(pictures.keys[index], label, text) for index, label, text in zip(indices, labels, texts)]
 
 
 def _prepare_worker() -> None:

@@ -26,6 +26,7 @@ def make_data_set(options: ShardOptions) -> manifest.Manifest:
     """
     # Before the pictures are listed, which may take a while.
     staging.usable_output(options)
+    writer.start_worker_server()
     listing = folders.list_images(Path(options.images))
     others = f", and {listing.other} other files" if listing.other else ""
     print(f"reading {len(listing.keys)} pictures{others} in {options.images}")
