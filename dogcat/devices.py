@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -124,6 +126,24 @@ def choose_engine(name: str, precision: str, strategy: tf.distribute.Strategy) -
             f"{strategy.num_replicas_in_sync} x {precision}, so use tensorflow"
         )
     return name
+
+
+@contextlib.contextmanager
+def naming_full_memory(batch_size: int) -> Iterator[None]:
+    """Turns errors about memory into a line that says what to do.
+
+    Raises:
+        InputError: A device had no room for what the block computes.
+    """
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, RuntimeError) as error:
+        # What OpenVINO passes on is C++'s word for it.
+        if isinstance(error, RuntimeError) and "bad_alloc" not in str(error):
+            raise
+        raise InputError(
+            f"--batch_size={batch_size}: a step takes more memory than there is; use a smaller one"
+        ) from error
 
 
 def describe_engine(name: str) -> str:

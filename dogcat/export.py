@@ -71,8 +71,8 @@ class Servable(tf.Module):
         return {_PICTURES: of_pictures, _JPEGS: of_jpegs}
 
     def _read(self, file: tf.Tensor) -> tf.Tensor:
-        """What `images` makes of a plain picture; an EXIF orientation is not heeded."""
-        pixels = tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")
+        """What `images` makes of a picture; an EXIF orientation and an ICC profile are not heeded."""
+        pixels = tf.cond(tf.io.is_jpeg(file), lambda: _decode_jpeg(file), lambda: _decode_png(file))
         size = self._description.image_size
         height, width = tf.unstack(tf.shape(pixels)[:2])
         if self._description.resize == "crop":
@@ -86,6 +86,22 @@ class Servable(tf.Module):
         rounded = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
         top, left = tf.unstack((size - target) // 2)
         return tf.ensure_shape(tf.image.pad_to_bounding_box(rounded, top, left, size, size), [size, size, 3])
+
+
+def _decode_jpeg(file: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def _decode_png(file: tf.Tensor) -> tf.Tensor:
+    """Decodes, and lays what is transparent over white."""
+    # Asked for four channels, TensorFlow takes a picture of one bit a pixel for transparent.
+    pixels = tf.io.decode_png(file, channels=0)
+    height, width, channels = tf.unstack(tf.shape(pixels))
+    of_colour = channels - 1 + channels % 2
+    colours = tf.broadcast_to(tf.cast(pixels[:, :, :of_colour], tf.float32), [height, width, 3])
+    opaque = tf.fill([height, width, 1], tf.constant(255, tf.uint8))
+    opacity = tf.cast(tf.concat([pixels[:, :, of_colour:], opaque], axis=2)[:, :, :1], tf.float32) / 255
+    return tf.cast(tf.round(colours * opacity + 255 * (1 - opacity)), tf.uint8)
 
 
 def write(path: Path, form: str, folder: Path) -> None:
@@ -142,7 +158,7 @@ def largest_differences(path: Path, form: str, folder: Path, pictures: np.ndarra
         return {"pictures": difference(_run_tflite(folder / TFLITE_FILE, pictures), pictures)}
     signatures = tf.saved_model.load(str(folder)).signatures
     files = [images.encode(picture, "jpeg", quality=95, chroma="420") for picture in pictures]
-    decoded = np.stack([tf.io.decode_jpeg(file, dct_method="INTEGER_ACCURATE").numpy() for file in files])
+    decoded = np.stack([_decode_jpeg(file).numpy() for file in files])
     of_pictures = signatures[_PICTURES](tf.constant(pictures))["probabilities"]
     of_files = signatures[_JPEGS](tf.constant(files))["probabilities"]
     return {

@@ -66,10 +66,13 @@ class Predictor:
         replicas = strategy.num_replicas_in_sync
         self._batch_size = -(-batch_size // replicas) * replicas
         size = self._description.image_size
-        self._forward = make_forward(
-            OpenVinoNetwork(network, to_logits, self._batch_size, size, policy) if engine == "openvino" else network,
-            strategy,
-        )
+        with devices.naming_full_memory(self._batch_size):
+            self._forward = make_forward(
+                OpenVinoNetwork(network, to_logits, self._batch_size, size, policy)
+                if engine == "openvino"
+                else network,
+                strategy,
+            )
 
     def logits(self, pictures: Pictures, first: int = 0) -> Iterator[np.ndarray]:
         """Predicts the pictures from place `first` on, batch by batch.
@@ -81,7 +84,7 @@ class Predictor:
         Raises:
             InputError: A model gives NaN or infinity.
         """
-        with pictures.naming_damage():
+        with pictures.naming_damage(), devices.naming_full_memory(self._batch_size):
             for logits in self._forward.batches(
                 lambda context: pictures.dataset(self._description, self._batch_size, context, first),
                 len(pictures.keys),

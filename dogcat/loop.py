@@ -73,16 +73,14 @@ class TrainingLoop:
         shown = views.SHOWN[self._validation_view]
         self._logits = make_forward(lambda pictures: logits(shown(pictures), training=False), strategy)
         folder = Path(options.tfrecords)
-        cache = PixelCache(options.cache, options.cache_gib, weights.cache_folder() / "pixels")
-        of_split = {
-            split: cache.reader(readers.open_split(folder, data, split), data, split)
-            for split in (shards.TRAIN, shards.VALIDATION)
-        }
-        self._training, self._validation = of_split[shards.TRAIN], of_split[shards.VALIDATION]
-        missing = np.flatnonzero(np.bincount(self._training.labels, minlength=len(data.classes)) == 0)
+        sources = {split: readers.open_split(folder, data, split) for split in (shards.TRAIN, shards.VALIDATION)}
+        missing = np.flatnonzero(np.bincount(sources[shards.TRAIN].labels, minlength=len(data.classes)) == 0)
         if missing.size:
             name = data.classes[missing[0]]
             raise InputError(f"--limit={options.limit}: leaves no training picture of {name}; use a larger one, or 0")
+        cache = PixelCache(options.cache, options.cache_gib, weights.cache_folder() / "pixels")
+        of_split = cache.readers(sources, data)
+        self._training, self._validation = of_split[shards.TRAIN], of_split[shards.VALIDATION]
         self._features_of = FeatureExtractor(self._model, options, data, of_split, strategy)
         self._validation_features: np.ndarray | None = None
         # Of the steps since losses were last fetched: each one's position and sums, on the device.

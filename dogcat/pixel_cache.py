@@ -41,7 +41,7 @@ class PixelCache:
 
     Attributes:
         where: memory; disk, where other runs find them; auto, the first of them with room enough; or none.
-        gib: Largest size of all that is kept on disk, or of a split in memory, in GiB.
+        gib: Largest size of all that is kept on disk, or of a run's pictures in memory, in GiB.
         folder: The folder on disk, made if need be.
     """
 
@@ -49,21 +49,28 @@ class PixelCache:
     gib: float
     folder: Path
 
-    def reader(self, source: Reader, data: Manifest, split: str) -> Reader:
-        """A reader of the same pictures, from the cache where that is wanted and there is room.
+    def readers(self, sources: dict[str, Reader], data: Manifest) -> dict[str, Reader]:
+        """Readers of the same pictures by split, from the cache where that is wanted and there is room.
 
         Args:
-            source: What decodes them.
+            sources: What decodes the pictures of each split.
             data: The data set's manifest.
-            split: The split's name.
         """
-        count = len(source.labels)
-        if self.where == "none" or not count or isinstance(source, MappedReader):
+        of_split, taken = {}, 0
+        for split, source in sources.items():
+            of_split[split] = self._reader(source, data, split, taken)
+            if of_split[split] is not source:
+                taken += _size(source)
+        return of_split
+
+    def _reader(self, source: Reader, data: Manifest, split: str, taken: int) -> Reader:
+        """That of one split, beside `taken` bytes of others."""
+        if self.where == "none" or not len(source.labels) or isinstance(source, MappedReader):
             return source
-        size = count * raw.picture_bytes(data.image_size)
-        made_from = [data.digest(), split, count]
+        size = _size(source)
+        made_from = [data.digest(), split, len(source.labels)]
         name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:32] + ".pixels"
-        where, reason = self._choose(size, self.folder / name)
+        where, reason = self._choose(size, taken, self.folder / name)
         print(f"pixel cache of {split}, {size / _GIB:.1f} GiB: {where}, since {reason}")
         if where == "none":
             return source
@@ -84,10 +91,12 @@ class PixelCache:
         os.utime(path)
         return _mapped(path, source)
 
-    def _choose(self, size: int, path: Path) -> tuple[str, str]:
-        """Where `size` bytes go, and why there."""
+    def _choose(self, size: int, taken: int, path: Path) -> tuple[str, str]:
+        """Where `size` bytes go beside those that are `taken`, and why there."""
         if size > self.gib * _GIB:
             return "none", f"--cache_gib={self.gib:g} is less"
+        if taken + size > self.gib * _GIB:
+            return "none", f"--cache_gib={self.gib:g} has no room beside the {taken / _GIB:.1f} GiB before it"
         if self.where == "memory" and not _MEMORY.is_dir():
             raise InputError(f"--cache=memory: this system has no {_MEMORY}; use disk")
         if self.where != "auto":
@@ -113,6 +122,10 @@ class PixelCache:
             left -= path.stat().st_size
             if left < 0:
                 path.unlink()
+
+
+def _size(source: Reader) -> int:
+    return len(source.labels) * raw.picture_bytes(source.image_size)
 
 
 def _write(file: IO[bytes], source: Reader, split: str) -> None:

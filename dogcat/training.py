@@ -73,9 +73,10 @@ def train(options: TrainingOptions) -> Path | None:
             print(f"memory: {_memory(model, first_open, options, strategy)}")
             return None
         stack.enter_context(pipeline.naming_damaged_shards(Path(options.tfrecords), data))
+        stack.enter_context(devices.naming_full_memory(options.batch_size))
         loop = TrainingLoop(options, data, steps, strategy, trainer)
-        if begun and begun.config["data_digest"] != data.digest():
-            raise InputError(f"--tfrecords={options.tfrecords}: is not the data set that {begun.path} began with")
+        if begun:
+            _compare_with_beginning(begun, data, options, strategy)
         if not devices.is_chief(strategy):
             # One worker writes for all. Since saving takes all of them, the others do it too, to a folder that goes.
             path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "run")
@@ -139,6 +140,20 @@ def _load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> ma
             f"use a multiple of {replicas}"
         )
     return data
+
+
+def _compare_with_beginning(
+    begun: runs.Unfinished, data: manifest.Manifest, options: TrainingOptions, strategy: tf.distribute.Strategy
+) -> None:
+    """Raises InputError where a run cannot go on with this data set; says where it goes on, but not exactly."""
+    if begun.config["data_digest"] != data.digest():
+        raise InputError(f"--tfrecords={options.tfrecords}: is not the data set that {begun.path} began with")
+    replicas = strategy.num_replicas_in_sync
+    if begun.config["replicas"] != replicas:
+        print(
+            f"note: the run began on {begun.config['replicas']} devices; on {replicas} augmentation and BatchNorm see "
+            "other shares of each batch, so that it ends near, not at, what it would have given"
+        )
 
 
 def _precision(options: TrainingOptions, begun: runs.Unfinished | None) -> tuple[str, str]:

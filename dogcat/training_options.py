@@ -146,7 +146,9 @@ class TrainingOptions(Options):
         "runs find them; auto, the first of these with room enough. Pays where decoding is the limit.",
         choices=("none", "auto", "memory", "disk"),
     )
-    cache_gib: float = option(8.0, "Largest size of that cache on disk, or of a split in memory, in GiB.")
+    cache_gib: float = option(
+        8.0, "Largest size of that cache in GiB: all files on disk, or a run's pictures in memory."
+    )
     report: bool = option(
         True, "Make report.html at the end: how good the best model is, and where it is wrong; some seconds."
     )

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import base64
 import csv
 import functools
 import hashlib
 import http.server
 import json
+import re
 import shutil
 import threading
 import zipfile
@@ -111,6 +113,17 @@ def test_auto_takes_the_first_and_most_bounds_the_list(folder, tmp_path):
     assert len(found) == 4 and "cat.9.jpg" not in [one.path for one in found]
     excluded = (tmp_path / "out" / "exclude.txt").read_text().splitlines()
     assert excluded == ["cat.9.jpg", *(one.path for one in found[:3])]
+
+
+def test_the_page_leaves_out_what_is_certain_and_not_in_it(folder, tmp_path):
+    for number in (95, 96, 97):
+        (folder / f"cat.{number}.jpg").write_bytes(b"no picture")
+    [shown] = clean(f"--images={folder}", f"--output={tmp_path}/out", "--most=1", *SMALL)
+    page = (tmp_path / "out" / "review.html").read_text()
+    [begins_with] = re.findall('data-earlier="(.*)"', page)
+    certain = (tmp_path / "out" / "exclude.txt").read_text().splitlines()
+    assert certain == ["cat.95.jpg", "cat.96.jpg", "cat.97.jpg"]
+    assert base64.b64decode(begins_with).decode().splitlines() == [key for key in certain if key != shown.path]
 
 
 def test_what_a_person_decided_is_not_overwritten(folder, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import save_model
+from PIL import Image
 
 from dogcat import evaluation, export, images
 from dogcat import model as models
@@ -68,6 +70,22 @@ def test_jpeg_files_become_the_pictures_that_the_model_knows(tmp_path, resize, s
     wanted = images.resize(images.decode(file, 10**6).rgbx, 32, resize)[:, :, :3]
     assert np.abs(read.astype(int) - wanted).max() <= 2
     assert np.abs(read.astype(int) - wanted).mean() < 0.6
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "I;16"])
+def test_png_files_become_the_pictures_that_the_model_knows(tmp_path, mode):
+    model, description = models.load(save_model(tmp_path / "m.keras"))
+    colours, opacity = random_pictures(2, 32)
+    picture = Image.fromarray(np.dstack([colours, opacity[:, :, 0]]))
+    if mode == "P":
+        picture = picture.quantize(16)
+    elif mode == "I;16":
+        picture = Image.fromarray(opacity[:, :, 0].astype(np.uint16) * 250)
+    file = io.BytesIO()
+    picture.convert(mode).save(file, "PNG")
+    read = export.Servable(model, description)._read(tf.constant(file.getvalue())).numpy()
+    wanted = images.decode(file.getvalue(), 10**6).pixels
+    assert np.abs(read.astype(int) - wanted).max() <= 1
 
 
 def test_a_tflite_file_holds_classes_and_takes_any_batch(run, tmp_path):

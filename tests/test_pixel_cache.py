@@ -21,7 +21,7 @@ def pictures_of(reader):
 
 
 def cached(cache, folder, split="train"):
-    return cache.reader(reader_of(folder, split), manifest.load(folder), split)
+    return cache.readers({split: reader_of(folder, split)}, manifest.load(folder))[split]
 
 
 @pytest.fixture
@@ -115,6 +115,17 @@ def test_the_limit_is_kept(tfrecords, tmp_path, capsys):
     assert before != after
 
 
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_splits_of_a_run_do_not_drive_out_each_other(tfrecords, tmp_path, capsys, where):
+    sources = {split: reader_of(tfrecords, split) for split in ("train", "validation")}
+    size = len(sources["train"].labels) * 96 * 96 * 3 / 2**30
+    for _ in range(2):
+        found = PixelCache(where, size * 1.1, tmp_path).readers(sources, manifest.load(tfrecords))
+        assert isinstance(found["train"], readers.MappedReader) and found["validation"] is sources["validation"]
+        assert "validation, 0.0 GiB: none, since --cache_gib=" in capsys.readouterr().out
+    assert len(list(tmp_path.iterdir())) == (where == "disk")
+
+
 def test_auto_says_what_is_free(tfrecords, tmp_path, monkeypatch, capsys):
     cache = PixelCache("auto", 1.0, tmp_path / "not" / "yet")
     monkeypatch.setattr(pixel_cache, "_free_memory", lambda: 1000)
@@ -127,7 +138,6 @@ def test_auto_says_what_is_free(tfrecords, tmp_path, monkeypatch, capsys):
 
 def test_no_cache_is_made_of_raw_pixels_or_unasked(tfrecords, samples, tmp_path):
     make(samples / "train", tmp_path / "raw", encoding="raw")
-    source = reader_of(tmp_path / "raw")
-    assert PixelCache("disk", 1.0, tmp_path).reader(source, manifest.load(tmp_path / "raw"), "train") is source
-    source = reader_of(tfrecords)
-    assert PixelCache("none", 1.0, tmp_path).reader(source, manifest.load(tfrecords), "train") is source
+    for where, folder in (("disk", tmp_path / "raw"), ("none", tfrecords)):
+        source = reader_of(folder)
+        assert PixelCache(where, 1.0, tmp_path).readers({"train": source}, manifest.load(folder))["train"] is source

@@ -67,6 +67,13 @@ def test_several_models_in_several_flags(run, model_file, samples, tmp_path):
     assert f"model: {model_file} " in done.out and f"model: {other} " in done.out
 
 
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+def test_a_batch_larger_than_memory_is_named(model_file, samples, tmp_path, engine):
+    place = {"model": str(model_file), "images": str(samples / "test"), "output": str(tmp_path / "s.csv")}
+    with pytest.raises(InputError, match="--batch_size=1000000000: a step takes more memory than there is; use a sm"):
+        inference.predict(PredictionOptions(**place, engine=engine, strategy="one_device", batch_size=10**9))
+
+
 def test_bad_input_is_one_line_and_leaves_nothing(run, samples, tmp_path):
     done = run("dogcat.predict", "--model=/no/run", f"--images={samples}/test", f"--output={tmp_path}/s.csv")
     assert done.code == 2

@@ -412,6 +412,22 @@ def test_of_unfinished_runs_that_of_the_same_options_goes_on(tfrecords, tmp_path
         training.train(options(tfrecords, tmp_path, epochs=0, seed=3, resume=True))
 
 
+def test_on_another_number_of_devices_a_run_goes_on_and_says_so(tfrecords, tmp_path, capsys):
+    run = training.train(options(tfrecords, tmp_path, epochs=0))
+    (run / "summary.json").unlink()
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "replicas": 4}))
+    assert training.train(options(tfrecords, tmp_path, epochs=0, resume=True)) == run
+    assert "note: the run began on 4 devices; on 1 " in capsys.readouterr().out
+
+
+def test_a_step_larger_than_memory_is_named_and_the_head_is_kept(tfrecords, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer.Trainer, "step", lambda *arguments: tf.zeros([2**46]))
+    with pytest.raises(InputError, match="--batch_size=4: a step takes more memory than there is; use a smaller one"):
+        training.train(options(tfrecords, tmp_path, batch_size=4))
+    assert (tmp_path / "latest" / "best.keras").is_file()
+
+
 def test_a_run_that_was_finished_meanwhile_stays_as_it_is(tfrecords, tmp_path, monkeypatch):
     run = training.train(options(tfrecords, tmp_path, epochs=0))
     before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}

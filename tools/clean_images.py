@@ -39,6 +39,10 @@ def clean_images(options: CleaningOptions) -> list[Suspect]:
     earlier = _earlier_exclusions(options)
     found = suspects.find(evidence, rejections)
     shown = found[: options.most]
+    # All that is certain, also behind the last one that is shown.
+    excluded = found[: options.auto] if options.auto else [one for one in found if one.is_certain]
+    of_shown = {one.path for one in shown}
+    out_of_sight = "".join(labels.exclusion_line(one.path) for one in excluded if one.path not in of_shown)
     label_of = {one.key: evidence.classes[label] for one, label in zip(evidence.prints, evidence.labels)}
     lead = f"{len(evidence.prints) + len(rejections):,} pictures, {len(found):,} suspects"
     page = review_page.render(
@@ -47,12 +51,10 @@ def clean_images(options: CleaningOptions) -> list[Suspect]:
         f"{lead}." if len(shown) == len(found) else f"{lead}, the first {len(shown):,} of them here.",
         label_of,
         evidence.classes,
-        earlier,
+        earlier + out_of_sight,
         options.max_pixels,
         options.workers or available_cores(),
     )
-    # All that is certain, also behind the last one that is shown.
-    excluded = found[: options.auto] if options.auto else [one for one in found if one.is_certain]
     lines = [earlier, *(labels.exclusion_line(one.path) for one in excluded)]
     output.mkdir(parents=True, exist_ok=True)
     exclusions = "".join(lines).encode("utf-8", "surrogateescape")
