@@ -15,15 +15,17 @@ from dogcat import (
     labels,
     neighbours,
     outliers,
+    runtime,
     shards,
     suspects,
 )
-from dogcat.config import CleaningOptions, InputError, available_cores
+from dogcat.config import CleaningOptions, InputError
 from dogcat.encoding import Rejection
 from dogcat.fingerprints import Fingerprint
 from dogcat.imagenet import Classifier, pet_ranks
 from dogcat.labels import LabelledKeys
 from dogcat.printing import printable
+from dogcat.sources import PictureFiles
 from dogcat.suspects import Evidence
 
 
@@ -52,7 +54,7 @@ def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection]]:
         _require_enough(pictures, options.images)
     # Before anything that takes long.
     classifier = None if options.method == "features" else Classifier(options.classifier)
-    workers = options.workers or available_cores()
+    workers = options.workers or runtime.available_cores()
     prints, rejections = fingerprints.take(listing.folder, pictures.keys, options.max_pixels, workers)
     left_out = {one.key for one in rejections}
     read = [key not in left_out for key in pictures.keys]
@@ -72,15 +74,14 @@ def _gather(
     classifier: Classifier | None,
 ) -> Evidence:
     """What is known of pictures that can be decoded, by the method that is asked for."""
+    files = PictureFiles(folder, pictures.keys, options.max_pixels)
     split = shards.split_and_order(pictures.keys, pictures.labels, options.validation, options.seed)
     in_validation = np.zeros(len(pictures.keys), bool)
     in_validation[split[shards.VALIDATION]] = True
     far = held_out = similar = mislabelled = ranks = directions = None
     evidences = []
     if options.method != "imagenet":
-        features = folder_features.compute(
-            folder, pictures.keys, options.backbone, options.weights, options.image_size, options.seed
-        )
+        features = folder_features.compute(files, options.backbone, options.weights, options.image_size, options.seed)
         components = outliers.principal_components(features)
         directions = neighbours.normalised(components)
         near = neighbours.nearest(directions, outliers.neighbours_that_count(len(directions)))
@@ -90,7 +91,7 @@ def _gather(
         held_out = label_errors.held_out_probabilities(components, pictures.labels, options.seed)
         mislabelled = label_errors.scores(held_out, pictures.labels, similar)
     if classifier:
-        ranks = pet_ranks(classifier.scores(folder, pictures.keys), options.wild_cats)
+        ranks = pet_ranks(classifier.scores(files), options.wild_cats)
         evidences.append(outliers.evidence_of_ranks(ranks, options.top_n))
     return Evidence(
         prints=prints,

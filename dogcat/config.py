@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from typing import Any, TypeVar
 
 from dogcat.backbones import BACKBONES
@@ -551,10 +550,3 @@ class BenchmarkOptions(Options):
         self.require("chart", not self.chart or self.subject != "memory", "memory has a table alone")
         drawable = not self.chart or self.chart.lower().endswith((".png", ".svg", ".pdf"))
         self.require("chart", drawable, "give a name that ends in .png, .svg or .pdf")
-
-
-def available_cores() -> int:
-    """Number of processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

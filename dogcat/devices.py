@@ -20,16 +20,20 @@ _TF_CONFIG_HINT = (
 )
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
+def make_strategy(name: str, alone: bool = False) -> tf.distribute.Strategy:
     """Makes the strategy `auto`, `one_device`, `mirrored` or `multi_worker`.
 
     Mirrored runs on all GPUs or, where there is none, on all logical CPU devices. Multi-worker runs on the devices of
     all workers that the environment variable TF_CONFIG names, in each of which the same command is started.
 
+    Args:
+        name: The strategy.
+        alone: Whether `auto` stays in this process, whatever TF_CONFIG says.
+
     Raises:
         InputError: TF_CONFIG names no workers, or no task of them.
     """
-    in_cluster = name in ("auto", "multi_worker") and _has_cluster()
+    in_cluster = (name == "multi_worker" or (name == "auto" and not alone)) and _has_cluster()
     if name == "multi_worker" and not in_cluster:
         raise InputError(
             f"--strategy=multi_worker: the environment variable TF_CONFIG names no workers; {_TF_CONFIG_HINT}"
@@ -74,8 +78,35 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
 
 
-def compiles(name: str) -> bool:
-    """Resolves the flag `jit_compile`: XLA makes Xception slower on a CPU (BUILD_NOTES.md)."""
+def in_all_workers(strategy: tf.distribute.Strategy, holds: bool) -> bool:
+    """Whether something holds in every worker of a strategy, all of which ask at the same point."""
+    if not is_multi_worker(strategy):
+        return holds
+
+    def of_replicas() -> tf.Tensor:
+        return tf.distribute.get_replica_context().all_gather(tf.constant([float(holds)]), axis=0)
+
+    [held, *_] = strategy.experimental_local_results(tf.function(lambda: strategy.run(of_replicas))())
+    return bool(tf.reduce_all(held > 0))
+
+
+def compiles(name: str, synchronizes: bool) -> bool:
+    """Resolves the flag `jit_compile`: XLA makes Xception slower on a CPU (BUILD_NOTES.md).
+
+    Args:
+        name: The flag's value.
+        synchronizes: Whether replicas talk to each other within the model, which XLA does not compile.
+
+    Raises:
+        InputError: It is asked for where it cannot be.
+    """
+    if synchronizes:
+        if name == "on":
+            raise InputError(
+                "--jit_compile=on: does not compile BatchNorms that take statistics over several devices; use auto, or "
+                "--batch_norm=inference"
+            )
+        return False
     return name == "on" or (name == "auto" and bool(tf.config.list_physical_devices("GPU")))
 
 

@@ -61,7 +61,7 @@ class FeatureExtractor:
             self.passed += len(computed)
             return computed
 
-        return from_cache(self._made_from(split, view), compute, devices.is_chief(self._strategy))
+        return from_cache(self._made_from(split, view), compute, self._strategy)
 
     @functools.cached_property
     def _common(self) -> dict[str, Any]:
@@ -151,14 +151,20 @@ def frozen_network(
     return OpenVinoNetwork(features, [to_features], batch_size, image_size, policy)
 
 
-def from_cache(made_from: dict[str, Any], compute: Callable[[], np.ndarray], keeps: bool = True) -> np.ndarray:
-    """What the cache holds under `made_from`, else what `compute` gives, kept there for another run if `keeps`."""
+def from_cache(
+    made_from: dict[str, Any], compute: Callable[[], np.ndarray], strategy: tf.distribute.Strategy
+) -> np.ndarray:
+    """What the cache holds under `made_from`, else what `compute` gives, kept there for another run.
+
+    Of the strategy's workers, which compute together, the chief keeps it, and all take it from their caches or none.
+    """
     folder = weights.cache_folder() / "features"
     kept = feature_cache.load(folder, made_from)
-    if kept is not None:
+    if devices.in_all_workers(strategy, kept is not None):
+        assert kept is not None
         return kept
     computed = compute()
-    if keeps:
+    if devices.is_chief(strategy):
         try:
             feature_cache.keep(folder, made_from, computed)
         except OSError as error:

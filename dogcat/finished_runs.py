@@ -71,6 +71,11 @@ class FinishedRun:
             raise InputError(f"{path}: is damaged; remove it, and the model is asked again ({error})") from error
 
 
+def preset_run(runs: str, preset: str) -> Path:
+    """Where the last run of a preset is found."""
+    return Path(runs) / f"latest-{preset}"
+
+
 def unfinished_in(runs: Path) -> list[Path]:
     """The folders of runs that were begun in a folder and not finished, in no order."""
     begun = [path.parent for path in runs.glob(f"*/{CONFIG}") if not path.parent.is_symlink()]

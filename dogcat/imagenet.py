@@ -11,10 +11,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import devices, extraction, foreign_models, records, weights
+from dogcat import devices, folder_pass, foreign_models, records, weights
 from dogcat import model as models
 from dogcat.config import InputError
-from dogcat.forward import make_forward
 from dogcat.sources import PictureFiles
 
 CLASSES = 1000
@@ -24,8 +23,6 @@ DOGS = range(151, 269)
 DOMESTIC_CATS = range(281, 286)
 WILD_CATS = range(286, 294)
 
-_BATCH_SIZE = 32
-_RESIZE = "stretch"
 # The only modules that the configuration of a classifier may name: Keras imports what it finds there.
 _MODULES = (
     "keras.initializers",
@@ -64,31 +61,28 @@ class Classifier:
             self.name, self._identity = f"Xception, {source}", weights.digest(xception.get_weights())
         self.image_size: int = self._model.input_shape[1]
 
-    def scores(self, folder: Path, keys: list[str]) -> np.ndarray:
+    def scores(self, pictures: PictureFiles) -> np.ndarray:
         """Runs over pictures that can be decoded, or takes what an earlier call found.
 
         Returns:
             A score for each class, float32 [pictures, 1000]; the higher, the more likely.
+
+        Raises:
+            InputError: A picture cannot be decoded any more.
         """
         print(f"classifier: {self.name} at {self.image_size} pixels; float32, TensorFlow {tf.__version__}")
-        pictures = PictureFiles(folder, keys)
-        description = models.Description([], self.image_size, _RESIZE, "")
-        made_from = {
-            "pictures": pictures.digest(),
-            "classifier": self._identity,
-            "resize": _RESIZE,
-            "engine": devices.describe_engine("tensorflow"),
-        }
 
         def network(batch: tf.Tensor) -> tf.Tensor:
             return tf.cast(self._model(tf.cast(batch, tf.float32), training=False), tf.float32)
 
-        def one_pass() -> np.ndarray:
-            return make_forward(network, devices.make_strategy("one_device"))(
-                lambda context: pictures.dataset(description, _BATCH_SIZE, context, 0), len(keys), "classifying"
-            )
-
-        return extraction.from_cache(made_from, one_pass)
+        return folder_pass.outputs(
+            pictures,
+            self.image_size,
+            lambda: network,
+            devices.make_strategy("one_device"),
+            {"classifier": self._identity, "engine": devices.describe_engine("tensorflow")},
+            "classifying",
+        )
 
 
 def pet_ranks(scores: np.ndarray, wild_cats: bool) -> np.ndarray:

@@ -111,7 +111,7 @@ def choose_devices(precision: str, strategy: str, engine: str) -> tuple[tf.distr
     """
     policy = devices.choose_precision(precision)[0]
     keras.mixed_precision.set_global_policy(policy)
-    chosen = devices.make_strategy(strategy)
+    chosen = devices.make_strategy(strategy, alone=True)
     return chosen, devices.choose_engine(engine, policy, chosen)
 
 

@@ -19,7 +19,8 @@ from dogcat import (
     features,
     pipeline,
     readers,
-    report,
+    records,
+    run_plots,
     runs,
     shards,
     state,
@@ -119,8 +120,10 @@ class TrainingLoop:
                         self._record(folder, *validated)
             except (Terminated, KeyboardInterrupt):
                 interrupts.ignore()
-                self._read_losses(folder)
-                state.save(folder.state, self.progress, self._variables)
+                # Several workers save together, and the others may be at another step: the last epoch is kept.
+                if not devices.is_multi_worker(self._strategy):
+                    self._read_losses(folder)
+                    state.save(folder.state, self.progress, self._variables)
                 raise
             finally:
                 board.flush()
@@ -200,7 +203,7 @@ class TrainingLoop:
                     progress.seconds += time.perf_counter() - started
                     progress.waited += waited
                     bar.update(options.batch_size)
-                    # All workers would have to save at the same step, and their clocks differ.
+                    # Several workers save together, and their clocks differ.
                     may_save = not self._unread and not devices.is_multi_worker(self._strategy)
                     if may_save and time.perf_counter() - saved > 60 * options.save_minutes:
                         with self._timed("saving"):
@@ -293,12 +296,10 @@ class TrainingLoop:
             augment.apply(pictures, options.augmentation, augment.seed_of(options.seed, 0, step, 0))
             for step in range(_SHEET_VERSIONS)
         ]
-        report.draw_augmented(
-            pictures.numpy(),
-            [version.numpy() for version in versions],
-            options.augmentation,
-            folder.path / "augmented.png",
+        drawn = run_plots.draw_augmented(
+            pictures.numpy(), [version.numpy() for version in versions], options.augmentation
         )
+        records.write_atomically(folder.path / "augmented.png", drawn)
         tf.summary.image("augmented", versions[0], step=0, max_outputs=_SHEET_PICTURES)
 
     @contextlib.contextmanager

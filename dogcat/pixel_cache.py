@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -118,10 +119,17 @@ class PixelCache:
             if time.time() - folder.stat().st_mtime > _SECONDS_TO_WRITE:
                 shutil.rmtree(folder, ignore_errors=True)
         left = self.gib * _GIB - size
-        for path in sorted(self.folder.glob("*.pixels"), key=lambda path: path.stat().st_mtime, reverse=True):
-            left -= path.stat().st_size
+        for status, path in sorted(_files_with_status(self.folder), key=lambda pair: pair[0].st_mtime, reverse=True):
+            left -= status.st_size
             if left < 0:
-                path.unlink()
+                path.unlink(missing_ok=True)
+
+
+def _files_with_status(folder: Path) -> Iterator[tuple[os.stat_result, Path]]:
+    """The cache's files, without those that another run removes meanwhile."""
+    for path in folder.glob("*.pixels"):
+        with contextlib.suppress(FileNotFoundError):
+            yield path.stat(), path
 
 
 def _size(source: Reader) -> int:
@@ -159,7 +167,8 @@ def _mapped(path: Path, source: Reader) -> MappedReader:
 
 
 def _free_memory() -> int:
-    """Memory that programs can have without others being swapped out, in bytes; 0 where the system does not say."""
+    """Memory that files can have without programs being swapped out, in bytes; 0 where the system does not say."""
     meminfo = Path("/proc/meminfo")
     match = re.search(r"^MemAvailable:\s*(\d+) kB$", meminfo.read_text(), re.MULTILINE) if meminfo.exists() else None
-    return int(match[1]) * 1024 if match and _MEMORY.is_dir() else 0
+    # Containers often give files in memory less than there is.
+    return min(int(match[1]) * 1024, shutil.disk_usage(_MEMORY).free) if match and _MEMORY.is_dir() else 0

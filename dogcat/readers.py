@@ -20,8 +20,8 @@ import numpy as np
 import simplejpeg
 import tensorflow as tf
 
-from dogcat import images, index, raw, records, stored
-from dogcat.config import MAX_PIXELS, InputError, available_cores
+from dogcat import images, index, raw, records, runtime, stored
+from dogcat.config import MAX_PIXELS, InputError
 from dogcat.manifest import Manifest
 from dogcat.mapped import MappedPixels
 
@@ -104,7 +104,7 @@ class DecodingReader(_ShardReader):
 
     def _decoded(self, batches: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         memory = _Memory()
-        with concurrent.futures.ThreadPoolExecutor(available_cores()) as executor:
+        with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as executor:
             pending: collections.deque[tuple[np.ndarray, np.ndarray, list[concurrent.futures.Future[None]]]] = (
                 collections.deque()
             )

@@ -1,7 +1,8 @@
-"""Plots of how good a run is, for its page: curves over the epochs, calibration, ROC."""
+"""Plots of a run: what augmentation makes of pictures, curves over the epochs, calibration, ROC."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from sklearn.metrics import roc_curve
 from dogcat import evaluation, plotting
 from dogcat import history as histories
 from dogcat.history import EpochRecord
+from dogcat.training_options import AugmentationRanges
 
 _BINS = 10
 _WIDTH, _HEIGHT = 11, 4.4
@@ -82,6 +84,29 @@ def draw_curves(history: Sequence[EpochRecord], opening: str, dark: bool) -> byt
                 axes.axvline(0, color="grey", linestyle="--", linewidth=1, label=f"layers from {opening} open")
             _finish_curves(axes, name)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        return plotting.png(figure)
+
+
+def draw_augmented(pictures: np.ndarray, versions: Sequence[np.ndarray], ranges: AugmentationRanges) -> bytes:
+    """Draws pictures and, below each, what augmentation makes of it.
+
+    Args:
+        pictures: uint8 [pictures, height, width, 3], as they are stored.
+        versions: At least one augmented batch of the same pictures, of the same type and shape.
+        ranges: What the versions were drawn from.
+
+    Returns:
+        A PNG.
+    """
+    rows = [pictures, *versions]
+    size = (1.4 * len(pictures), 1.4 * len(rows) + 0.4)
+    with plotting.style(dark=False):
+        figure, grid = plt.subplots(len(rows), len(pictures), figsize=size, layout="constrained", squeeze=False)
+        for axes, picture in zip(grid.flat, np.concatenate(rows)):
+            axes.imshow(picture)
+            axes.set_axis_off()
+        parts = (f"{name} {value:g}" for name, value in dataclasses.asdict(ranges).items() if value)
+        figure.suptitle("top row: as stored; below: as training sees them\n" + (", ".join(parts) or "no augmentation"))
         return plotting.png(figure)
 
 

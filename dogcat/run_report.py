@@ -21,6 +21,7 @@ from dogcat import (
     shards,
     stored,
     tables,
+    views,
 )
 from dogcat import model as models
 from dogcat.assessment import LabelledPredictions
@@ -160,8 +161,10 @@ def _opening(run: FinishedRun, model: keras.Model) -> str:
 def _pictures(
     findings: Findings, places: Sequence[int], model: keras.Model, folder: Path, data: Manifest
 ) -> dict[int, Picture]:
-    """Pixels and heat maps of the pictures at these places."""
+    """Pixels and heat maps of the pictures at these places, as validation showed them to the model."""
     found = stored.at_places(folder, data, shards.VALIDATION, places)
-    pixels = np.stack([stored.pixels_of(found[place]) for place in places])
+    stored_pixels = np.stack([stored.pixels_of(found[place]) for place in places])
+    view = views.MAGNIFIED if findings.run.options.get("magnify") else views.PLAIN
+    pixels = np.asarray(views.SHOWN[view](stored_pixels))
     heat = HeatMaps(model)(pixels, findings.predicted[places])
     return {place: Picture(*of_place) for place, of_place in zip(places, zip(pixels, heat))}

@@ -17,9 +17,9 @@ from tensorflow import keras
 
 from dogcat import history as histories
 from dogcat import model as models
-from dogcat import records, report
+from dogcat import records, run_plots
 from dogcat.config import InputError
-from dogcat.finished_runs import CONFIG, HISTORY, SUMMARY, VALIDATION_LOGITS, unfinished_in
+from dogcat.finished_runs import CONFIG, HISTORY, SUMMARY, VALIDATION_LOGITS, preset_run, unfinished_in
 from dogcat.history import EpochRecord
 from dogcat.training_options import TrainingOptions
 
@@ -99,7 +99,7 @@ class RunFolder:
         """Writes history.csv, history.jsonl and curves.png."""
         records.write_atomically(self.path / "history.csv", histories.as_csv(history).encode())
         records.write_atomically(self.path / HISTORY, histories.as_jsonl(history).encode())
-        report.draw_curves(history, self.path / "curves.png")
+        records.write_atomically(self.path / "curves.png", run_plots.draw_curves(history, "", dark=False))
 
     def write_batch(self, where: str, keys: Sequence[str]) -> None:
         """Writes which pictures a step had."""
@@ -173,15 +173,11 @@ def copy_state(run: Path, folder: Path) -> None:
 def point_links_to(folder: Path, options: TrainingOptions) -> None:
     """Makes runs/latest, and runs/latest-<preset> of a preset's run, links to the run, by a rename."""
     for link in _links(folder.parent, options):
-        temporary = link.with_name("." + link.name)
+        # Another run may be doing the same.
+        temporary = link.with_name(f".{link.name}-{os.getpid()}")
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(folder.name)
         os.replace(temporary, link)
-
-
-def preset_run(runs: str, preset: str) -> Path:
-    """Where the last run of a preset is found."""
-    return Path(runs) / f"latest-{preset}"
 
 
 def _links(runs: Path, options: TrainingOptions) -> list[Path]:

@@ -114,6 +114,13 @@ def start_xla() -> None:
         tf.function(lambda: tf.zeros(()), jit_compile=True)()
 
 
+def available_cores() -> int:
+    """Number of processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def processor_name() -> str:
     """The processor's model name, as the system gives it."""
     match = re.search(r"^model name\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)

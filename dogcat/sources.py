@@ -5,9 +5,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextlib
-import hashlib
 import itertools
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -17,8 +15,8 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from dogcat import encoding, folders, images, labels, manifest, pipeline, readers
-from dogcat.config import MAX_PIXELS, InputError, PredictionOptions, available_cores
+from dogcat import encoding, folders, images, labels, manifest, pipeline, readers, runtime
+from dogcat.config import MAX_PIXELS, InputError, PredictionOptions
 from dogcat.encoding import Rejection
 from dogcat.manifest import Manifest
 from dogcat.model import Description
@@ -56,11 +54,12 @@ class Pictures(Protocol):
 class PictureFiles:
     """Picture files, decoded in parallel and ahead of the device; `Pictures` says what each member is."""
 
-    def __init__(self, folder: Path, keys: list[str]) -> None:
-        """Takes the folder that the keys are relative to, and the keys."""
+    def __init__(self, folder: Path, keys: list[str], max_pixels: int = MAX_PIXELS) -> None:
+        """Takes the folder that the keys are relative to, the keys, and how large a picture may be."""
         self.keys = keys
         self.rejections: dict[str, Rejection] = {}
         self._folder = folder
+        self._max_pixels = max_pixels
 
     def dataset(
         self, description: Description, batch_size: int, context: tf.distribute.InputContext, first: int
@@ -75,16 +74,8 @@ class PictureFiles:
         return contextlib.nullcontext()
 
     def digest(self) -> str:
-        """See `Pictures`; of the files their size and time of change count."""
-        hash_ = hashlib.sha256()
-        for key in self.keys:
-            try:
-                status = os.stat(self._folder / key)
-                of_file = f"{status.st_size}\0{status.st_mtime_ns}"
-            except OSError:
-                of_file = encoding.UNREADABLE
-            hash_.update(os.fsencode(f"{key}\0{of_file}\0"))
-        return hash_.hexdigest()
+        """See `Pictures`."""
+        return folders.digest(self._folder, self.keys)
 
     def _batches(self, description: Description, batch_size: int, first: int) -> Iterator[np.ndarray]:
         """Decodes in parallel, two batches ahead.
@@ -95,14 +86,14 @@ class PictureFiles:
         size = description.image_size
 
         def read(key: str) -> np.ndarray | Rejection:
-            picture = encoding.read_picture(self._folder, key, MAX_PIXELS, size)
+            picture = encoding.read_picture(self._folder, key, self._max_pixels, size)
             if isinstance(picture, Rejection):
                 return picture
             return images.resize(picture.rgbx, size, description.resize)[:, :, :3]
 
         black = np.zeros((size, size, 3), np.uint8)
         # Threads, since the decoders and the resizer run without the interpreter's lock.
-        with concurrent.futures.ThreadPoolExecutor(available_cores()) as executor:
+        with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as executor:
             waiting = itertools.islice(self.keys, first, None)
             pending = collections.deque(executor.submit(read, key) for key in itertools.islice(waiting, 2 * batch_size))
             batch = []

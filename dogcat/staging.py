@@ -79,7 +79,12 @@ class Staging:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """Keeps finished shards where the same call may go on, and says so with the error; else removes the folder."""
-        os.close(self._lock)
+        try:
+            self._keep_or_remove(kind, error)
+        finally:
+            os.close(self._lock)
+
+    def _keep_or_remove(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
         if kind is None:
             return
         of_no_use = issubclass(kind, InputError) and not issubclass(kind, WorkerKilledError)

@@ -26,7 +26,11 @@ class Trainer:
         options: TrainingOptions,
         steps: int,
     ) -> None:
-        """Takes a model made under `strategy`, its layers open or frozen, and the steps of the whole run."""
+        """Takes a model made under `strategy`, its layers open or frozen, and the steps of the whole run.
+
+        Raises:
+            InputError: --jit_compile=on, and BatchNorms that replicas share.
+        """
         self.model = model
         self.rate = optimizers.make_rate(options, steps)
         with strategy.scope():
@@ -35,10 +39,11 @@ class Trainer:
         self._options = options
         logits = models.logits_model(model)
         training = options.batch_norm == "training"
-        if training and strategy.num_replicas_in_sync > 1:
+        synchronizes = training and strategy.num_replicas_in_sync > 1
+        if synchronizes:
             _synchronize_batch_norms(models.backbone_of(model))
         self._logits = lambda pictures: logits(pictures, training=training)
-        if devices.compiles(options.jit_compile):
+        if devices.compiles(options.jit_compile, synchronizes):
             runtime.start_xla()
             self._logits = tf.function(self._logits, jit_compile=True)
         self._variables = logits.trainable_variables

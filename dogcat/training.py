@@ -23,7 +23,7 @@ from dogcat import history as histories
 from dogcat import model as models
 from dogcat.backbones import BACKBONES
 from dogcat.config import InputError
-from dogcat.finished_runs import SUMMARY
+from dogcat.finished_runs import SUMMARY, preset_run
 from dogcat.interrupts import Terminated
 from dogcat.loop import TrainingLoop, description_of
 from dogcat.presets import PRESETS
@@ -97,7 +97,8 @@ def train(options: TrainingOptions) -> Path | None:
                     shutil.rmtree(path)
                 raise
             except (Terminated, KeyboardInterrupt) as stop:
-                stop.args = (f"the same command with --resume goes on with {path}",)
+                run = path if devices.is_chief(strategy) else "the first worker's run"
+                stop.args = (f"the same command with --resume goes on with {run}",)
                 raise
             _finish(folder, loop.progress, options)
         if options.report and devices.is_chief(strategy):
@@ -179,7 +180,7 @@ def _initial_model(options: TrainingOptions, data: manifest.Manifest) -> tuple[k
         return model, weights.load(models.backbone_of(model), options.backbone, options.weights)
     place = options.init_from
     if place in PRESETS and not Path(place).exists():
-        place = str(runs.preset_run(options.runs, place))
+        place = str(preset_run(options.runs, place))
         if not Path(place).exists():
             raise InputError(
                 f"--init_from={options.init_from}: {options.runs} has no run of this preset yet; start with "

@@ -15,8 +15,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from dogcat import examples, manifest, progress, raw, records, shards, stored
-from dogcat.config import InputError, available_cores
+from dogcat import examples, manifest, progress, raw, records, runtime, shards, stored
+from dogcat.config import InputError
 from dogcat.manifest import Manifest, Shard
 from dogcat.printing import printable
 from dogcat.records import Record
@@ -142,7 +142,7 @@ def verify(folder: Path, made: Manifest, workers: int = 0) -> list[Problem]:
     """
     problems = [*_check_manifest(made), *_foreign_shards(folder, made)]
     checked_shards = []
-    with _Checker(folder, made, workers or available_cores()) as checker:
+    with _Checker(folder, made, workers or runtime.available_cores()) as checker:
         for split, shard in _shards(made):
             if not (folder / shard.name).is_file():
                 problems.append(Problem(shard.name, "is missing"))

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import dogcat
-from dogcat import encoding, manifest, raw, records, runtime, shards, tables
-from dogcat.config import InputError, ShardOptions, available_cores
+from dogcat import encoding, folders, manifest, raw, records, runtime, shards, tables
+from dogcat.config import InputError, ShardOptions
 from dogcat.encoding import Chunk, Rejection, Task
 from dogcat.labels import LabelledKeys
 from dogcat.progress import pictures_bar
@@ -106,15 +106,8 @@ def _require_training_pictures(pictures: LabelledKeys, plan: dict[str, np.ndarra
 def _digest(folder: Path, pictures: LabelledKeys, options: ShardOptions) -> str:
     """A hash of all that shapes the bytes; of the pictures themselves their size and time of change."""
     shaping = {k: v for k, v in dataclasses.asdict(options).items() if k not in _OPTIONS_THAT_SHAPE_NOTHING}
-    hash_ = hashlib.sha256(json.dumps([dogcat.__version__, shaping, pictures.classes]).encode())
-    for key, label in zip(pictures.keys, pictures.labels):
-        try:
-            status = os.stat(folder / key)
-        except OSError:
-            # A broken link: it will be rejected as unreadable.
-            continue
-        hash_.update(os.fsencode(f"{key}\0{label}\0{status.st_size}\0{status.st_mtime_ns}\0"))
-    return hash_.hexdigest()
+    made_from = [dogcat.__version__, shaping, pictures.classes, folders.digest(folder, pictures.keys)]
+    return hashlib.sha256(json.dumps(made_from).encode() + pictures.labels.tobytes()).hexdigest()
 
 
 class _PlannedShard(NamedTuple):
@@ -144,7 +137,7 @@ def _write_shards(
         for shard in missing
         for first in range(0, len(shard.pictures), _CHUNK)
     )
-    workers = options.workers or available_cores()
+    workers = options.workers or runtime.available_cores()
     executor = concurrent.futures.ProcessPoolExecutor(
         workers, multiprocessing.get_context(_START_METHOD), initializer=_prepare_worker
     )

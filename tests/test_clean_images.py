@@ -16,8 +16,9 @@ import pytest
 from conftest import draw
 from PIL import Image
 
-from dogcat import flags, manifest, weights
+from dogcat import flags, folder_features, manifest, weights
 from dogcat.config import CleaningOptions, InputError
+from dogcat.sources import PictureFiles
 from tools import clean_images
 
 FILES = ["exclude.txt", "review.html", "suspects.csv"]
@@ -154,6 +155,21 @@ def test_the_same_pictures_give_the_same_files_whatever_the_workers(folder, tmp_
         assert (tmp_path / "out1" / name).read_bytes() == (tmp_path / "out3" / name).read_bytes()
 
 
+def test_a_picture_above_the_usual_limit_is_seen_by_all_or_by_none(folder, tmp_path):
+    Image.new("RGB", (9000, 9000), (200, 90, 9)).save(folder / "cat.97.jpg", "JPEG", quality=30)
+    places = (f"--images={folder}", f"--output={tmp_path}/out", "--most=50", *SMALL)
+    assert "too_large" in {one.path: one.reason for one in clean(*places)}["cat.97.jpg"]
+    # A black one in its place would be an error.
+    assert "too_large" not in str(clean(*places, "--max_pixels=100000000"))
+
+
+def test_a_picture_that_goes_while_others_are_looked_at_is_named(folder, tmp_path):
+    pictures = PictureFiles(folder, ["cat.3.jpg", "cat.4.jpg"])
+    (folder / "cat.4.jpg").write_bytes(b"other")
+    with pytest.raises(InputError, match="cat.4.jpg: could be read at first and now cannot .not_a_picture"):
+        folder_features.compute(pictures, "vgg16", "none", 32, seed=0)
+
+
 def test_a_classifier_of_imagenet_alone(folder, classifier, tmp_path):
     Image.new("RGB", (64, 48), (1, 1, 2)).save(folder / "cat.97.jpg", "PNG")
     clean(f"--images={folder}", f"--output={tmp_path}/out", "--method=imagenet", f"--classifier={classifier}")
@@ -279,7 +295,7 @@ def test_xception_with_its_top_is_fetched_and_is_what_keras_makes_of_it(monkeypa
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setattr(weights, "_XCEPTION_TOP_URL", f"http://127.0.0.1:{server.server_port}/xception.h5")
-        scores = Classifier("").scores(tmp_path, keys)
+        scores = Classifier("").scores(PictureFiles(tmp_path, keys))
         server.shutdown()
     pixels = np.stack([np.array(Image.open(tmp_path / key), np.float32) for key in keys])
     prepared = keras.applications.xception.preprocess_input(pixels)

@@ -297,12 +297,19 @@ def test_with_fail_the_first_unreadable_picture_ends_it(predict, bad_inputs, tmp
 
 def test_the_given_options_are_used(monkeypatch):
     chosen = []
-    monkeypatch.setattr(devices, "make_strategy", chosen.append)
+    monkeypatch.setattr(devices, "make_strategy", lambda name, alone: chosen.append(name))
     monkeypatch.setattr(devices, "choose_engine", lambda *given: given)
     _, engine = inference.choose_devices("mixed_bfloat16", "mirrored", "tensorflow")
     assert chosen == ["mirrored"]
     assert engine == ("tensorflow", "mixed_bfloat16", None)
     assert keras.mixed_precision.global_policy().name == "mixed_bfloat16"
+
+
+def test_prediction_stays_in_its_process_where_training_would_not(monkeypatch):
+    cluster = {"cluster": {"worker": ["localhost:1", "localhost:2"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    strategy, _ = inference.choose_devices("float32", "auto", "tensorflow")
+    assert not devices.is_multi_worker(strategy) and strategy.num_replicas_in_sync == 1
 
 
 def test_images_and_tfrecords_exclude_each_other():

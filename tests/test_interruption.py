@@ -177,6 +177,23 @@ def test_unfinished_work_of_another_call_is_not_mixed_in(noisy, unbroken, interr
     assert contents(interrupted) == contents(expected) != unbroken
 
 
+def test_links_that_lead_nowhere_and_go_make_it_another_call(noisy, tmp_path, capsys):
+    images = shutil.copytree(noisy, tmp_path / "images")
+    links = [images / f"dog.{number}.jpg" for number in range(90, 95)]
+    for link in links:
+        link.symlink_to("nowhere")
+    process = start(images, tmp_path / "out")
+    wait_for_shards(tmp_path / "out.partial", 2)
+    process.kill()
+    process.communicate()
+    for link in links:
+        link.unlink()
+    make(images, tmp_path / "out", shards=6)
+    assert "discarding unfinished work" in capsys.readouterr().out
+    make(images, tmp_path / "expected", shards=6)
+    assert contents(tmp_path / "out") == contents(tmp_path / "expected")
+
+
 def test_a_killed_worker_leaves_the_finished_shards(noisy, unbroken, tmp_path):
     process = start(noisy, tmp_path / "out")
     wait_for_shards(tmp_path / "out.partial", 2)

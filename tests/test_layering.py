@@ -32,7 +32,8 @@ TIERS = [
     {"pipeline", "pixel_cache"},
     {"export", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources", "heatmaps"}
     | {"duplicates", "label_errors"},
-    {"report", "run_plots", "suspects", "imagenet", "folder_features"},
+    {"folder_pass"},
+    {"run_plots", "suspects", "imagenet", "folder_features"},
     {"runs", "inference", "report_page", "cleaning"},
     {"loop", "comparison_page"},
     {"run_report"},
@@ -61,7 +62,7 @@ WITHOUT_TENSORFLOW = {
     *("foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
     *("raw", "index", "order", "mapped_file"),
     *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
-    *("features", "report", "flags", "train", "predict", "evaluate"),
+    *("features", "flags", "train", "predict", "evaluate"),
 }
 ENTRY_POINTS = {"train", "predict", "evaluate"}
 

@@ -6,9 +6,11 @@ import csv
 import dataclasses
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,19 +36,16 @@ def history_of(run):
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
-def test_two_workers_give_the_losses_of_one_process_and_one_of_them_writes(tfrecords, tmp_path):
-    options = small_run(
-        tfrecords, tmp_path / "two", unfreeze_from="140", epochs=2, patience=9, strategy="multi_worker",
-        augment="none", shear=0.0, zoom=0.0, flip=0.0,
-    )  # fmt: skip
+def start(options, folder):
+    """Two workers, each with a cache and a place for temporary files of its own."""
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
     workers = []
     for index in range(2):
         config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-        home = tmp_path / f"home{index}"
-        home.mkdir()
-        # Nothing of the second worker may stay, so it is given a place of its own for temporary files.
-        environment = {**os.environ, "TF_CONFIG": config, "PYTHONPATH": str(ROOT), "TMPDIR": str(home)}
+        places = {"TMPDIR": folder / f"home{index}", "DOGCAT_CACHE": folder / f"cache{index}"}
+        for place in places.values():
+            place.mkdir(exist_ok=True)
+        environment = {**os.environ, "TF_CONFIG": config, "PYTHONPATH": str(ROOT), **places}
         arguments = [f"--{name}={value}" for name, value in dataclasses.asdict(options).items()]
         workers.append(
             subprocess.Popen(
@@ -57,13 +56,59 @@ def test_two_workers_give_the_losses_of_one_process_and_one_of_them_writes(tfrec
                 text=True,
             )  # fmt: skip
         )
+    return workers
+
+
+def finish(workers):
     ended = [worker.communicate(timeout=900) for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], [err for _, err in ended]
+    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(err for _, err in ended)
+    return ended
+
+
+def runs_in(folder):
+    return sorted(path for path in folder.iterdir() if not path.is_symlink())
+
+
+@pytest.fixture
+def options(tfrecords, tmp_path):
+    return small_run(
+        tfrecords, tmp_path / "two", unfreeze_from="140", epochs=2, patience=9, strategy="multi_worker",
+        augment="none", shear=0.0, zoom=0.0, flip=0.0,
+    )  # fmt: skip
+
+
+def test_two_workers_give_the_losses_of_one_process_and_one_of_them_writes(options, tmp_path):
+    ended = finish(start(options, tmp_path))
     assert "best: epoch" in ended[0][0] and ended[1][0] == ""
-    [run] = [path for path in (tmp_path / "two").iterdir() if not path.is_symlink()]
+    [run] = runs_in(tmp_path / "two")
     assert json.loads((run / "config.json").read_text())["replicas"] == 2
+    # Nothing of the second worker stays.
     assert list((tmp_path / "home1").iterdir()) == []
     alone = dataclasses.replace(options, runs=str(tmp_path / "one"), strategy="one_device")
     for ours, theirs in zip(history_of(training.train(alone)), history_of(run)):
         for name in ("loss", "val_loss"):
             assert theirs[name] == pytest.approx(ours[name], abs=1e-4, nan_ok=True)
+    # The first worker alone has kept the features.
+    finish(start(options, tmp_path))
+    first, second = runs_in(tmp_path / "two")
+    assert (first / "history.csv").read_bytes() == (second / "history.csv").read_bytes()
+
+
+def test_stopped_workers_go_on_from_the_last_epoch(options, tmp_path):
+    options = dataclasses.replace(options, epochs=8)
+    workers = start(options, tmp_path)
+    deadline = time.monotonic() + 600
+    while not list((tmp_path / "two").glob("*/checkpoints/model-02-*")):
+        assert [worker.poll() for worker in workers] == [None, None] and time.monotonic() < deadline
+        time.sleep(0.1)
+    for worker in workers:
+        worker.send_signal(signal.SIGTERM)
+    ended = [worker.communicate(timeout=300) for worker in workers]
+    assert [worker.returncode for worker in workers] == [75, 75], ended
+    [run] = runs_in(tmp_path / "two")
+    assert ended[0][1] == f"terminated; the same command with --resume goes on with {run}\n"
+    assert ended[1][1] == "terminated; the same command with --resume goes on with the first worker's run\n"
+    epochs = len(history_of(run))
+    ended = finish(start(dataclasses.replace(options, resume=True), tmp_path))
+    assert f"resuming: {run} at epoch {epochs}, step 1 of" in ended[0][0]
+    assert len(history_of(run)) == 9

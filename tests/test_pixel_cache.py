@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 
 import numpy as np
@@ -134,6 +135,19 @@ def test_auto_says_what_is_free(tfrecords, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pixel_cache, "_SHARE_OF_FREE", 0)
     assert isinstance(cached(cache, tfrecords, "validation"), readers.DecodingReader)
     assert "none, since only 0.0 GiB of memory are free" in capsys.readouterr().out
+
+
+def test_what_a_container_gives_files_in_memory_is_heeded(monkeypatch):
+    free = pixel_cache._free_memory()
+    assert 2**26 < free <= shutil.disk_usage(pixel_cache._MEMORY).free
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=2**26))
+    assert pixel_cache._free_memory() == 2**26
+
+
+def test_files_that_another_run_removes_meanwhile_are_no_hindrance(tfrecords, tmp_path):
+    (tmp_path / "gone.pixels").symlink_to("nowhere")
+    assert isinstance(cached(PixelCache("disk", 1.0, tmp_path), tfrecords), readers.MappedReader)
 
 
 def test_no_cache_is_made_of_raw_pixels_or_unasked(tfrecords, samples, tmp_path):

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib import colors
 from PIL import Image
 
-from dogcat import run_plots
+from dogcat import plotting, run_plots
 from dogcat.history import EpochRecord
+from dogcat.training_options import AugmentationRanges
 
 EPOCHS = [
     EpochRecord(0, math.nan, math.nan, 0.5, 0.8, 0.9, math.nan, 9.0, 10.0, math.nan),
@@ -53,15 +55,39 @@ def test_plots_are_drawn_on_white_and_on_black(classes):
         assert light[0, 0].min() == 255 and dark[0, 0].max() < 40
 
 
-def test_a_class_alone_has_no_roc_curve_and_no_fault():
+def pixels_of_colour(png, number):
+    colour = [round(255 * part) for part in colors.to_rgb(plotting.COLOURS[number])]
+    return int((np.abs(pixels(png) - colour).max(-1) < 10).sum())
+
+
+def test_a_class_alone_has_no_roc_curve():
     labels, log_probabilities = predictions(2)
-    run_plots.draw_roc(np.zeros_like(labels), log_probabilities, ["a", "b"], False)
+    drawn = [run_plots.draw_roc(these, log_probabilities, ["a", "b"], False) for these in (labels, 0 * labels)]
+    assert pixels_of_colour(drawn[0], 0) > 500 and pixels_of_colour(drawn[1], 0) == 0
+
+
+def test_training_has_a_curve_from_epoch_1_on():
+    many = EPOCHS[:1] + [dataclasses.replace(EPOCHS[1], epoch=number, loss=0.4 / number) for number in range(1, 30)]
+    one, all_ = (run_plots.draw_curves(history, "", False) for history in (EPOCHS[:1], many))
+    assert pixels_of_colour(all_, 0) > pixels_of_colour(one, 0) + 500
+
+
+def test_augmented_versions_stand_below_their_pictures():
+    colours = np.array([[(255, 0, 0), (0, 0, 255)], [(255, 255, 0), (0, 255, 255)]], np.uint8)
+    pictures, version = colours[:, :, None, None].repeat(30, axis=2).repeat(30, axis=3)
+    drawn = pixels(run_plots.draw_augmented(pictures, [version], AugmentationRanges(flip=0.5)))
+
+    def place(colour):
+        return np.argwhere((drawn == colour).all(-1)).mean(0)
+
+    (first, second), (below_first, below_second) = [[place(colour) for colour in row] for row in colours]
+    assert first[1] == below_first[1] < second[1] == below_second[1]
+    assert first[0] == second[0] < below_first[0] == below_second[0]
 
 
 def test_the_opening_of_layers_shows_in_the_curves():
     closed, opened = (pixels(run_plots.draw_curves(EPOCHS, layer, False)) for layer in ("", "block11"))
     assert closed.shape == opened.shape and (closed != opened).any()
-    run_plots.draw_curves(EPOCHS[:1], "", False)
 
 
 def test_each_of_many_runs_has_a_curve_of_its_own():

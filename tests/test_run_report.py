@@ -12,7 +12,7 @@ from browser import DESKTOP, PHONE
 from conftest import make, small_run
 from PIL import Image
 
-from dogcat import finished_runs, run_report, training
+from dogcat import finished_runs, heatmaps, manifest, pipeline, readers, run_report, training, views
 from dogcat.config import InputError
 
 # No slash can be in a name of a file, so no tag can be closed.
@@ -57,6 +57,23 @@ class Elements(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.found.append((tag, dict(attributes)))
+
+
+def test_pictures_are_shown_as_validation_showed_them(tfrecords, tmp_path, monkeypatch):
+    run = train(tfrecords, tmp_path, magnify=0.5, unfreeze_from="140", optimizer="sgd", epochs=1, report=False)
+    looked_at = []
+
+    class HeatMaps(heatmaps.HeatMaps):
+        def __call__(self, pixels, classes):
+            looked_at.append(pixels)
+            return super().__call__(pixels, classes)
+
+    monkeypatch.setattr(run_report, "HeatMaps", HeatMaps)
+    run_report.write(run)
+    reader = readers.open_split(tfrecords, manifest.load(tfrecords), "validation")
+    pictures = next(iter(pipeline.evaluation_dataset(reader, len(reader.labels))))
+    magnified = {picture.tobytes() for picture in views.magnified(pictures).numpy()}
+    assert {pixels.tobytes() for pixels in looked_at[0]} == magnified
 
 
 def assert_quiet(page):

@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import manifest, pipeline, readers, trainer
+from dogcat import devices, manifest, pipeline, readers, trainer
 from dogcat import model as models
+from dogcat.config import InputError
 from dogcat.training_options import TrainingOptions
 
 
@@ -31,6 +32,16 @@ def batch(tfrecords):
     return next(
         iter(pipeline.train_dataset(readers.open_split(tfrecords, manifest.load(tfrecords), "train"), 8, 1, seed=0))
     )
+
+
+def test_batch_norms_that_replicas_share_are_not_compiled(monkeypatch):
+    strategy = devices.make_strategy("mirrored")
+    with strategy.scope():
+        model = build()
+    with pytest.raises(InputError, match="--jit_compile=on: does not compile BatchNorms .* or --batch_norm=inference"):
+        trainer_of(model, strategy, batch_norm="training", jit_compile="on")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
+    assert devices.compiles("auto", synchronizes=False) and not devices.compiles("auto", synchronizes=True)
 
 
 @pytest.mark.parametrize("batch_norm", ["training", "inference"])

@@ -412,6 +412,23 @@ def test_of_unfinished_runs_that_of_the_same_options_goes_on(tfrecords, tmp_path
         training.train(options(tfrecords, tmp_path, epochs=0, seed=3, resume=True))
 
 
+def test_replicas_train_compiled(tfrecords, tmp_path):
+    mirrored(options(tfrecords, tmp_path, strategy="mirrored", batch_norm="inference", jit_compile="on"))
+    assert len(history_of((tmp_path / "latest").resolve())) == 2
+
+
+def test_runs_that_begin_together_do_not_hinder_each_other(tfrecords, tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from dogcat import runs; from dogcat.training_options import *;"
+        "[runs.point_links_to(Path(sys.argv[1]), TrainingOptions(preset='best')) for _ in range(5000)]"
+    )
+    together = [
+        subprocess.Popen([sys.executable, "-c", script, tmp_path / name], stderr=subprocess.PIPE) for name in "ab"
+    ]
+    assert [one.communicate()[1] for one in together] == [b"", b""]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "latest-best"]
+
+
 def test_on_another_number_of_devices_a_run_goes_on_and_says_so(tfrecords, tmp_path, capsys):
     run = training.train(options(tfrecords, tmp_path, epochs=0))
     (run / "summary.json").unlink()

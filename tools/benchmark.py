@@ -35,7 +35,7 @@ from typing import Any
 from PIL import Image
 
 from dogcat import flags, folders, images, records, runtime
-from dogcat.config import MAX_PIXELS, BenchmarkOptions, InputError, ShardOptions, available_cores
+from dogcat.config import MAX_PIXELS, BenchmarkOptions, InputError, ShardOptions
 from dogcat.progress import pictures_bar
 from tools import benchmark_load, benchmark_memory, benchmark_predict, benchmark_processes, benchmark_train
 from tools import benchmark_rounds as rounds
@@ -76,7 +76,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
             outcomes[subject] = outcome
     report = {
         "processor": runtime.processor_name(),
-        "cores": available_cores(),
+        "cores": runtime.available_cores(),
         "python": platform.python_version(),
         "load_before": load,
         "pictures": count,
@@ -88,7 +88,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
     drawn = [group for outcome in outcomes.values() for group in outcome.groups]
     if options.chart:
         rounds.draw_chart(
-            drawn, f"dogcat on {runtime.processor_name()}, {available_cores()} cores", Path(options.chart)
+            drawn, f"dogcat on {runtime.processor_name()}, {runtime.available_cores()} cores", Path(options.chart)
         )
     return report
 
@@ -209,7 +209,7 @@ _SUBJECTS: dict[str, Callable[[BenchmarkOptions, Path, Path], Outcome]] = {
 def _warn_of_load() -> float:
     """Says so where the processor has not been idle; returns the load of the last minute."""
     load = round(os.getloadavg()[0], 2)
-    if load > _IDLE_LOAD * available_cores():
+    if load > _IDLE_LOAD * runtime.available_cores():
         print(f"the processor was not idle in the last minute (load {load}): other programs may lower the figures")
     return load
 

@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from dogcat.config import BenchmarkOptions, available_cores
+from dogcat import runtime
+from dogcat.config import BenchmarkOptions
 from tools.benchmark_peers import Work
 from tools.benchmark_rounds import CannotRun, Contestant
 
@@ -69,7 +70,7 @@ _AUGMENT: tuple[Sequence[_Listed], Sequence[_Listed]] = (
 
 def workers_of(options: BenchmarkOptions) -> int:
     """Processes or threads of each contestant."""
-    return options.workers or available_cores()
+    return options.workers or runtime.available_cores()
 
 
 def shard_writers(options: BenchmarkOptions, pictures: Path) -> list[Contestant]:

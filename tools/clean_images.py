@@ -14,7 +14,7 @@ import shlex
 from pathlib import Path
 
 from dogcat import flags, folders, labels, records, runtime, suspects
-from dogcat.config import CleaningOptions, available_cores
+from dogcat.config import CleaningOptions
 from dogcat.printing import printable
 from dogcat.suspects import Suspect
 from tools import review_page
@@ -53,7 +53,7 @@ def clean_images(options: CleaningOptions) -> list[Suspect]:
         evidence.classes,
         earlier + out_of_sight,
         options.max_pixels,
-        options.workers or available_cores(),
+        options.workers or runtime.available_cores(),
     )
     lines = [earlier, *(labels.exclusion_line(one.path) for one in excluded)]
     output.mkdir(parents=True, exist_ok=True)

@@ -14,19 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import MaxNLocator
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
-
-from dogcat import finished_runs, flags, folders, history, manifest, records, report  # noqa: E402
-from dogcat.config import InputError, ReproductionOptions  # noqa: E402
-from dogcat.finished_runs import FinishedRun  # noqa: E402
-from dogcat.interrupts import Interrupts, Terminated  # noqa: E402
-from dogcat.source_runs import SOURCE_RUNS  # noqa: E402
-from dogcat.training_options import TrainingOptions  # noqa: E402
+from dogcat import finished_runs, flags, folders, history, manifest, plotting, records
+from dogcat.config import InputError, ReproductionOptions
+from dogcat.finished_runs import FinishedRun
+from dogcat.interrupts import Interrupts, Terminated
+from dogcat.source_runs import SOURCE_RUNS
+from dogcat.training_options import TrainingOptions
 
 
 def main(options: ReproductionOptions) -> None:
@@ -58,7 +55,7 @@ def main(options: ReproductionOptions) -> None:
 
 def finished_run(options: ReproductionOptions, preset: str, digest: str) -> FinishedRun | None:
     """The last run of a preset, if it is finished and was made with these options on the data of this digest."""
-    folder = (Path(options.runs) / f"latest-{preset}").resolve()
+    folder = finished_runs.preset_run(options.runs, preset).resolve()
     if not (folder / finished_runs.SUMMARY).exists():
         return None
     run = finished_runs.read(folder)
@@ -172,11 +169,11 @@ def draw(own: Sequence[FinishedRun], options: ReproductionOptions, path: Path) -
     right.set_yscale("log")
     right.set_xlabel("epoch (0: what the run starts from)")
     right.set_ylabel("validation log loss")
-    right.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.grid(alpha=0.3, which="both")
     right.legend()
     figure.suptitle(f"{own[0].config['device']}{_shortened(options)}", fontsize=10)
-    report.save_figure(figure, path)
+    records.write_atomically(path, plotting.png(figure))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
-from dogcat import flags, folders, labels, records, survey
-from dogcat.config import InputError, SurveyOptions, available_cores
+from dogcat import flags, folders, labels, records, runtime, survey
+from dogcat.config import InputError, SurveyOptions
 from dogcat.pages import Plot
 from dogcat.printing import printable
 from dogcat.survey import NO_CLASS, Survey
@@ -38,7 +38,7 @@ def survey_images(options: SurveyOptions) -> Survey:
     excluded: set[str] = set()
     if options.exclude:
         excluded = set(listing.keys).difference(labels.exclude(Path(options.exclude), listing).keys)
-    workers = options.workers or available_cores()
+    workers = options.workers or runtime.available_cores()
     found = survey.survey(listing.folder, listing.keys, label_of, excluded, options.max_pixels, workers)
     _write(found, options, output)
     return found
