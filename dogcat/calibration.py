@@ -16,6 +16,8 @@ from dogcat.bootstrap import Interval
 # What a temperature is looked for between, and what a clip is chosen from.
 _TEMPERATURES = (0.05, 20.0)
 _CLIPS = np.geomspace(1e-6, 0.25, 200)
+# Of a mean log loss; far below what four digits show.
+_ROUNDING = 1e-9
 
 
 class Adjustment(NamedTuple):
@@ -39,8 +41,8 @@ class Adjustment(NamedTuple):
 
     @property
     def helped(self) -> bool:
-        """Whether the log loss fell by more than chance explains."""
-        return self.gain.low > 0
+        """Whether the log loss fell by more than chance, or rounding, explains."""
+        return self.gain.low > _ROUNDING
 
 
 def fit_temperature(labels: np.ndarray, log_probabilities: np.ndarray, resamples: int, seed: int) -> Adjustment:

@@ -41,12 +41,14 @@ def render(runs: Sequence[FinishedRun], predictions: Sequence[LabelledPrediction
     losses = [one.models[0].overall["log_loss"].value for one in found]
     best = int(np.argmin(losses))
     names = [run.name for run in runs]
+    is_same = len({run.config["data_digest"] for run in runs}) == 1
+    others = "" if is_same else " Not all runs were validated on the same pictures."
     return pages.render(
         "comparison.html",
         made_by=f"dogcat {dogcat.__version__}",
         title=f"{len(runs)} runs compared",
         lead=f"{names[best]} has the lowest validation log loss, {losses[best]:.4f}, of "
-        f"{len(predictions[best].keys):,} pictures.",
+        f"{len(predictions[best].keys):,} pictures.{others}",
         runs=_table(runs, found),
         made_with=_differences(runs),
         curves=pages.figure(

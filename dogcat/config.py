@@ -11,6 +11,7 @@ import math
 from typing import Any, TypeVar
 
 from dogcat.backbones import BACKBONES
+from dogcat.presets import PRESETS
 
 # At the 4 bytes that Pillow needs for a pixel, a worker of the shard tool stays below 400 MiB.
 MAX_PIXELS = 80_000_000
@@ -162,6 +163,9 @@ class ShardOptions(Options):
         """Refuses what pictures without labels have no use for."""
         if given.get("unlabeled"):
             refuse_unused(given, ("validation",), "with --unlabeled all pictures go to the split `test`; leave it out")
+        encoding = given.get("encoding", cls.encoding)
+        if encoding != "jpeg":
+            refuse_unused(given, ("quality", "chroma"), f"goes with --encoding=jpeg, not {encoding}")
         return cls(**given)
 
     def __post_init__(self) -> None:
@@ -501,7 +505,8 @@ class ReproductionOptions(Options):
         """Raises InputError for a value out of range."""
         super().__post_init__()
         self.require("epochs", self.epochs >= 0, "use 1 or more, or 0 for the source's")
-        self.require("limit", self.limit >= 0, "use 1 or more, or 0 for all")
+        batch = PRESETS["top"]["batch_size"]
+        self.require("limit", self.limit == 0 or self.limit >= batch, f"use {batch}, a batch of the source, or more")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -117,7 +117,7 @@ def choose_precision(name: str) -> tuple[str, str]:
         The policy's name, and the reason in a few words.
     """
     if name != "auto":
-        return name, "as asked for"
+        return name, f"--precision={name}"
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         if runtime.has_fast_bfloat16():

@@ -117,11 +117,11 @@ def read_labels(path: Path, listing: Listing) -> dict[str, str]:
         if next(rows, None) != ["path", "label"]:
             raise InputError(f"--labels={path}: the first line must be path,label")
         for row in rows:
-            if len(row) != 2 or not row[1]:
+            if len(row) != 2 or not row[1].strip():
                 raise InputError(f"--labels={path}: line {rows.line_num} is {','.join(row)!r}; write path,label")
             if row[0] in given:
                 raise InputError(f"--labels={path}: line {rows.line_num} names {row[0]!r} again; name it once")
-            given[row[0]] = row[1]
+            given[row[0]] = row[1].strip()
     except csv.Error as error:
         raise InputError(f"--labels={path}: line {rows.line_num}: {error}; write path,label") from error
     _require_known(given, listing, f"--labels={path}")

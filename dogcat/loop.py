@@ -100,7 +100,8 @@ class TrainingLoop:
             if before:
                 self.progress = before
                 folder.write_history(before.history)
-                print(f"resuming: {folder.path} at epoch {before.epoch + 1}, step {before.step + 1} of {self._steps}")
+                done = f"{before.step} of {self._steps} steps are done"
+                print(f"resuming: {folder.path} in epoch {before.epoch + 1}, of which {done}")
             else:
                 self._record(folder, *self._epoch_0())
                 self._show_augmentation(folder)

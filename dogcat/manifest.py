@@ -126,6 +126,8 @@ def read(folder: Path) -> Manifest:
         InputError: There is no folder or no manifest.
         UnreadableManifestError: The manifest cannot be read as one.
     """
+    if folder.is_file():
+        raise InputError(f"{folder} is a file; give the folder of a data set")
     if not folder.is_dir():
         raise InputError(f"{folder} does not exist; make a data set with tools.make_tfrecords")
     path = folder / FILE_NAME

@@ -305,6 +305,8 @@ def describe(path: Path) -> Description:
         InputError: The file is no model of this program, or one with something in it that could run.
     """
     _refuse_foreign(path)
+    if path.suffix == ".tflite":
+        raise InputError(f"{path} is a TensorFlow Lite file, for other programs; give the .keras file it was made of")
     try:
         # Files from before there was a choice of backbones name none.
         description = Description(**{"backbone": "xception", **json.loads(_stored_description(path))})

@@ -65,8 +65,9 @@ class PartialPredictions:
             self._path.unlink()
         with records.naming(self._path):
             self._file.close()
-        if self.logits and isinstance(error, (KeyboardInterrupt, Terminated)):
-            raise type(error)(f"{self.pictures} pictures are kept in {self._path}; --resume goes on after them")
+        if isinstance(error, (KeyboardInterrupt, Terminated)):
+            kept = f"{self.pictures} pictures are kept in {self._path}; --resume goes on after them"
+            raise type(error)(kept if self.logits else "no picture had been predicted; start again")
 
     def add(self, logits: np.ndarray, rejections: list[Rejection]) -> None:
         """Keeps the logits of the next pictures, and those among these that cannot be read."""

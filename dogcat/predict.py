@@ -37,11 +37,13 @@ def main(options: PredictionOptions) -> int:
     likely = ", ".join(f"{count} {name}" for name, count in zip(predicted.classes, counts))
     label = f", {predictions.LABEL} the probability of {predicted.classes[1]}" if len(predicted.classes) == 2 else ""
     print(printable(f"wrote {path}: {len(predicted.ids)} rows{label}; most probably {likely}"))
+    is_submission = path.suffix == ".csv" and not options.columns and not options.tfrecords
+    then = f"next: submit {path}; " if is_submission else ""
     if listed:
         row = "without a row" if options.on_error == "skip" else "undecided in it"
-        print(f"next: submit {path}; {len(unreadable)} pictures could not be read, {row}, see {listed}")
+        print(f"{then}{len(unreadable)} pictures could not be read, {row}, see {listed}")
     else:
-        print(f"next: submit {path}; every picture was read")
+        print(f"{then}every picture was read")
     return _EXIT_UNREADABLE if unreadable and options.strict else 0
 
 

@@ -89,6 +89,11 @@ def _columns(classes: list[str], more: list[str]) -> list[str]:
     return [ID, *([LABEL] if of_two else classes), *(name for word in more for name in names[word])]
 
 
+def is_additional(name: str) -> bool:
+    """Whether a column may be one that --columns adds."""
+    return name in ("path", "class", "logit") or name.startswith(("logit_", "p_"))
+
+
 def _rows(predictions: Predictions, options: PredictionOptions) -> Iterator[list[Any]]:
     """Values in the order of `_columns`: text, rounded numbers, and None for the class of an unreadable picture."""
     clipped = evaluation.clip_probabilities(np.exp(predictions.log_probabilities), options.clip)

@@ -127,6 +127,7 @@ def render(findings: Findings, pictures: Mapping[int, Picture], curves: Plot, ca
         f"{findings.trained_on:,} pictures, measured on {count:,} others, in {duration(run.seconds)} on "
         f"{run.config['device']}.",
         figures=_tiles(findings),
+        chose_epoch=run.summary["epochs"] > 0,
         source=_source(findings) if classes == SOURCE_CLASSES else None,
         curves=pages.figure(curves, _curves_in_words(findings), _curves_caption(findings)),
         epochs=_epochs(run),

@@ -80,6 +80,8 @@ def draw_curves(history: Sequence[EpochRecord], opening: str, dark: bool) -> byt
                 values = [getattr(record, prefix + name) for record in history]
                 axes.plot(epochs, values, color=colour, marker="o", markersize=4, label=title)
             axes.axvline(best.epoch, color="grey", linestyle=":", label=f"best epoch: {best.epoch}")
+            if len(epochs) == 1:
+                axes.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
             if opening:
                 axes.axvline(0, color="grey", linestyle="--", linewidth=1, label=f"layers from {opening} open")
             _finish_curves(axes, name)

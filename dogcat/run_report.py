@@ -115,6 +115,8 @@ def compare(folders: Sequence[Path], tfrecords: str, output: Path) -> None:
 def _data_of(run: FinishedRun, tfrecords: str) -> tuple[Path, Manifest]:
     """The data set of a run, as the run saw it."""
     folder = Path(tfrecords or run.options["tfrecords"])
+    if not tfrecords and not folder.exists():
+        raise InputError(f"{run.path}: its data set is no longer at {folder}; say where it is with --tfrecords")
     data = manifest.load(folder)
     if run.options["limit"]:
         data = data.limited(run.options["limit"])

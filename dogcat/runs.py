@@ -139,8 +139,12 @@ class Unfinished(NamedTuple):
     config: dict[str, Any]
 
 
-def unfinished(options: TrainingOptions) -> Unfinished:
+def unfinished(options: TrainingOptions, data_digest: str) -> Unfinished:
     """The last run in --runs that was begun with these options and not finished.
+
+    Args:
+        options: The options.
+        data_digest: What tells the data set, wherever it lies by now.
 
     Raises:
         InputError: There is none.
@@ -153,11 +157,15 @@ def unfinished(options: TrainingOptions) -> Unfinished:
     for path in reversed(left):
         config = json.loads((path / CONFIG).read_text("utf-8"))
         different = options.difference(config["options"])
+        if not different and config["data_digest"] != data_digest:
+            different = "tfrecords"
         if not different:
             return Unfinished(path, config)
         differences.append((different, path, config["options"].get(different)))
     # Of the newest one.
     name, path, before = differences[0]
+    if name == "tfrecords":
+        raise InputError(f"--tfrecords={options.tfrecords}: is not the data set that {path} began with, {before}")
     raise InputError(
         f"--{name}={getattr(options, name)}: {path} began with --{name}={before}; give what it began with, "
         "or start a new run without --resume"

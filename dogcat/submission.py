@@ -10,7 +10,7 @@ import numpy as np
 
 from dogcat.assessment import LabelledPredictions
 from dogcat.config import EvaluationOptions, InputError, words
-from dogcat.predictions import ID, LABEL
+from dogcat.predictions import ID, LABEL, is_additional
 
 # Probabilities keep this distance from 0, as scikit-learn's log loss keeps it.
 _LEAST = float(np.finfo(np.float64).eps)
@@ -74,6 +74,7 @@ def _read_predictions(
         order: Both classes of a CSV with the column `label`; empty: `names`.
     """
     header, rows = _read_table(path, flag)
+    header, rows = _without_more(header, rows, names)
     classes = header[1:]
     if order and (header != [ID, LABEL] or sorted(order) != names):
         raise InputError(
@@ -97,6 +98,16 @@ def _read_predictions(
     return classes, {id_: _probabilities(values, f"{flag}: line {line}") for id_, (line, values) in rows.items()}
 
 
+def _without_more(
+    header: list[str], rows: dict[str, tuple[int, list[str]]], names: list[str]
+) -> tuple[list[str], dict[str, tuple[int, list[str]]]]:
+    """Header and rows without what --columns of `dogcat.predict` adds; a column named like a class stays."""
+    kept = [place for place, name in enumerate(header) if not place or name in names or not is_additional(name)]
+    return [header[place] for place in kept], {
+        id_: (line, [values[place - 1] for place in kept[1:]]) for id_, (line, values) in rows.items()
+    }
+
+
 def _probabilities(values: list[str], place: str) -> np.ndarray:
     """The probabilities of a row, of two classes that of the second or both, as float64 [classes] of sum 1."""
     try:
@@ -115,6 +126,8 @@ def _read_table(path: Path, flag: str) -> tuple[list[str], dict[str, tuple[int, 
     """The first line of a CSV and, by the first column, the number and the other columns of each line."""
     if not path.is_file():
         raise InputError(f"{flag}: no such file")
+    if path.suffix == ".jsonl":
+        raise InputError(f"{flag}: holds JSON lines; predict with an --output that ends in .csv")
     # A byte order mark, as spreadsheets write it, belongs to no name; names keep their bytes, whatever their encoding.
     text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     lines = csv.reader(io.StringIO(text, newline=""))

@@ -24,7 +24,7 @@ from dogcat import model as models
 from dogcat.backbones import BACKBONES
 from dogcat.config import InputError
 from dogcat.finished_runs import SUMMARY, preset_run
-from dogcat.interrupts import Terminated
+from dogcat.interrupts import Interrupts, Terminated
 from dogcat.loop import TrainingLoop, description_of
 from dogcat.presets import PRESETS
 from dogcat.runs import RunFolder
@@ -52,13 +52,13 @@ def train(options: TrainingOptions) -> Path | None:
     steps = min(
         pipeline.steps_in_epoch(data.splits[shards.TRAIN], options.batch_size), options.steps_per_epoch or 2**31
     )
-    begun = runs.unfinished(options) if options.resume else None
+    begun = runs.unfinished(options, data.digest()) if options.resume else None
     policy, reason = _precision(options, begun)
     keras.mixed_precision.set_global_policy(policy)
     # For random weights.
     keras.utils.set_random_seed(options.seed)
     with strategy.scope():
-        model, source = _initial_model(options, data)
+        model, source = _initial_model(options, data, begun)
         first_open = models.find_layer(models.backbone_of(model), options.unfreeze_from)
         models.open_layers(model, first_open)
     trainer = Trainer(model, strategy, options, steps * options.epochs)
@@ -75,8 +75,12 @@ def train(options: TrainingOptions) -> Path | None:
         stack.enter_context(pipeline.naming_damaged_shards(Path(options.tfrecords), data))
         stack.enter_context(devices.naming_full_memory(options.batch_size))
         loop = TrainingLoop(options, data, steps, strategy, trainer)
-        if begun:
-            _compare_with_beginning(begun, data, options, strategy)
+        replicas = strategy.num_replicas_in_sync
+        if begun and begun.config["replicas"] != replicas:
+            print(
+                f"note: the run began on {begun.config['replicas']} devices; on {replicas} augmentation and BatchNorm "
+                "see other shares of each batch, so that it ends near, not at, what it would have given"
+            )
         if not devices.is_chief(strategy):
             # One worker writes for all. Since saving takes all of them, the others do it too, to a folder that goes.
             path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "run")
@@ -90,7 +94,7 @@ def train(options: TrainingOptions) -> Path | None:
                 raise InputError(f"--resume: {path} has been finished by another process meanwhile")
             try:
                 if not begun:
-                    folder.write_config(_config(options, data, policy, strategy))
+                    folder.write_config(_config(options, data, source, policy, strategy))
                 loop.run(folder)
             except Exception:
                 if not begun and not loop.progress.history:
@@ -102,9 +106,18 @@ def train(options: TrainingOptions) -> Path | None:
                 raise
             _finish(folder, loop.progress, options)
         if options.report and devices.is_chief(strategy):
-            page = run_report.write(path)
-            print(f"report: {page or 'none, since validation has less than two pictures'}")
+            _write_report(path)
     return path if devices.is_chief(strategy) else None
+
+
+def _write_report(run: Path) -> None:
+    try:
+        with Interrupts():
+            page = run_report.write(run)
+    except (Terminated, KeyboardInterrupt) as stop:
+        stop.args = (f"the run is finished; python -m tools.make_report {run} makes its page",)
+        raise
+    print(f"report: {page or 'none, since validation has less than two pictures'}")
 
 
 def _load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> manifest.Manifest:
@@ -143,20 +156,6 @@ def _load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> ma
     return data
 
 
-def _compare_with_beginning(
-    begun: runs.Unfinished, data: manifest.Manifest, options: TrainingOptions, strategy: tf.distribute.Strategy
-) -> None:
-    """Raises InputError where a run cannot go on with this data set; says where it goes on, but not exactly."""
-    if begun.config["data_digest"] != data.digest():
-        raise InputError(f"--tfrecords={options.tfrecords}: is not the data set that {begun.path} began with")
-    replicas = strategy.num_replicas_in_sync
-    if begun.config["replicas"] != replicas:
-        print(
-            f"note: the run began on {begun.config['replicas']} devices; on {replicas} augmentation and BatchNorm see "
-            "other shares of each batch, so that it ends near, not at, what it would have given"
-        )
-
-
 def _precision(options: TrainingOptions, begun: runs.Unfinished | None) -> tuple[str, str]:
     """The policy, and why; a run goes on with the one that it began with, on whatever machine."""
     policy, reason = devices.choose_precision(options.precision)
@@ -171,14 +170,14 @@ def _engine(options: TrainingOptions, policy: str, strategy: tf.distribute.Strat
     return f"; features through {devices.describe_engine(engine)}" if engine != "tensorflow" else ""
 
 
-def _initial_model(options: TrainingOptions, data: manifest.Manifest) -> tuple[keras.Model, str]:
-    """The model to start from, and where it is from, for a person."""
+def _initial_model(
+    options: TrainingOptions, data: manifest.Manifest, begun: runs.Unfinished | None
+) -> tuple[keras.Model, str]:
+    """The model to start from, and where it is from, for a person; of a run that goes on, what it began with."""
     if not options.init_from:
         model = models.build_model(options.backbone, data.image_size, len(data.classes))
-        if options.dry_run:
-            return model, f"{options.weights} weights"
         return model, weights.load(models.backbone_of(model), options.backbone, options.weights)
-    place = options.init_from
+    place = begun.config.get("start", options.init_from) if begun else options.init_from
     if place in PRESETS and not Path(place).exists():
         place = str(preset_run(options.runs, place))
         if not Path(place).exists():
@@ -203,13 +202,14 @@ def _say(description: models.Description) -> str:
 
 
 def _config(
-    options: TrainingOptions, data: manifest.Manifest, policy: str, strategy: tf.distribute.Strategy
+    options: TrainingOptions, data: manifest.Manifest, source: str, policy: str, strategy: tf.distribute.Strategy
 ) -> dict[str, Any]:
     """What the run is made with, and on what."""
     # What belongs to one call is not for another that reads this file.
     stored = {**dataclasses.asdict(options), "config": "", "resume": False, "dry_run": False}
     return {
         "options": stored,
+        "start": source,
         "precision": policy,
         "features_engine": devices.describe_engine(devices.choose_engine(options.engine, policy, strategy)),
         "device": devices.describe(strategy),
@@ -276,12 +276,13 @@ def _what_trains(model: keras.Model, first_open: int, options: TrainingOptions) 
 
 
 def _epochs(steps: int, options: TrainingOptions) -> str:
+    if not options.epochs:
+        return "no epochs"
     return f"{options.epochs} epochs at most, {steps} steps of {options.batch_size} each"
 
 
 def _memory(model: keras.Model, first_open: int, options: TrainingOptions, strategy: tf.distribute.Strategy) -> str:
     """What a device needs at least: weights, and what a step keeps for its gradients."""
-    gib = 2**30
     # Of a trained weight there are its gradient and, at most, two moments more.
     held = 4 * (model.count_params() + 3 * sum(int(np.prod(variable.shape)) for variable in model.trainable_weights))
     value_bytes = 4 if keras.mixed_precision.global_policy().compute_dtype == "float32" else 2
@@ -289,6 +290,6 @@ def _memory(model: keras.Model, first_open: int, options: TrainingOptions, strat
     outputs = [int(np.prod(layer.output_shape[1:])) for layer in models.backbone_of(model).layers[1:]]
     kept = value_bytes * batch * max(sum(outputs[max(first_open - 1, 0) :]), max(outputs, default=0))
     return (
-        f"at least {held / gib:.1f} GiB for weights and {kept / gib:.1f} GiB for what a step of {batch} pictures "
-        "keeps, on each device"
+        f"at least {held / 2**20:,.0f} MiB for weights and {kept / 2**20:,.0f} MiB for what a step of {batch} "
+        "pictures keeps, on each device"
     )

@@ -54,7 +54,13 @@ AUGMENTATIONS = {
 
 
 # Options that do not belong to what a run computes.
-_OF_THE_CALL = ("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report")
+_OF_THE_CALL = {
+    *("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report"),
+    # Where the data set lies; what it holds is compared.
+    "tfrecords",
+}
+# Options that a preset sets, the backbone aside, which one may exchange.
+_OF_PRESETS = sorted({name for values in PRESETS.values() for name in values} - {"backbone"})
 # Options that make a recipe of its own: where one of them is given, no preset is taken that was not asked for.
 RECIPE_OPTIONS = ("init_from", "head", "unfreeze_from", "batch_norm", "optimizer", "learning_rate", "schedule")
 
@@ -186,7 +192,11 @@ class TrainingOptions(Options):
         stored = read_options(Path(given["config"]), cls) if given.get("config") else {}
         preset = given.get("preset", "none" if given.keys() & set(RECIPE_OPTIONS) else "best")
         of_preset = {"preset": preset, **PRESETS.get(preset, {})}
-        layers: list[dict[str, Any]] = [stored, of_preset, given] if "preset" in given else [of_preset, stored, given]
+        layers: list[dict[str, Any]] = [of_preset, stored, given]
+        if "preset" in given:
+            # Else it would be another recipe under the preset's name.
+            defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+            layers = [stored, {name: defaults[name] for name in _OF_PRESETS}, of_preset, given]
         values: dict[str, Any] = {}
         for layer in layers:
             if layer.get("augment") in AUGMENTATIONS:
@@ -194,6 +204,13 @@ class TrainingOptions(Options):
             values |= layer
         if values.get("init_from"):
             refuse_unused(given, ("weights", "head", "start_c", "feature_views"), "goes without --init_from")
+        if values.get("head") == "random":
+            refuse_unused(given, ("start_c", "feature_views"), "goes with --head=fit")
+        optimizer = values.get("optimizer", cls.optimizer)
+        if optimizer != "sgd":
+            refuse_unused(given, ("momentum",), f"goes with --optimizer=sgd, not {optimizer}")
+        if optimizer not in ("adamw", "lamb"):
+            refuse_unused(given, ("weight_decay",), f"goes with --optimizer=adamw or lamb, not {optimizer}")
         return cls(**values)
 
     def difference(self, stored: dict[str, Any]) -> str:

@@ -271,8 +271,7 @@ def _manifest(
         resize=options.resize,
         options={
             "encoding": options.encoding,
-            "quality": options.quality,
-            "chroma": options.chroma,
+            **({"quality": options.quality, "chroma": options.chroma} if options.encoding == "jpeg" else {}),
             "validation": options.validation,
             "seed": options.seed,
             "max_pixels": options.max_pixels,

@@ -63,6 +63,15 @@ def test_a_temperature_divides_the_logits():
     np.testing.assert_allclose(changed, evaluation.log_probabilities(logits / 2.5), atol=1e-12)
 
 
+def test_rounding_is_no_help():
+    # No probability is near 0, so that every clip of the list leaves all as they are, but for their last digits.
+    random = np.random.default_rng(0)
+    log_probabilities = np.log(random.dirichlet(np.full(3, 50.0), size=54))
+    labels = random.integers(0, 3, 54)
+    for fit in (calibration.fit_clip, calibration.fit_temperature):
+        assert not fit(labels, log_probabilities, 200, 0).helped
+
+
 def test_a_clip_helps_a_model_that_is_sure_of_its_errors():
     labels, logits = draw(4000)
     sure = logits.copy()

@@ -96,7 +96,7 @@ def test_json_is_all_there_is_on_standard_output(run, copy):
     [
         (["nowhere/at/all"], "nowhere/at/all does not exist"),
         (["tests"], "tests has no dataset.json"),
-        (["tests/conftest.py"], "tests/conftest.py does not exist"),
+        (["tests/conftest.py"], "tests/conftest.py is a file; give the folder of a data set"),
         (["tests", "tools"], "'tools' belongs to no flag"),
         (["--preview=sheet.txt"], "--preview=sheet.txt: use a name that ends in .png or .jpg"),
         (["--output=picture.jpg"], "--output=picture.jpg: say with --show=KEY"),
@@ -194,6 +194,17 @@ def test_show_writes_the_picture_as_it_is_stored_and_replaces_nothing(run, tfrec
     assert (again.code, again.out) == (2, "") and f"{key} is there already" in again.err
     assert inspect(tfrecords, show=key, output=str(tmp_path / "other")) == 0
     assert (tmp_path / "other").read_bytes() == features["image/encoded"]
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [("none/x.jpg", "the folder .* does not exist; make it first"), ("x.png", "the picture is jpeg; use a name that")],
+)
+def test_show_writes_only_where_and_what_its_name_says(tfrecords, tmp_path, output, said):
+    key = first_example(tfrecords)["image/filename"].decode()
+    with pytest.raises(InputError, match=said):
+        inspect(tfrecords, show=key, output=str(tmp_path / output))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_show_of_an_unknown_key_names_those_that_are_alike(tfrecords, tmp_path):

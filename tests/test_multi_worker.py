@@ -110,5 +110,5 @@ def test_stopped_workers_go_on_from_the_last_epoch(options, tmp_path):
     assert ended[1][1] == "terminated; the same command with --resume goes on with the first worker's run\n"
     epochs = len(history_of(run))
     ended = finish(start(dataclasses.replace(options, resume=True), tmp_path))
-    assert f"resuming: {run} at epoch {epochs}, step 1 of" in ended[0][0]
+    assert f"resuming: {run} in epoch {epochs}, of which 0 of" in ended[0][0]
     assert len(history_of(run)) == 9

@@ -67,6 +67,27 @@ def test_a_config_is_read_back_and_flags_win(tmp_path):
     best = parse(f"--config={path}", "--preset=best", "--epochs=7")
     assert (best.preset, best.optimizer, best.shear, best.magnify, best.epochs) == ("best", "adamw", 0, 0.5, 7)
     assert best.seed == 7
+    # What a preset does not name has its default, or the run would bear its name for another recipe.
+    path.write_text(json.dumps({"options": vars(parse("--preset=best", "--seed=7", "--backbone=vgg16"))}))
+    top = vars(parse(f"--config={path}", "--preset=top"))
+    assert top == {**vars(parse("--preset=top", "--seed=7")), "config": str(path)}
+    best = vars(parse(f"--config={path}", "--preset=best", "--epochs=1"))
+    assert best["backbone"] == "vgg16"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--head=random", "--start_c=0.01"), "--start_c=0.01: goes with --head=fit"),
+        (("--head=random", "--feature_views=3"), "--feature_views=3: goes with --head=fit"),
+        (("--optimizer=adam", "--momentum=0.5"), "--momentum=0.5: goes with --optimizer=sgd, not adam"),
+        (("--momentum=0.5",), "--momentum=0.5: goes with --optimizer=sgd, not adamw"),
+        (("--optimizer=sgd", "--weight_decay=0"), "--weight_decay=0.0: goes with --optimizer=adamw or lamb, not sgd"),
+    ],
+)
+def test_a_flag_that_would_do_nothing_is_refused(flags, said):
+    with pytest.raises(InputError, match=said):
+        parse(*flags)
 
 
 @pytest.mark.parametrize(

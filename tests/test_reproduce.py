@@ -82,9 +82,12 @@ def test_a_finished_run_of_the_same_options_is_taken_again(tmp_path):
     found = reproduce.finished_run(options, "top", "digest")
     assert (found.path, found.seconds) == (folder.resolve(), 1234.5)
     assert history.as_csv(found.history) == history.as_csv(made.history)
-    for other in ({"epochs": 3}, {"epochs": 0}, {"limit": 7}, {"tfrecords": "elsewhere"}):
+    for other in ({"epochs": 3}, {"epochs": 0}, {"limit": 200}):
         assert reproduce.finished_run(dataclasses.replace(options, **other), "top", "digest") is None
     assert reproduce.finished_run(options, "top", "another") is None
+    # The same data set in another place is the same.
+    moved = dataclasses.replace(options, tfrecords="elsewhere")
+    assert reproduce.finished_run(moved, "top", "digest").path == folder.resolve()
     store(backbone="mobilenetv2")
     assert reproduce.finished_run(options, "top", "digest") is None
 

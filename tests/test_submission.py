@@ -47,6 +47,24 @@ def test_the_classes_of_the_column_label_are_given(tmp_path):
         read(tmp_path, THREE, LABELS_OF_THREE, classes="cat,owl")
 
 
+def test_more_columns_of_the_prediction_are_passed_over(tmp_path):
+    plain = read(tmp_path, TWO, LABELS)
+    more = ["id,label,path,class,logit,p_cat,p_dog"] + [f"{line},a/b.jpg,cat,-1.1,0.75,0.25" for line in TWO[1:]]
+    found = read(tmp_path, more, LABELS)
+    assert found.classes == plain.classes
+    np.testing.assert_array_equal(found.log_probabilities, plain.log_probabilities)
+    more = ["id,path,owl,logit", "1,0.2,0.8,7", "2,1,0,7"]
+    assert read(tmp_path, more, ["id,label", "1,owl", "2,path"]).classes == ["path", "owl"]
+
+
+def test_json_lines_are_no_csv(tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"id": "1", "label": 0.5}\n')
+    (tmp_path / "labels.csv").write_text("".join(f"{line}\n" for line in LABELS))
+    options = EvaluationOptions(predictions=str(tmp_path / "p.jsonl"), labels=str(tmp_path / "labels.csv"))
+    with pytest.raises(InputError, match="p.jsonl: holds JSON lines; predict with an --output that ends in .csv"):
+        submission.read_labelled(options)
+
+
 def test_a_column_for_each_class(tmp_path):
     found = read(tmp_path, THREE, LABELS_OF_THREE)
     assert (found.labels.tolist(), found.classes) == ([2, 0], ["cat", "dog", "owl"])

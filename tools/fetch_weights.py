@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dogcat import flags, runtime
 from dogcat.backbones import BACKBONES
-from dogcat.config import InputError, WeightsOptions
+from dogcat.config import InputError, ShardOptions, WeightsOptions
 
 
 def main(options: WeightsOptions) -> None:
@@ -22,7 +22,9 @@ def main(options: WeightsOptions) -> None:
     print(f"ImageNet weights of {options.backbone}, from {source}")
     if not weights.cache_path(options.backbone).is_file():
         raise InputError(f"{weights.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can be")
-    print("next: python -m tools.make_tfrecords --images=data/train --output=data/tfrecords")
+    size = BACKBONES[options.backbone].image_size
+    sized = f" --image_size={size}" if size != ShardOptions.image_size else ""
+    print(f"next: python -m tools.make_tfrecords --images=data/train --output=data/tfrecords{sized}")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,10 @@ def describe(facts: dict[str, Any]) -> str:
     size = facts["image_size"]
     classes = ", ".join(f"{label} {printable(name)}" for label, name in enumerate(facts["classes"])) or "no labels"
     rejected = ", ".join(f"{reason} {count}" for reason, count in facts["rejected"].items()) or "none"
-    options = " ".join(f"{name}={value}" for name, value in facts["options"].items())
+    options = " ".join(
+        f"{name}={value}" if not isinstance(value, dict) else f"{name}={json.dumps(value)}"
+        for name, value in facts["options"].items()
+    )
     return "\n".join(
         [
             f"{printable(facts['folder'])}: {facts['pictures']} pictures of {size}x{size}",
@@ -102,6 +105,11 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> tuple[
     if not name.lower().endswith(endings):
         name = name.rpartition(".")[0] + endings[0]
     path = Path(output or name)
+    if not path.parent.is_dir():
+        raise InputError(f"--output={output}: the folder {path.parent} does not exist; make it first")
+    of_others = {ending for known in _ENDINGS.values() for ending in known} - set(endings)
+    if path.suffix.lower() in of_others:
+        raise InputError(f"--output={output}: the picture is {printable(form)}; use a name that ends in {endings[0]}")
     if os.path.lexists(path):
         raise InputError(f"{printable(str(path))} is there already; give another file with --output")
     records.write_atomically(path, encoded)

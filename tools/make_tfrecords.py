@@ -77,7 +77,9 @@ def main(options: ShardOptions) -> None:
     """Makes the data set and says what to do next."""
     made = make_data_set(options)
     print(describe(made, options.output))
-    if made.classes:
+    if made.classes and not options.validation:
+        print("next: training needs validation pictures; make the data set with --validation above 0 for it")
+    elif made.classes:
         where = "" if options.output == ShardOptions.output else f" --tfrecords={options.output}"
         print(f"next: python -m dogcat.train{where}")
     else:

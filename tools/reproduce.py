@@ -28,11 +28,12 @@ from dogcat.training_options import TrainingOptions
 
 def main(options: ReproductionOptions) -> None:
     """Runs what is left to do, then draws the comparison."""
+    if not Path(options.test_images).is_dir():
+        raise InputError(f"--test_images={options.test_images} does not exist as a folder; give one of pictures")
     folders.list_images(Path(options.test_images))
     data = manifest.load(Path(options.tfrecords))
     digest = (data.limited(options.limit) if options.limit else data).digest()
     output = Path(options.output)
-    output.mkdir(parents=True, exist_ok=True)
     own = []
     for source in SOURCE_RUNS:
         run = finished_run(options, source.preset, digest)
@@ -40,6 +41,7 @@ def main(options: ReproductionOptions) -> None:
             _train(options, source.preset, digest)
             run = finished_run(options, source.preset, digest)
             assert run is not None, "training ended without a summary"
+        output.mkdir(parents=True, exist_ok=True)
         _call(
             *("dogcat.predict", f"--model={run.path}", f"--images={options.test_images}"),
             *(f"--output={output / source.preset}.csv", "--resume"),
