@@ -40,8 +40,7 @@ def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection]]:
         OSError: A folder cannot be read.
     """
     listing = folders.list_images(Path(options.images))
-    others = f", and {listing.other} other files" if listing.other else ""
-    print(f"reading {len(listing.keys)} pictures{others} in {options.images}")
+    print(listing.announcement(options.images))
     given = labels.read_labels(Path(options.labels), listing) if options.labels else {}
     if options.exclude:
         listing = labels.exclude(Path(options.exclude), listing)

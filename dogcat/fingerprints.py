@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dogcat import encoding, images
+from dogcat import encoding, images, threads
 from dogcat.encoding import Rejection
-from dogcat.progress import pictures_bar
 
-# Pictures for each call of a thread.
-_CHUNK = 32
 # The side for which pictures are decoded, which for a JPEG takes less time than the whole.
 _SIDE = 64
 # Side of the grey picture whose neighbouring pixels are compared: 2 x 9 x 8 bits.
@@ -54,21 +50,13 @@ def take(folder: Path, keys: Sequence[str], max_pixels: int, workers: int) -> tu
     Returns:
         The fingerprints of the pictures that can be decoded, and the others, both in the order of `keys`.
     """
-
-    def take_all(chunk: Sequence[str]) -> list[Fingerprint | Rejection]:
-        return [_take(folder, key, max_pixels) for key in chunk]
-
     taken: list[Fingerprint] = []
     rejected: list[Rejection] = []
-    chunks = (keys[i : i + _CHUNK] for i in range(0, len(keys), _CHUNK))
-    with pictures_bar(len(keys), "fingerprints") as progress, concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        for found in pool.map(take_all, chunks):
-            for one in found:
-                if isinstance(one, Fingerprint):
-                    taken.append(one)
-                else:
-                    rejected.append(one)
-            progress.update(len(found))
+    for found in threads.of_each(lambda key: _take(folder, key, max_pixels), keys, workers, "fingerprints"):
+        if isinstance(found, Fingerprint):
+            taken.append(found)
+        else:
+            rejected.append(found)
     return taken, rejected
 
 

@@ -38,6 +38,11 @@ class Listing:
     keys: list[str]
     other: int
 
+    def announcement(self, place: str) -> str:
+        """A line that says what is going to be read; `place` is the folder as the user gave it."""
+        others = f", and {self.other} other files" if self.other else ""
+        return f"reading {len(self.keys)} pictures{others} in {place}"
+
 
 def list_images(folder: Path) -> Listing:
     """Lists the picture files below `folder`, by extension, hidden ones left out.

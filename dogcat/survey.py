@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import heapq
 import os
@@ -12,15 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dogcat import folders, images, tables
+from dogcat import folders, images, tables, threads
 from dogcat.encoding import UNREADABLE
-from dogcat.progress import pictures_bar
 
 # What pictures whose class nothing tells are called where people read it.
 NO_CLASS = "no class"
 
-# Pictures for each call of a thread.
-_CHUNK = 32
 # A JPEG that is decoded for this side comes at 1/2 to 1/8, which takes less time and moves the mean by less than 1 of
 # 255: blocks that reach beyond the picture's edge count as whole ones, and for a smaller side they would be a larger
 # share. The data are read to their end at any scale, so that a file that is cut short shows.
@@ -130,19 +126,15 @@ def survey(
         workers: Number of threads; most of the time goes into decoding, which leaves Python's lock.
     """
 
-    def look_at_all(chunk: Sequence[str]) -> list[Usable | Unusable]:
-        return [_look_at(folder, key, label_of.get(key, ""), int(key in excluded), max_pixels) for key in chunk]
+    def look_at(key: str) -> Usable | Unusable:
+        return _look_at(folder, key, label_of.get(key, ""), int(key in excluded), max_pixels)
 
     found = Survey([], [])
-    chunks = (keys[i : i + _CHUNK] for i in range(0, len(keys), _CHUNK))
-    with pictures_bar(len(keys), "surveying") as progress, concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        for pictures in pool.map(look_at_all, chunks):
-            for picture in pictures:
-                if isinstance(picture, Usable):
-                    found.usable.append(picture)
-                else:
-                    found.unusable.append(picture)
-            progress.update(len(pictures))
+    for picture in threads.of_each(look_at, keys, workers, "surveying"):
+        if isinstance(picture, Usable):
+            found.usable.append(picture)
+        else:
+            found.unusable.append(picture)
     return found
 
 

@@ -19,7 +19,7 @@ TIERS = [
         *("foreign_models", "tables", "evaluation", "bootstrap", "optimizers", "plotting"),
         *("openvino_network", "neighbours", "distribution", "mapped_file", "views"),
     },
-    {"raw", "augment"},
+    {"raw", "augment", "threads"},
     {
         *("pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration", "history"),
         *("mapped", "outliers"),
@@ -60,7 +60,7 @@ WITHOUT_TENSORFLOW = {
     *("history", "labels", "encoding", "staging", "writer", "stored", "verification"),
     *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions", "partial"),
     *("foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
-    *("raw", "index", "order", "mapped_file"),
+    *("raw", "index", "order", "mapped_file", "threads"),
     *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
     *("features", "flags", "train", "predict", "evaluate"),
 }

@@ -28,8 +28,7 @@ def make_data_set(options: ShardOptions) -> manifest.Manifest:
     staging.usable_output(options)
     writer.start_worker_server()
     listing = folders.list_images(Path(options.images))
-    others = f", and {listing.other} other files" if listing.other else ""
-    print(f"reading {len(listing.keys)} pictures{others} in {options.images}")
+    print(listing.announcement(options.images))
     pictures = select_pictures(listing, options)
     return writer.write_data_set(listing.folder, pictures, options)
 

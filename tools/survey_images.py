@@ -32,8 +32,7 @@ def survey_images(options: SurveyOptions) -> Survey:
     """
     output = folders.output_apart_from(options.images, options.output)
     listing = folders.list_images(Path(options.images))
-    others = f", and {listing.other} other files" if listing.other else ""
-    print(f"reading {len(listing.keys)} pictures{others} in {options.images}")
+    print(listing.announcement(options.images))
     label_of = _classes(listing, options)
     excluded: set[str] = set()
     if options.exclude:
