@@ -37,11 +37,10 @@ def main(options: EvaluationOptions) -> None:
         predictions = submission.read_labelled(options)
     else:
         runtime.prepare()
-        from dogcat import inference
-        from dogcat import model as models
+        from dogcat import inference, model_files
 
         if options.save_temperature:
-            models.require_archive(models.find_file(options.model, "model"))
+            model_files.require_archive(model_files.find_file(options.model, "model"))
         predictions = inference.predict_labelled(options)
     from dogcat import assessment, scorecard
 
@@ -63,14 +62,14 @@ def main(options: EvaluationOptions) -> None:
 
 def _save_temperature(path: Path, fitted: Adjustment) -> None:
     """Stores a fitted temperature with the model that it is of, if it helped."""
-    from dogcat import model as models
+    from dogcat import model_files
 
     if not fitted.helped:
         print("the temperature was not stored, since it does not lower the log loss by more than chance explains")
         return
     # It was fitted to what the stored one made of the logits.
-    temperature = models.describe(path).temperature * fitted.value
-    models.store_temperature(path, temperature)
+    temperature = model_files.describe(path).temperature * fitted.value
+    model_files.store_temperature(path, temperature)
     print(printable(f"stored the temperature {temperature:.4g} with {path}"))
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import evaluation, images, runtime
+from dogcat import evaluation, images, model_files, runtime
 from dogcat import model as models
 from dogcat.foreign_models import DESCRIPTION
-from dogcat.model import Description
+from dogcat.model_files import Description
 
 TFLITE_FILE = "model.tflite"
 _PICTURES, _JPEGS = "serving_default", "jpeg"
@@ -23,7 +23,7 @@ class Servable(tf.Module):
     """What a SavedModel serves.
 
     Attributes:
-        saved_weights: The model's weights in their order; `model.load` finds them by this name.
+        saved_weights: The model's weights in their order; `model_files.load` finds them by this name.
     """
 
     def __init__(self, model: keras.Model, description: Description) -> None:
@@ -116,11 +116,11 @@ def write(path: Path, form: str, folder: Path) -> None:
         InputError: The model cannot be loaded.
     """
     with models.arithmetic("float32"):
-        model, description = models.load(path)
+        model, description = model_files.load(path)
     servable = Servable(model, description)
     if form == "savedmodel":
         tf.saved_model.save(servable, str(folder), signatures=servable.signatures())
-        (folder / DESCRIPTION).write_text(models.description_json(description))
+        (folder / DESCRIPTION).write_text(model_files.description_json(description))
         return
     spec = tf.TensorSpec([None, description.image_size, description.image_size, 3], tf.uint8, name="pictures")
     function = tf.function(servable.probabilities, input_signature=[spec]).get_concrete_function()
@@ -129,7 +129,7 @@ def write(path: Path, form: str, folder: Path) -> None:
     (folder / TFLITE_FILE).write_bytes(converted)
     # Where TensorFlow Lite keeps files that belong to a model: in a zip archive behind it.
     with zipfile.ZipFile(folder / TFLITE_FILE, "a") as archive:
-        archive.writestr(DESCRIPTION, models.description_json(description))
+        archive.writestr(DESCRIPTION, model_files.description_json(description))
 
 
 def largest_differences(path: Path, form: str, folder: Path, pictures: np.ndarray) -> dict[str, float]:
@@ -146,7 +146,7 @@ def largest_differences(path: Path, form: str, folder: Path, pictures: np.ndarra
         and, for a SavedModel, of the same as `JPEG files`.
     """
     with models.arithmetic("float32"):
-        model, description = models.load(path)
+        model, description = model_files.load(path)
     to_logits = models.logits_model(model)
 
     def difference(probabilities: np.ndarray, pixels: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from dogcat import extraction
 from dogcat.config import InputError
 from dogcat.forward import Network, make_forward
-from dogcat.model import Description
+from dogcat.model_files import Description
 from dogcat.openvino_network import OpenVinoNetwork
 from dogcat.sources import PictureFiles
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import devices, evaluation, folders, labels, manifest, predictions, records, sources, views
+from dogcat import devices, evaluation, folders, labels, manifest, model_files, predictions, records, sources, views
 from dogcat import model as models
 from dogcat.assessment import LabelledPredictions
 from dogcat.config import EvaluationOptions, InputError, PredictionOptions
@@ -48,7 +48,7 @@ class Predictor:
         """
         policy = keras.mixed_precision.global_policy().name
         with strategy.scope(), models.arithmetic("float32" if engine == "openvino" else policy):
-            loaded = [models.load(path) for path in paths]
+            loaded = [model_files.load(path) for path in paths]
             to_logits = [models.logits_model(model) for model, _ in loaded]
         self._paths = paths
         self.temperatures = [description.temperature for _, description in loaded]
@@ -125,8 +125,8 @@ def predict(options: PredictionOptions) -> Predictions:
         InputError: A model or the pictures cannot be used, or do not fit each other; or --on_error=fail and a picture
             cannot be read.
     """
-    paths = models.find_files(options.model, "model")
-    descriptions = {f"--model={path}": models.describe(path) for path in paths}
+    paths = model_files.find_files(options.model, "model")
+    descriptions = {f"--model={path}": model_files.describe(path) for path in paths}
     description = next(iter(descriptions.values()))
     classes = description.classes
     _require_classes(descriptions, classes)
@@ -137,7 +137,7 @@ def predict(options: PredictionOptions) -> Predictions:
         _require_fitting_data(descriptions, pictures)
     strategy, engine = choose_devices(options.precision, options.strategy, options.engine)
     made_from = {
-        "model": [records.sha256_of(models.weights_file(path)) for path in paths],
+        "model": [records.sha256_of(model_files.weights_file(path)) for path in paths],
         "tfrecords" if options.tfrecords else "images": pictures.digest(),
         "tta": options.tta,
         "batch_size": options.batch_size,
@@ -192,15 +192,15 @@ def predict_labelled(options: EvaluationOptions) -> LabelledPredictions:
     Raises:
         InputError: A model, the data set or the folder cannot be used, or they do not fit each other.
     """
-    paths = {"model": models.find_file(options.model, "model")}
+    paths = {"model": model_files.find_file(options.model, "model")}
     if options.against:
-        paths["against"] = models.find_file(options.against, "against")
-    descriptions = {f"--{flag}={path}": models.describe(path) for flag, path in paths.items()}
+        paths["against"] = model_files.find_file(options.against, "against")
+    descriptions = {f"--{flag}={path}": model_files.describe(path) for flag, path in paths.items()}
     return (_predict_labelled_files if options.images else _predict_split)(options, list(paths.values()), descriptions)
 
 
 def _predict_labelled_files(
-    options: EvaluationOptions, paths: list[Path], descriptions: dict[str, models.Description]
+    options: EvaluationOptions, paths: list[Path], descriptions: dict[str, model_files.Description]
 ) -> LabelledPredictions:
     folder = Path(options.images)
     labelled = labels.label_keys(folders.list_images(folder), {}, [])
@@ -235,7 +235,7 @@ def _predict_labelled_files(
 
 
 def _predict_split(
-    options: EvaluationOptions, paths: list[Path], descriptions: dict[str, models.Description]
+    options: EvaluationOptions, paths: list[Path], descriptions: dict[str, model_files.Description]
 ) -> LabelledPredictions:
     folder = Path(options.tfrecords)
     data = manifest.load(folder)
@@ -260,7 +260,7 @@ def _predict_split(
     )
 
 
-def _require_fitting_data(descriptions: dict[str, models.Description], pictures: DataSetSplit) -> None:
+def _require_fitting_data(descriptions: dict[str, model_files.Description], pictures: DataSetSplit) -> None:
     if pictures.data.classes:
         _require_classes(descriptions, pictures.data.classes)
     hint = "give a data set of the same, or the pictures with --images"
@@ -268,7 +268,7 @@ def _require_fitting_data(descriptions: dict[str, models.Description], pictures:
 
 
 def _require_size(
-    descriptions: dict[str, models.Description], given: models.Description | Manifest, place: str, hint: str
+    descriptions: dict[str, model_files.Description], given: model_files.Description | Manifest, place: str, hint: str
 ) -> None:
     """Raises InputError where a model is for pictures of another size than those of `given`, which `place` has."""
     for flag, description in descriptions.items():
@@ -279,7 +279,7 @@ def _require_size(
             )
 
 
-def _require_classes(descriptions: dict[str, models.Description], classes: list[str]) -> None:
+def _require_classes(descriptions: dict[str, model_files.Description], classes: list[str]) -> None:
     for flag, description in descriptions.items():
         if description.classes != classes:
             raise InputError(

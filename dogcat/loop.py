@@ -17,6 +17,7 @@ from dogcat import (
     devices,
     evaluation,
     features,
+    model_files,
     pipeline,
     readers,
     records,
@@ -311,9 +312,9 @@ class TrainingLoop:
         self.progress.add_time(stage, time.perf_counter() - started)
 
 
-def description_of(options: TrainingOptions, data: Manifest) -> models.Description:
+def description_of(options: TrainingOptions, data: Manifest) -> model_files.Description:
     """What a run's model is made for."""
-    return models.Description(data.classes, data.image_size, data.resize, options.backbone)
+    return model_files.Description(data.classes, data.image_size, data.resize, options.backbone)
 
 
 def print_epoch(record: EpochRecord, is_best: bool) -> None:

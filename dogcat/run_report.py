@@ -15,6 +15,7 @@ from dogcat import (
     evaluation,
     finished_runs,
     manifest,
+    model_files,
     records,
     report_page,
     run_plots,
@@ -63,7 +64,7 @@ def write(folder: Path, tfrecords: str = "") -> Path | None:
     data_folder, data = _data_of(run, tfrecords)
     if data.splits[shards.VALIDATION].pictures < _FEWEST_PICTURES:
         return None
-    model, description = models.load(folder / models.BEST_MODEL)
+    model, description = model_files.load(folder / model_files.BEST_MODEL)
     predictions = _predictions(run, data_folder, data, description.temperature)
     findings = Findings(
         run=run,
@@ -105,7 +106,7 @@ def compare(folders: Sequence[Path], tfrecords: str, output: Path) -> None:
         data_folder, data = _data_of(run, tfrecords)
         if data.splits[shards.VALIDATION].pictures < _FEWEST_PICTURES:
             raise InputError(f"{run.path}: was validated on less than two pictures, too few to compare")
-        temperature = models.describe(run.path / models.BEST_MODEL).temperature
+        temperature = model_files.describe(run.path / model_files.BEST_MODEL).temperature
         predictions.append(_predictions(run, data_folder, data, temperature))
     curves = {name: run.history for name, run in zip(comparison_page.short_names(runs), runs)}
     plot = Plot(*(run_plots.draw_overlay(curves, dark) for dark in (False, True)))
@@ -126,7 +127,7 @@ def _data_of(run: FinishedRun, tfrecords: str) -> tuple[Path, Manifest]:
 
 
 def _predictions(run: FinishedRun, folder: Path, data: Manifest, temperature: float) -> LabelledPredictions:
-    path = run.path / models.BEST_MODEL
+    path = run.path / model_files.BEST_MODEL
     pictures = DataSetSplit(folder, data, shards.VALIDATION)
     logits = run.validation_logits()
     if logits is None:

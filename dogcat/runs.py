@@ -16,8 +16,7 @@ import numpy as np
 from tensorflow import keras
 
 from dogcat import history as histories
-from dogcat import model as models
-from dogcat import records, run_plots
+from dogcat import model_files, records, run_plots
 from dogcat.config import InputError
 from dogcat.finished_runs import CONFIG, HISTORY, SUMMARY, VALIDATION_LOGITS, preset_run, unfinished_in
 from dogcat.history import EpochRecord
@@ -66,7 +65,7 @@ class RunFolder:
         self,
         history: Sequence[EpochRecord],
         model: keras.Model,
-        description: models.Description,
+        description: model_files.Description,
         keep: int,
         logits: np.ndarray,
     ) -> None:
@@ -83,10 +82,10 @@ class RunFolder:
         checkpoints.mkdir(exist_ok=True)
         last = history[-1]
         saved = checkpoints / f"model-{last.epoch:02d}-{last.val_loss:.4f}.keras"
-        models.save(model, saved, description)
+        model_files.save(model, saved, description)
         _link(saved, self.path / LAST_MODEL)
         if last is histories.best_of(history):
-            _link(saved, self.path / models.BEST_MODEL)
+            _link(saved, self.path / model_files.BEST_MODEL)
             content = io.BytesIO()
             np.save(content, logits)
             records.write_atomically(self.path / VALIDATION_LOGITS, content.getvalue())

@@ -19,7 +19,7 @@ from dogcat import encoding, folders, images, labels, manifest, pipeline, reader
 from dogcat.config import MAX_PIXELS, InputError, PredictionOptions
 from dogcat.encoding import Rejection
 from dogcat.manifest import Manifest
-from dogcat.model import Description
+from dogcat.model_files import Description
 
 _STANDARD_INPUT = "-"
 

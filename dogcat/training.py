@@ -18,7 +18,7 @@ import tensorflow_addons as tfa
 from tensorflow import keras
 
 import dogcat
-from dogcat import devices, manifest, pipeline, run_report, runs, shards, weights
+from dogcat import devices, manifest, model_files, pipeline, run_report, runs, shards, weights
 from dogcat import history as histories
 from dogcat import model as models
 from dogcat.backbones import BACKBONES
@@ -185,8 +185,8 @@ def _initial_model(
                 f"--init_from={options.init_from}: {options.runs} has no run of this preset yet; start with "
                 f"--preset={options.init_from}, or give a model's file or a run's folder"
             )
-    path = models.find_file(place, "init_from")
-    model, description = models.load(path)
+    path = model_files.find_file(place, "init_from")
+    model, description = model_files.load(path)
     wanted = description_of(options, data)
     if dataclasses.replace(description, temperature=wanted.temperature) != wanted:
         raise InputError(
@@ -196,7 +196,7 @@ def _initial_model(
     return model, str(path.resolve())
 
 
-def _say(description: models.Description) -> str:
+def _say(description: model_files.Description) -> str:
     classes = ", ".join(description.classes)
     return f"{description.backbone} for {classes} at {description.image_size} pixels ({description.resize})"
 

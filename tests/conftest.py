@@ -58,6 +58,7 @@ def save_model(
     from tensorflow import keras
 
     from dogcat import model as models
+    from dogcat import model_files
 
     keras.utils.set_random_seed(seed)
     generator = np.random.default_rng(seed)
@@ -68,7 +69,7 @@ def save_model(
     head = models.head_of(model)
     kernel = generator.normal(0, spread, head.kernel.shape) / np.linalg.norm(features.std(axis=0))
     head.set_weights([kernel, -(features @ kernel).mean(axis=0)])
-    models.save(model, path, models.Description(list(classes), image_size, resize, backbone, temperature))
+    model_files.save(model, path, model_files.Description(list(classes), image_size, resize, backbone, temperature))
     return path
 
 

@@ -14,13 +14,13 @@ from conftest import ROOT, draw, make, save_model, touch
 from sklearn import metrics
 from tensorflow import keras
 
-from dogcat import devices, evaluate, inference, manifest, pipeline, readers
+from dogcat import devices, evaluate, inference, manifest, model_files, pipeline, readers
 from dogcat import model as models
 from dogcat.config import EvaluationOptions, InputError, PredictionOptions
 
 
 @pytest.fixture(scope="module")
-def model_files(tmp_path_factory):
+def two_models(tmp_path_factory):
     """Two models."""
     folder = tmp_path_factory.mktemp("models")
     a, b = (
@@ -37,11 +37,11 @@ def evaluated(folder):
         return json.loads((folder / "metrics.json").read_text()), list(csv.DictReader(file))
 
 
-def test_two_models_on_a_split(run, model_files, tfrecords, tmp_path):
+def test_two_models_on_a_split(run, two_models, tfrecords, tmp_path):
     output = tmp_path / "out"
     flags = {
-        "model": model_files[0],
-        "against": model_files[1],
+        "model": two_models[0],
+        "against": two_models[1],
         "tfrecords": tfrecords,
         "output": output,
         "tta": "none",
@@ -59,7 +59,7 @@ def test_two_models_on_a_split(run, model_files, tfrecords, tmp_path):
     probabilities = np.array([float(row["p_dog"]) for row in rows])
     assert np.ptp(probabilities) > 0.001
     keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
-    model, _ = models.load(model_files[0])
+    model, _ = model_files.load(two_models[0])
     expected = model.predict(
         pipeline.evaluation_dataset(readers.open_split(tfrecords, data, "validation"), 1), verbose=0
     )[:, 0]
@@ -73,13 +73,11 @@ def test_two_models_on_a_split(run, model_files, tfrecords, tmp_path):
     assert f"wrote {output}" in done.out
 
 
-def test_a_folder_is_predicted_as_by_predict(model_files, samples, tmp_path, capsys):
+def test_a_folder_is_predicted_as_by_predict(two_models, samples, tmp_path, capsys):
     output = tmp_path / "out"
-    evaluate.main(EvaluationOptions(model=str(model_files[0]), images=str(samples / "train"), output=str(output)))
+    evaluate.main(EvaluationOptions(model=str(two_models[0]), images=str(samples / "train"), output=str(output)))
     found, rows = evaluated(output)
-    options = PredictionOptions(
-        model=str(model_files[0]), images=str(samples / "train"), output=str(tmp_path / "p.csv")
-    )
+    options = PredictionOptions(model=str(two_models[0]), images=str(samples / "train"), output=str(tmp_path / "p.csv"))
     predicted = inference.predict(options)
     by_key = {row["key"].rsplit("/", 1)[-1].rsplit(".", 1)[0]: float(row["p_dog"]) for row in rows}
     assert set(found["left_out"]) == {picture.key for picture in predicted.unreadable} != set()
@@ -93,10 +91,10 @@ def test_a_folder_is_predicted_as_by_predict(model_files, samples, tmp_path, cap
 def test_three_classes(tmp_path):
     pictures = draw(tmp_path / "pictures", *(f"{name}/{i}.png" for name in ("cat", "dog", "owl") for i in range(4)))
     make(pictures, tmp_path / "data", validation=0.5)
-    models.save(
+    model_files.save(
         models.build_model("vgg16", 32, 3),
         tmp_path / "m.keras",
-        models.Description(["cat", "dog", "owl"], 32, "stretch", "vgg16"),
+        model_files.Description(["cat", "dog", "owl"], 32, "stretch", "vgg16"),
     )
     common = {"model": str(tmp_path / "m.keras"), "output": str(tmp_path / "out"), "resamples": 100}
     evaluate.main(EvaluationOptions(tfrecords=str(tmp_path / "data"), **common))
@@ -116,12 +114,12 @@ def test_the_temperature_is_stored_only_when_it_helps(tmp_path, capsys):
     stored = []
     for bias in (8.0, 0.0):
         head.set_weights([np.zeros_like(head.get_weights()[0]), np.array([bias], np.float32)])
-        models.save(model, path, models.Description(["cat", "dog"], 32, "stretch", "vgg16", 1.5))
+        model_files.save(model, path, model_files.Description(["cat", "dog"], 32, "stretch", "vgg16", 1.5))
         options = EvaluationOptions(
             model=str(path), images=str(tmp_path / "pictures"), output=str(tmp_path / "out"), save_temperature=True
         )
         evaluate.main(options)
-        stored.append(models.describe(path).temperature)
+        stored.append(model_files.describe(path).temperature)
         fitted = json.loads((tmp_path / "out" / "metrics.json").read_text())["models"][0]["temperature"]
         assert fitted["helped"] == (bias == 8.0)
         if fitted["helped"]:
@@ -131,13 +129,13 @@ def test_the_temperature_is_stored_only_when_it_helps(tmp_path, capsys):
     assert "was not stored" in capsys.readouterr().out
 
 
-def test_storing_a_temperature_keeps_the_weights(model_files, tmp_path):
+def test_storing_a_temperature_keeps_the_weights(two_models, tmp_path):
     path = tmp_path / "m.keras"
-    shutil.copy(model_files[0], path)
-    models.store_temperature(path, 2.5)
-    model, description = models.load(path)
-    assert description == models.Description(["cat", "dog"], 96, "stretch", "mobilenetv2", 2.5)
-    for before, after in zip(models.load(model_files[0])[0].get_weights(), model.get_weights()):
+    shutil.copy(two_models[0], path)
+    model_files.store_temperature(path, 2.5)
+    model, description = model_files.load(path)
+    assert description == model_files.Description(["cat", "dog"], 96, "stretch", "mobilenetv2", 2.5)
+    for before, after in zip(model_files.load(two_models[0])[0].get_weights(), model.get_weights()):
         np.testing.assert_array_equal(before, after)
 
 
@@ -203,11 +201,9 @@ flags.run(evaluate.main, evaluate.EvaluationOptions)
         ({"resamples": 1}, "--resamples=1: use 100 or more"),
     ],
 )
-def test_bad_input_is_named_and_leaves_nothing(
-    bad_inputs, model_files, tfrecords, tmp_path, monkeypatch, changes, said
-):
+def test_bad_input_is_named_and_leaves_nothing(bad_inputs, two_models, tfrecords, tmp_path, monkeypatch, changes, said):
     monkeypatch.chdir(bad_inputs)
-    given = {"model": str(model_files[0]), "tfrecords": str(tfrecords), "output": str(tmp_path / "out"), **changes}
+    given = {"model": str(two_models[0]), "tfrecords": str(tfrecords), "output": str(tmp_path / "out"), **changes}
     with pytest.raises(InputError) as caught:
         evaluate.main(EvaluationOptions(**given))
     assert said in str(caught.value)
@@ -225,7 +221,9 @@ def bad_inputs(tmp_path_factory):
     touch(folder / "broken", "cat.1.png", "dog.2.png")
     small = models.build_model("mobilenetv2", 32, 2)
     for name, classes in (("owls", ["cat", "owl"]), ("small", ["cat", "dog"])):
-        models.save(small, folder / f"{name}.keras", models.Description(classes, 32, "stretch", "mobilenetv2"))
+        model_files.save(
+            small, folder / f"{name}.keras", model_files.Description(classes, 32, "stretch", "mobilenetv2")
+        )
     return folder
 
 

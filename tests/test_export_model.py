@@ -12,12 +12,12 @@ import tensorflow as tf
 from conftest import save_model
 from PIL import Image
 
-from dogcat import evaluation, export, images
+from dogcat import evaluation, export, images, model_files
 from dogcat import model as models
 
 
 def probabilities_of(path, pictures):
-    model, description = models.load(path)
+    model, description = model_files.load(path)
     logits = models.logits_model(model).predict(pictures, verbose=0)
     return np.exp(evaluation.log_probabilities(logits / description.temperature))
 
@@ -52,18 +52,18 @@ def test_a_saved_model_serves_any_batch_and_jpeg_files(run, tmp_path, classes):
         answer = signatures["jpeg"](files=tf.constant(files))
         np.testing.assert_allclose(answer["probabilities"].numpy(), expected, atol=1e-5)
     # And this program takes it as a model.
-    loaded, description = models.load(tmp_path / "served")
-    assert description == models.describe(path)
-    for weights, wanted in zip(loaded.get_weights(), models.load(path)[0].get_weights()):
+    loaded, description = model_files.load(tmp_path / "served")
+    assert description == model_files.describe(path)
+    for weights, wanted in zip(loaded.get_weights(), model_files.load(path)[0].get_weights()):
         np.testing.assert_array_equal(weights, wanted)
-    assert models.find_file(str(tmp_path / "served"), "model") == tmp_path / "served"
+    assert model_files.find_file(str(tmp_path / "served"), "model") == tmp_path / "served"
 
 
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
 @pytest.mark.parametrize("shape", [(80, 200), (33, 32), (20, 47)])
 def test_jpeg_files_become_the_pictures_that_the_model_knows(tmp_path, resize, shape):
-    model, _ = models.load(save_model(tmp_path / "m.keras"))
-    description = models.Description(["cat", "dog"], 32, resize, "vgg16")
+    model, _ = model_files.load(save_model(tmp_path / "m.keras"))
+    description = model_files.Description(["cat", "dog"], 32, resize, "vgg16")
     pixels = random_pictures(1, 256)[0][: shape[0], : shape[1]]
     file = images.encode(pixels, "jpeg", 95, "444")
     read = export.Servable(model, description)._read(tf.constant(file)).numpy()
@@ -74,7 +74,7 @@ def test_jpeg_files_become_the_pictures_that_the_model_knows(tmp_path, resize, s
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "I;16"])
 def test_png_files_become_the_pictures_that_the_model_knows(tmp_path, mode):
-    model, description = models.load(save_model(tmp_path / "m.keras"))
+    model, description = model_files.load(save_model(tmp_path / "m.keras"))
     colours, opacity = random_pictures(2, 32)
     picture = Image.fromarray(np.dstack([colours, opacity[:, :, 0]]))
     if mode == "P":

@@ -15,8 +15,7 @@ import tensorflow as tf
 from conftest import save_model
 from tensorflow import keras
 
-from dogcat import foreign_models, inference
-from dogcat import model as models
+from dogcat import foreign_models, inference, model_files
 from dogcat.config import InputError, PredictionOptions
 
 
@@ -152,34 +151,34 @@ def test_an_archive_with_members_outside_of_it(good, tmp_path, name):
 
 def test_weights_alone(good, tmp_path):
     path = tmp_path / "m.weights.h5"
-    models.load(good)[0].save_weights(path)
+    model_files.load(good)[0].save_weights(path)
     assert "holds weights in HDF5 and tells neither classes nor size" in refusal(path, tmp_path)
     path.write_bytes(path.read_bytes()[:1000])
     assert "is a damaged HDF5 file" in refusal_of(path)
 
 
 def test_weights_alone_with_their_description_are_loaded(good, tmp_path):
-    model, description = models.load(good)
+    model, description = model_files.load(good)
     model.save_weights(tmp_path / "m.weights.h5")
     with zipfile.ZipFile(good) as archive:
         archive.extract("dogcat.json", tmp_path)
-    loaded, loaded_description = models.load(tmp_path / "m.weights.h5")
+    loaded, loaded_description = model_files.load(tmp_path / "m.weights.h5")
     assert loaded_description == description
     for weights, wanted in zip(loaded.get_weights(), model.get_weights()):
         np.testing.assert_array_equal(weights, wanted)
     with pytest.raises(InputError, match="a temperature is stored in a .keras file alone"):
-        models.store_temperature(tmp_path / "m.weights.h5", 2.0)
+        model_files.store_temperature(tmp_path / "m.weights.h5", 2.0)
 
 
 def refusal_of_loading(path):
     with pytest.raises(InputError) as caught:
-        models.load(path)
+        model_files.load(path)
     return str(caught.value)
 
 
 def refusal_of(path):
     with pytest.raises(InputError) as caught:
-        models.describe(path)
+        model_files.describe(path)
     return str(caught.value)
 
 
@@ -205,7 +204,7 @@ def test_broken_json(good, tmp_path, member, content):
         archive.writestr(member, content)
     if (member, content) == ("config.json", "null"):
         # Never used.
-        models.load(path)
+        model_files.load(path)
     else:
         assert "\n" not in refusal_of(path)
 
@@ -224,7 +223,7 @@ def test_damage_anywhere_is_one_line(tmp_path, method):
             damaged[place] ^= 1 << bit
             path.write_bytes(damaged)
             try:
-                models.describe(path)
+                model_files.describe(path)
             except InputError as error:
                 refused += 1
                 assert str(error).startswith(str(path))

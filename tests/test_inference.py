@@ -14,7 +14,7 @@ from conftest import draw, make, save_model, touch
 from scipy import ndimage, special
 from tensorflow import keras
 
-from dogcat import devices, images, inference, partial
+from dogcat import devices, images, inference, model_files, partial
 from dogcat import model as models
 from dogcat.config import MAX_PIXELS, InputError, PredictionOptions
 from tools import make_report
@@ -87,7 +87,7 @@ def test_equals_keras_on_the_same_pixels(predict, model_file, samples, tmp_path)
     decoded = [images.decode((tmp_path / "some" / name).read_bytes(), MAX_PIXELS, 32) for name in names]
     pixels = [images.resize(picture.rgbx, 32, "stretch")[:, :, :3] for picture in decoded]
     keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
-    logits = models.logits_model(models.load(model_file)[0])
+    logits = models.logits_model(model_files.load(model_file)[0])
     mirrored = [view[:, ::-1] for view in pixels]
     # Of 32 pixels 3 are left out at each edge.
     magnified = [
@@ -180,7 +180,7 @@ def test_the_temperature_divides_the_logits(predict, samples, tmp_path):
     assert np.ptp(np.exp(plain.log_probabilities), axis=0).max() > 0.1
     softened = special.softmax(plain.log_probabilities / 2, axis=1)
     np.testing.assert_allclose(np.exp(predict(**given, temperature=2.0).log_probabilities), softened, atol=1e-6)
-    models.store_temperature(path, 2.0)
+    model_files.store_temperature(path, 2.0)
     np.testing.assert_allclose(np.exp(predict(**given).log_probabilities), softened, atol=1e-6)
 
 

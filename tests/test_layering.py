@@ -28,7 +28,7 @@ TIERS = [
         *("model", "features", "staging", "stored", "forward", "assessment", "survey", "predictions", "partial"),
         *("index", "finished_runs", "gallery", "fingerprints"),
     },
-    {"readers", "writer"},
+    {"readers", "writer", "model_files"},
     {"pipeline", "pixel_cache"},
     {"export", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources", "heatmaps"}
     | {"duplicates", "label_errors"},

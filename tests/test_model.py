@@ -12,10 +12,11 @@ import tensorflow as tf
 from tensorflow import keras
 
 from dogcat import model as models
+from dogcat import model_files
 from dogcat.backbones import BACKBONES
 from dogcat.config import InputError
 
-DESCRIPTION = models.Description(["cat", "dog"], 96, "stretch", "xception", 1.25)
+DESCRIPTION = model_files.Description(["cat", "dog"], 96, "stretch", "xception", 1.25)
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +63,11 @@ def test_another_backbone_is_frozen_opened_saved_and_loaded(tmp_path):
     trained = {id(weight) for weight in model.trainable_weights}
     assert trained == {id(w) for w in backbone.trainable_weights + models.head_of(model).trainable_weights}
     path = tmp_path / "m.keras"
-    models.save(model, path, models.Description(["a", "b", "c"], 32, "pad", "vgg16"))
+    model_files.save(model, path, model_files.Description(["a", "b", "c"], 32, "pad", "vgg16"))
     expected = model.predict(pictures(4, size=32), verbose=0)
     assert np.ptp(expected, axis=0).max() > 1e-6
     plain = keras.models.load_model(path, safe_mode=True, compile=False)
-    for loaded in (models.load(path)[0], plain):
+    for loaded in (model_files.load(path)[0], plain):
         np.testing.assert_allclose(loaded.predict(pictures(4, size=32), verbose=0), expected, atol=1e-6)
 
 
@@ -119,9 +120,9 @@ def test_the_layers_named_for_an_unknown_one_are_the_backbones_own():
 
 def test_saved_and_loaded_it_predicts_the_same(model, tmp_path):
     path = tmp_path / "m.keras"
-    models.save(model, path, DESCRIPTION)
+    model_files.save(model, path, DESCRIPTION)
     assert [p.name for p in tmp_path.iterdir()] == ["m.keras"]
-    loaded, description = models.load(path)
+    loaded, description = model_files.load(path)
     assert description == DESCRIPTION
     expected = model.predict(pictures(4), verbose=0)
     np.testing.assert_array_equal(loaded.predict(pictures(4), verbose=0), expected)
@@ -134,18 +135,18 @@ def test_what_is_no_model_is_refused(model, tmp_path):
     path = tmp_path / "m.keras"
     path.write_text("no model")
     with pytest.raises(InputError, match="is no model that dogcat.train wrote"):
-        models.load(path)
+        model_files.load(path)
     keras.Sequential([keras.layers.Dense(1, input_shape=(2,))]).save(path)
     with pytest.raises(InputError, match="is no model that dogcat.train wrote"):
-        models.load(path)
+        model_files.load(path)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("dogcat.json", json.dumps(dataclasses.asdict(DESCRIPTION)))
     with pytest.raises(InputError, match="is damaged"):
-        models.load(path)
-    models.save(model, path, DESCRIPTION)
+        model_files.load(path)
+    model_files.save(model, path, DESCRIPTION)
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(InputError, match="is no model"):
-        models.load(path)
+        model_files.load(path)
 
 
 @pytest.mark.parametrize(
@@ -161,19 +162,19 @@ def test_a_description_that_makes_no_sense_is_refused(tmp_path, change):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("dogcat.json", json.dumps({**dataclasses.asdict(DESCRIPTION), **change}))
     with pytest.raises(InputError, match="is no model that dogcat.train wrote"):
-        models.describe(path)
+        model_files.describe(path)
 
 
 def test_a_file_from_before_there_were_other_backbones_is_an_xceptions(tmp_path):
     path = tmp_path / "m.keras"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("dogcat.json", json.dumps({"classes": ["cat", "dog"], "image_size": 96, "resize": "stretch"}))
-    assert models.describe(path) == dataclasses.replace(DESCRIPTION, temperature=1.0)
+    assert model_files.describe(path) == dataclasses.replace(DESCRIPTION, temperature=1.0)
 
 
 def test_a_run_folder_stands_for_its_best_model(tmp_path):
     with pytest.raises(InputError, match="no model there"):
-        models.find_file(str(tmp_path), "model")
+        model_files.find_file(str(tmp_path), "model")
     (tmp_path / "best.keras").write_text("")
-    assert models.find_file(str(tmp_path), "model") == tmp_path / "best.keras"
-    assert models.find_file(str(tmp_path / "best.keras"), "model") == tmp_path / "best.keras"
+    assert model_files.find_file(str(tmp_path), "model") == tmp_path / "best.keras"
+    assert model_files.find_file(str(tmp_path / "best.keras"), "model") == tmp_path / "best.keras"

@@ -19,7 +19,7 @@ from conftest import small_run
 from scipy import special
 from sklearn import metrics
 
-from dogcat import extraction, loop, manifest, pipeline, readers, runs, trainer, training, views
+from dogcat import extraction, loop, manifest, model_files, pipeline, readers, runs, trainer, training, views
 from dogcat import model as models
 from dogcat.config import InputError
 from dogcat.interrupts import Terminated
@@ -120,7 +120,7 @@ def test_validation_weighs_each_picture_once_under_two_replicas(first_run, tfrec
     assert data.splits["train"].pictures % 6
     for row in history_of(first_run):
         checkpoint = first_run / "checkpoints" / f"model-{int(row['epoch']):02d}-{row['val_loss']:.4f}.keras"
-        logits, labels = predictions(models.load(checkpoint)[0], tfrecords)
+        logits, labels = predictions(model_files.load(checkpoint)[0], tfrecords)
         probabilities = special.expit(logits)
         assert metrics.log_loss(labels, probabilities) == pytest.approx(row["val_loss"], abs=1e-4)
         assert metrics.accuracy_score(labels, probabilities > 0.5) == pytest.approx(row["val_accuracy"])
@@ -138,7 +138,7 @@ def test_the_best_and_the_last_model_are_checkpoints(first_run):
 def test_only_the_newest_checkpoints_are_kept(tfrecords, tmp_path):
     run = training.train(options(tfrecords, tmp_path, epochs=3, patience=9, keep=2))
     assert [path.name[:8] for path in sorted((run / "checkpoints").iterdir())] == ["model-02", "model-03"]
-    assert models.load(run / "best.keras") and models.load(run / "last.keras")
+    assert model_files.load(run / "best.keras") and model_files.load(run / "last.keras")
 
 
 @pytest.mark.parametrize("batch_norm", ["training", "inference"])
@@ -169,7 +169,7 @@ def test_mixed_precision_trains(tfrecords, tmp_path, precision):
     run = training.train(options(tfrecords, tmp_path, precision=precision))
     assert math.isfinite(history_of(run)[1]["loss"])
     assert json.loads((run / "config.json").read_text())["precision"] == precision
-    assert {array.dtype for array in models.load(run / "best.keras")[0].get_weights()} == {np.dtype("f4")}
+    assert {array.dtype for array in model_files.load(run / "best.keras")[0].get_weights()} == {np.dtype("f4")}
 
 
 def test_a_run_starts_from_an_earlier_one(first_run, tfrecords, tmp_path):
@@ -224,7 +224,7 @@ def test_a_run_that_magnifies_validates_what_it_predicts_from(tfrecords, tmp_pat
     labels = readers.open_split(tfrecords, data, "validation").labels
     # The head alone, whose features went through the cache, and the open layers after it.
     for checkpoint, epoch in zip(sorted((run / "checkpoints").iterdir()), history_of(run)):
-        logits = models.logits_model(models.load(checkpoint)[0]).predict(magnified, verbose=0)[:, 0].astype(float)
+        logits = models.logits_model(model_files.load(checkpoint)[0]).predict(magnified, verbose=0)[:, 0].astype(float)
         assert epoch["val_loss"] == pytest.approx(metrics.log_loss(labels, special.expit(logits)), abs=1e-4)
 
 
@@ -317,8 +317,8 @@ def broken(tfrecords, tmp_path, first_run):
             size = 80 if kind == "other size" else 96
             backbone = "mobilenetv2" if kind == "other backbone" else "xception"
             path = tmp_path / "other.keras"
-            description = models.Description(classes, size, "stretch", backbone)
-            models.save(models.build_model(backbone, size, 2), path, description)
+            description = model_files.Description(classes, size, "stretch", backbone)
+            model_files.save(models.build_model(backbone, size, 2), path, description)
             said = f"made for {backbone} for {', '.join(classes)} at {size} pixels"
             return {**good, "init_from": str(path)}, said
         if kind == "rate":

@@ -40,7 +40,7 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
     import tensorflow as tf
     from tensorflow import keras
 
-    from dogcat import evaluation, folders, inference, predictions
+    from dogcat import evaluation, folders, inference, model_files, predictions
     from dogcat import model as models
     from dogcat.predictions import Predictions
     from dogcat.sources import PictureFiles
@@ -67,10 +67,10 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
         output = PredictionOptions(output=str(Path(folder, "submission.csv")))
         strategy, engine = inference.choose_devices("auto", "auto", "auto")
         path = Path(folder, "model.keras")
-        models.save(
+        model_files.save(
             models.build_model(backbone, SIZE, len(_CLASSES)),
             path,
-            models.Description(_CLASSES, SIZE, "stretch", backbone),
+            model_files.Description(_CLASSES, SIZE, "stretch", backbone),
         )
         policy = keras.mixed_precision.global_policy().name
 

@@ -33,11 +33,10 @@ def main(options: ExportOptions) -> None:
     if not output.parent.is_dir():
         raise InputError(f"--output={output}: the folder {output.parent} does not exist; make it first")
     runtime.prepare()
-    from dogcat import export
-    from dogcat import model as models
+    from dogcat import export, model_files
 
-    path = models.find_file(options.model, "model")
-    description = models.describe(path)
+    path = model_files.find_file(options.model, "model")
+    description = model_files.describe(path)
     print(printable(f"model: {path} ({' or '.join(description.classes)}, {description.image_size} pixels)"))
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".exporting-") as temporary:
         folder = Path(temporary) / output.name
