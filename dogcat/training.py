@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,33 +82,56 @@ def train(options: TrainingOptions) -> Path | None:
                 f"note: the run began on {begun.config['replicas']} devices; on {replicas} augmentation and BatchNorm "
                 "see other shares of each batch, so that it ends near, not at, what it would have given"
             )
-        if not devices.is_chief(strategy):
+        config = _config(options, data, source, policy, strategy)
+        with _folder_of_run(options, config, strategy, begun, loop) as folder:
+            loop.run(folder)
+            _finish(folder, loop.progress, options)
+        if options.report and devices.is_chief(strategy):
+            _write_report(folder.path)
+    return folder.path if devices.is_chief(strategy) else None
+
+
+@contextlib.contextmanager
+def _folder_of_run(
+    options: TrainingOptions,
+    config: dict[str, Any],
+    strategy: tf.distribute.Strategy,
+    begun: runs.Unfinished | None,
+    loop: TrainingLoop,
+) -> Iterator[RunFolder]:
+    """The folder that the block writes into, held against other processes.
+
+    One that is made for the block goes where an error comes before the first epoch.
+
+    Raises:
+        InputError: Another process has it, or has finished the run.
+        Terminated, KeyboardInterrupt: As in the block, with how to go on.
+    """
+    with contextlib.ExitStack() as stack:
+        if devices.is_chief(strategy):
+            path = begun.path if begun else runs.create(options)
+            run = str(path)
+        else:
             # One worker writes for all. Since saving takes all of them, the others do it too, to a folder that goes.
             path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "run")
             path.mkdir()
+            run = "the first worker's run"
             if begun:
                 runs.copy_state(begun.path, path)
-        else:
-            path = begun.path if begun else runs.create(options)
-        with RunFolder(path) as folder:
-            if begun and (path / SUMMARY).exists():
-                raise InputError(f"--resume: {path} has been finished by another process meanwhile")
-            try:
-                if not begun:
-                    folder.write_config(_config(options, data, source, policy, strategy))
-                loop.run(folder)
-            except Exception:
-                if not begun and not loop.progress.history:
-                    shutil.rmtree(path)
-                raise
-            except (Terminated, KeyboardInterrupt) as stop:
-                run = path if devices.is_chief(strategy) else "the first worker's run"
-                stop.args = (f"the same command with --resume goes on with {run}",)
-                raise
-            _finish(folder, loop.progress, options)
-        if options.report and devices.is_chief(strategy):
-            _write_report(path)
-    return path if devices.is_chief(strategy) else None
+        folder = stack.enter_context(RunFolder(path))
+        if begun and (path / SUMMARY).exists():
+            raise InputError(f"--resume: {path} has been finished by another process meanwhile")
+        try:
+            if not begun:
+                folder.write_config(config)
+            yield folder
+        except Exception:
+            if not begun and not loop.progress.history:
+                shutil.rmtree(path)
+            raise
+        except (Terminated, KeyboardInterrupt) as stop:
+            stop.args = (f"the same command with --resume goes on with {run}",)
+            raise
 
 
 def _write_report(run: Path) -> None:
