@@ -14,7 +14,8 @@ from conftest import contents, draw, make
 from PIL import Image
 
 from dogcat import manifest
-from dogcat.config import InputError
+from dogcat.config import InputError, ShardOptions
+from tools import make_tfrecords
 
 
 def features_of(folder, made, split="train"):
@@ -284,6 +285,27 @@ def test_bad_input_is_one_line_and_leaves_nothing(run, tmp_path, keys, said):
     assert said in done.err and str(images) in done.err
     assert len(done.err.splitlines()) == 1
     assert not list(tmp_path.glob("out*"))
+
+
+def test_what_lossless_pictures_have_no_use_for_is_refused(samples, tmp_path):
+    for encoding in ("png", "raw"):
+        with pytest.raises(InputError, match=f"--quality=80: goes with --encoding=jpeg, not {encoding}"):
+            ShardOptions.from_given({"encoding": encoding, "quality": 80})
+        made = make(samples / "train", tmp_path / encoding, encoding=encoding)
+        assert not {"quality", "chroma"} & made.options.keys()
+
+
+def test_a_blank_beside_a_label_makes_no_class(tmp_path):
+    draw(tmp_path / "in", "cat.1.jpg", "cat.2.jpg", "dog.1.jpg", "dog.2.jpg")
+    (tmp_path / "labels.csv").write_text("path,label\ncat.1.jpg, dog\n")
+    made = make(tmp_path / "in", tmp_path / "out", labels=str(tmp_path / "labels.csv"), validation=0)
+    assert made.classes == ["cat", "dog"] and made.splits["train"].counts == [1, 3]
+
+
+def test_without_validation_pictures_training_is_not_the_next_step(samples, tmp_path, capsys):
+    made_by = {"images": str(samples / "train"), "output": str(tmp_path / "out"), "image_size": 32, "validation": 0.0}
+    make_tfrecords.main(ShardOptions(**made_by))
+    assert "next: training needs validation pictures" in capsys.readouterr().out
 
 
 def test_a_read_only_place_is_one_line(run, samples):

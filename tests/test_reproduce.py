@@ -15,7 +15,7 @@ from conftest import make
 from PIL import Image
 
 from dogcat import history
-from dogcat.config import ReproductionOptions
+from dogcat.config import InputError, ReproductionOptions
 from dogcat.finished_runs import FinishedRun
 from dogcat.history import EpochRecord
 from dogcat.training_options import TrainingOptions
@@ -100,6 +100,11 @@ def test_what_is_missing_is_said_before_anything_runs(run, tfrecords, samples, t
         done = run("tools.reproduce", *given, f"--runs={tmp_path}/runs", f"--output={tmp_path}/out", cwd=tmp_path)
         assert done.code == 2 and len(done.err.splitlines()) == 1 and "/no/such does not exist" in done.err
         assert list(tmp_path.iterdir()) == []
+
+
+def test_less_than_a_batch_is_refused_at_once():
+    with pytest.raises(InputError, match="--limit=20: use 128, a batch of the source, or more"):
+        ReproductionOptions(limit=20)
 
 
 def test_a_run_that_fails_ends_the_command(run, samples, tmp_path):

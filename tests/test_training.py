@@ -19,7 +19,19 @@ from conftest import small_run
 from scipy import special
 from sklearn import metrics
 
-from dogcat import extraction, loop, manifest, model_files, pipeline, readers, runs, trainer, training, views
+from dogcat import (
+    extraction,
+    loop,
+    manifest,
+    model_files,
+    pipeline,
+    readers,
+    run_report,
+    runs,
+    trainer,
+    training,
+    views,
+)
 from dogcat import model as models
 from dogcat.config import InputError
 from dogcat.interrupts import Terminated
@@ -443,6 +455,28 @@ def test_a_step_larger_than_memory_is_named_and_the_head_is_kept(tfrecords, tmp_
     with pytest.raises(InputError, match="--batch_size=4: a step takes more memory than there is; use a smaller one"):
         training.train(options(tfrecords, tmp_path, batch_size=4))
     assert (tmp_path / "latest" / "best.keras").is_file()
+
+
+def test_a_run_goes_on_from_what_it_started_from_wherever_its_data_are(tfrecords, tmp_path, capsys):
+    small = {"backbone": "mobilenetv2", "unfreeze_from": "", "epochs": 0}
+    first = training.train(options(tfrecords, tmp_path, preset="top", **small))
+    run = training.train(options(tfrecords, tmp_path, preset="continue", init_from="top", **small))
+    assert json.loads((run / "config.json").read_text())["start"] == str(first / "best.keras")
+    (run / "summary.json").unlink()
+    # By now the preset has another run.
+    training.train(options(tfrecords, tmp_path, preset="top", seed=1, **small))
+    moved = shutil.copytree(tfrecords, tmp_path / "moved")
+    capsys.readouterr()
+    again = options(moved, tmp_path, preset="continue", init_from="top", resume=True, **small)
+    assert training.train(again) == run
+    assert f"start: {first / 'best.keras'}\n" in capsys.readouterr().out
+
+
+def test_stopped_while_it_makes_the_page_a_run_is_finished(tfrecords, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_report, "write", lambda run: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Terminated, match="the run is finished; python -m tools.make_report .* makes its page"):
+        training.train(options(tfrecords, tmp_path, epochs=0, report=True))
+    assert (tmp_path / "latest" / "summary.json").is_file()
 
 
 def test_a_run_that_was_finished_meanwhile_stays_as_it_is(tfrecords, tmp_path, monkeypatch):
