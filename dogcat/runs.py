@@ -190,7 +190,7 @@ def point_links_to(folder: Path, options: TrainingOptions) -> None:
 def _links(runs: Path, options: TrainingOptions) -> list[Path]:
     links = [runs / "latest"]
     if options.preset != "none":
-        links.append(preset_run(options.runs, options.preset))
+        links.append(preset_run(str(runs), options.preset))
     return links
 
 

@@ -207,10 +207,12 @@ class TrainingOptions(Options):
         if values.get("head") == "random":
             refuse_unused(given, ("start_c", "feature_views"), "goes with --head=fit")
         optimizer = values.get("optimizer", cls.optimizer)
+        # A script that tries several optimizers may give the defaults to all.
+        chosen = {name: value for name, value in given.items() if value != getattr(cls, name)}
         if optimizer != "sgd":
-            refuse_unused(given, ("momentum",), f"goes with --optimizer=sgd, not {optimizer}")
+            refuse_unused(chosen, ("momentum",), f"goes with --optimizer=sgd, not {optimizer}")
         if optimizer not in ("adamw", "lamb"):
-            refuse_unused(given, ("weight_decay",), f"goes with --optimizer=adamw or lamb, not {optimizer}")
+            refuse_unused(chosen, ("weight_decay",), f"goes with --optimizer=adamw or lamb, not {optimizer}")
         return cls(**values)
 
     def difference(self, stored: dict[str, Any]) -> str:

@@ -72,7 +72,7 @@ def runs_in(folder):
 @pytest.fixture
 def options(tfrecords, tmp_path):
     return small_run(
-        tfrecords, tmp_path / "two", unfreeze_from="140", epochs=2, patience=9, strategy="multi_worker",
+        tfrecords, tmp_path / "two", preset="best", unfreeze_from="140", epochs=2, patience=9, strategy="multi_worker",
         augment="none", shear=0.0, zoom=0.0, flip=0.0,
     )  # fmt: skip
 
@@ -82,6 +82,7 @@ def test_two_workers_give_the_losses_of_one_process_and_one_of_them_writes(optio
     assert "best: epoch" in ended[0][0] and ended[1][0] == ""
     [run] = runs_in(tmp_path / "two")
     assert json.loads((run / "config.json").read_text())["replicas"] == 2
+    assert (tmp_path / "two" / "latest-best").resolve() == run
     # Nothing of the second worker stays.
     assert list((tmp_path / "home1").iterdir()) == []
     alone = dataclasses.replace(options, runs=str(tmp_path / "one"), strategy="one_device")

@@ -484,7 +484,7 @@ def test_a_run_that_was_finished_meanwhile_stays_as_it_is(tfrecords, tmp_path, m
     before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
     # As it was when the second process looked.
     found = runs.Unfinished(run, json.loads((run / "config.json").read_text()))
-    monkeypatch.setattr(runs, "unfinished", lambda options: found)
+    monkeypatch.setattr(runs, "unfinished", lambda options, digest: found)
     with pytest.raises(InputError, match=f"--resume: {run} has been finished by another process meanwhile"):
         training.train(options(tfrecords, tmp_path, epochs=0, resume=True))
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
