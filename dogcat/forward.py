@@ -101,10 +101,15 @@ class _OpenVinoForward(Forward):
 
     def _padded(self, make_dataset: MakeDataset) -> Iterator[np.ndarray]:
         running: collections.deque[Callable[[], np.ndarray]] = collections.deque()
-        for number, batch in enumerate(make_dataset(tf.distribute.InputContext())):
-            prepared = self._prepare(batch, tf.constant(number, tf.int64)) if self._prepare else batch
-            running.append(self._network.start(prepared.numpy()))
-            if len(running) == openvino_network.AT_ONCE:
+        try:
+            for number, batch in enumerate(make_dataset(tf.distribute.InputContext())):
+                prepared = self._prepare(batch, tf.constant(number, tf.int64)) if self._prepare else batch
+                running.append(self._network.start(prepared.numpy()))
+                if len(running) == openvino_network.AT_ONCE:
+                    yield running.popleft()()
+            while running:
                 yield running.popleft()()
-        while running:
-            yield running.popleft()()
+        finally:
+            # Where the caller stops, none may still compute while the program takes itself down.
+            for result in running:
+                result()
