@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dogcat import records
+from dogcat import cache_files, records
 
 # What the folder may hold; beyond it, the files that were used longest ago go. 25,000 pictures take 200 MB.
 LARGEST_BYTES = 8 * 2**30
@@ -56,12 +56,7 @@ def keep(folder: Path, made_from: dict[str, Any], features: np.ndarray) -> None:
         with records.naming(folder):
             np.savez(written, features=features, made_from=_text(made_from))
         os.replace(written, _path(folder, made_from))
-    newest_first = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
-    total = 0
-    for path in newest_first:
-        total += path.stat().st_size
-        if total > LARGEST_BYTES:
-            path.unlink(missing_ok=True)
+    cache_files.remove_oldest(folder, "*.npz", LARGEST_BYTES)
 
 
 def _path(folder: Path, made_from: dict[str, Any]) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -17,7 +16,7 @@ from typing import IO
 
 import numpy as np
 
-from dogcat import raw, records
+from dogcat import cache_files, raw, records
 from dogcat.config import InputError
 from dogcat.manifest import Manifest
 from dogcat.mapped import MappedPixels
@@ -118,18 +117,7 @@ class PixelCache:
         for folder in self.folder.glob(f"{_WRITING}*"):
             if time.time() - folder.stat().st_mtime > _SECONDS_TO_WRITE:
                 shutil.rmtree(folder, ignore_errors=True)
-        left = self.gib * _GIB - size
-        for status, path in sorted(_files_with_status(self.folder), key=lambda pair: pair[0].st_mtime, reverse=True):
-            left -= status.st_size
-            if left < 0:
-                path.unlink(missing_ok=True)
-
-
-def _files_with_status(folder: Path) -> Iterator[tuple[os.stat_result, Path]]:
-    """The cache's files, without those that another run removes meanwhile."""
-    for path in folder.glob("*.pixels"):
-        with contextlib.suppress(FileNotFoundError):
-            yield path.stat(), path
+        cache_files.remove_oldest(self.folder, "*.pixels", self.gib * _GIB - size)
 
 
 def _size(source: Reader) -> int:

@@ -17,7 +17,7 @@ TIERS = [
     {
         *("runtime", "progress", "interrupts", "images", "folders", "shards", "examples", "records", "order"),
         *("foreign_models", "tables", "evaluation", "bootstrap", "optimizers", "plotting"),
-        *("openvino_network", "neighbours", "distribution", "mapped_file", "views"),
+        *("openvino_network", "neighbours", "distribution", "mapped_file", "views", "cache_files"),
     },
     {"raw", "augment", "threads"},
     {
@@ -60,7 +60,7 @@ WITHOUT_TENSORFLOW = {
     *("history", "labels", "encoding", "staging", "writer", "stored", "verification"),
     *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions", "partial"),
     *("foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
-    *("raw", "index", "order", "mapped_file", "threads"),
+    *("raw", "index", "order", "mapped_file", "threads", "cache_files"),
     *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
     *("features", "flags", "train", "predict", "evaluate"),
 }
