@@ -70,8 +70,7 @@ class TrainingLoop:
         self._model = trainer.model
         self._variables = tf.train.Checkpoint(model=trainer.model, optimizer=trainer.optimizer)
         logits = models.logits_model(self._model)
-        # A network that learned from magnified pictures is judged by them, as it predicts from them.
-        self._validation_view = views.MAGNIFIED if options.magnify else views.PLAIN
+        self._validation_view = views.of_validation(options.magnify)
         shown = views.SHOWN[self._validation_view]
         self._logits = make_forward(lambda pictures: logits(shown(pictures), training=False), strategy)
         folder = Path(options.tfrecords)

@@ -167,7 +167,7 @@ def _pictures(
     """Pixels and heat maps of the pictures at these places, as validation showed them to the model."""
     found = stored.at_places(folder, data, shards.VALIDATION, places)
     stored_pixels = np.stack([stored.pixels_of(found[place]) for place in places])
-    view = views.MAGNIFIED if findings.run.options.get("magnify") else views.PLAIN
+    view = views.of_validation(findings.run.options.get("magnify", 0.0))
     pixels = np.asarray(views.SHOWN[view](stored_pixels))
     heat = HeatMaps(model)(pixels, findings.predicted[places])
     return {place: Picture(*of_place) for place, of_place in zip(places, zip(pixels, heat))}

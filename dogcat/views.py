@@ -40,3 +40,11 @@ SHOWN: dict[int, Callable[[tf.Tensor], tf.Tensor]] = {
     PLAIN: lambda pictures: pictures,
     MAGNIFIED_MIRROR: lambda pictures: mirrored(magnified(pictures)),
 }
+
+
+def of_validation(magnify: float) -> int:
+    """The view that a run validates, by the share of training pictures that it magnifies.
+
+    A network that learned from magnified pictures is judged by them, as it predicts from them.
+    """
+    return MAGNIFIED if magnify else PLAIN
