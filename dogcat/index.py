@@ -10,24 +10,16 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from dogcat import examples, raw, records
 from dogcat.config import InputError
 from dogcat.manifest import Manifest, Shard
-from dogcat.mapped_file import MappedFile
+from dogcat.mapped_file import MappedFile, Spans
 
 # Tags of the fields on the way to a value: field number and wire type 2. The list of a feature is of bytes or int64.
 _FIRST, _SECOND, _INT64_LIST = 0x0A, 0x12, 0x1A
-
-
-class Spans(NamedTuple):
-    """Stretches of a file: where each begins, and its length, in bytes; int64 [records]."""
-
-    starts: np.ndarray
-    lengths: np.ndarray
 
 
 class ShardIndex:
@@ -78,11 +70,6 @@ class ShardIndex:
         # A place behind the end of the file is an IndexError.
         except (ValueError, IndexError, struct.error) as error:
             raise self._damaged(str(error)) from error
-        self.file.expect_jumps()
-
-    def announce(self, numbers: np.ndarray) -> None:
-        """Has the system read records that are wanted soon, int64 [records]."""
-        self.file.announce(self.data.starts[numbers], self.data.lengths[numbers] + records.FOOTER_BYTES)
 
     def keys(self) -> list[str]:
         """The key of each record."""
@@ -120,16 +107,18 @@ class ShardIndex:
 
     def _require_layout(self, layout: raw.Layout, image_size: int, count: int) -> None:
         """Raises ValueError unless every record has the promised length, and pixels at the promised place."""
-        row = raw.row_bytes(image_size)
-        if layout.record_bytes % row or layout.pixels_offset % row:
-            raise ValueError(f"{layout.record_bytes} and {layout.pixels_offset} are no whole rows of {row} bytes")
+        pixels_start = raw.pixels_start(image_size)
+        pixels_end = layout.pixels_offset + raw.picture_bytes(image_size)
+        if layout.pixels_offset < len(pixels_start) or layout.record_bytes < pixels_end:
+            raise ValueError(
+                f"{layout.record_bytes} bytes, from {layout.pixels_offset} on pixels, hold no picture of {image_size}"
+            )
         if len(self.content) % layout.record_bytes:
             raise ValueError(f"its {len(self.content)} bytes are no whole number of records of {layout.record_bytes}")
         rows = self.content.reshape(-1, layout.record_bytes)
         if len(rows) < count:
             raise ValueError(f"it holds {len(rows)} records, the manifest says {count}")
         length = records.frame_header(layout.record_bytes - records.FRAME_BYTES)
-        pixels_start = raw.pixels_start(image_size)
         for place, wanted in ((0, length), (layout.pixels_offset - len(pixels_start), pixels_start)):
             differ = (rows[:, place : place + len(wanted)] != np.frombuffer(wanted, np.uint8)).any(axis=1)
             if differ.any():

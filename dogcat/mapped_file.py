@@ -1,10 +1,12 @@
-"""A file mapped into memory, of which stretches are read before they are wanted. No TensorFlow."""
+"""Files mapped into memory, of which stretches are read before they are wanted. No TensorFlow."""
 
 from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,31 +14,33 @@ import numpy as np
 _ASKED = 8
 
 
+class Spans(NamedTuple):
+    """Stretches of a file: where each begins, and its length, in bytes; int64 [stretches]."""
+
+    starts: np.ndarray
+    lengths: np.ndarray
+
+
 class MappedFile:
     """A file of which stretches are wanted in any order.
 
     Attributes:
-        content: Its bytes, uint8 [bytes], mapped as long as the array lives. Not to be written.
+        content: Its bytes, uint8 [bytes], mapped as long as the array lives.
     """
 
     def __init__(self, path: Path) -> None:
         """Maps a file that is not empty."""
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115, it is asked what of it is in memory
-        # Private, so that it counts as writable: DLPack has no word for what is not.
-        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
+        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         self.content = np.frombuffer(self._map, np.uint8)
 
     def expect_jumps(self) -> None:
         """Keeps the system from reading megabytes around each place, which are of no use in a shuffled order."""
         self._map.madvise(mmap.MADV_RANDOM)
 
-    def announce(self, starts: np.ndarray, lengths: np.ndarray) -> None:
-        """Has the system read stretches that are wanted soon, if some of them are not in memory.
-
-        Args:
-            starts: Where each begins, int64 [stretches].
-            lengths: Their bytes, likewise.
-        """
+    def announce(self, stretches: Spans) -> None:
+        """Has the system read stretches that are wanted soon, if some of them are not in memory."""
+        starts, lengths = stretches
         before = starts % mmap.PAGESIZE
         firsts, lengths = (starts - before).tolist(), (lengths + before).tolist()
         # To read all of them ahead that are in memory costs up to a tenth of the rate.
@@ -50,3 +54,35 @@ class MappedFile:
         # Also where the system or the file system cannot tell.
         except (OSError, AttributeError):
             return False
+
+
+class MappedStretches:
+    """A stretch for each of many places, in one of several files, that are wanted in any order.
+
+    Attributes:
+        files: The files.
+        file_of: The number of each stretch's file, int64 [stretches].
+        starts: Where each begins in its file, in bytes, int64 [stretches].
+        lengths: Their bytes, likewise.
+    """
+
+    def __init__(self, files: Sequence[MappedFile], spans: Sequence[Spans]) -> None:
+        """Takes the files, and the stretches of each."""
+        nothing = np.empty(0, np.int64)
+        self.files = files
+        self.file_of = np.repeat(np.arange(len(files)), [len(span.starts) for span in spans])
+        self.starts = np.concatenate([nothing, *(span.starts for span in spans)])
+        self.lengths = np.concatenate([nothing, *(span.lengths for span in spans)])
+        for file in files:
+            file.expect_jumps()
+
+    def announce(self, places: np.ndarray) -> None:
+        """Has the system read those that are wanted soon.
+
+        Args:
+            places: int64 [wanted].
+        """
+        file_of = self.file_of[places]
+        for number in np.unique(file_of).tolist():
+            of_file = places[file_of == number]
+            self.files[number].announce(Spans(self.starts[of_file], self.lengths[of_file]))

@@ -62,9 +62,7 @@ def train_dataset(
         for batch in _training_batches(len(reader.labels), batch_size, steps, seed, start):
             yield from _shares(batch, context)
 
-    size = context.get_per_replica_batch_size(batch_size)
-    dataset = reader.dataset(shares)
-    return _finish(dataset.map(lambda pictures, labels: (_full(pictures, size), _full(labels, size))))
+    return _finish(reader.dataset(shares, context.get_per_replica_batch_size(batch_size)))
 
 
 def keys_of_batch(reader: Reader, batch_size: int, steps: int, seed: int, position: Position) -> list[str]:
@@ -98,8 +96,8 @@ def evaluation_dataset(
             batch = np.minimum(np.arange(begin, begin + batch_size), len(reader.labels) - 1)
             yield from _shares(batch, context)
 
-    size = context.get_per_replica_batch_size(batch_size)
-    return _finish(reader.dataset(shares).map(lambda pictures, labels: _full(pictures, size)))
+    dataset = reader.dataset(shares, context.get_per_replica_batch_size(batch_size))
+    return _finish(dataset.map(lambda pictures, labels: pictures))
 
 
 def prediction_dataset(
@@ -170,11 +168,6 @@ def _shares(batch: np.ndarray, context: tf.distribute.InputContext) -> list[np.n
     """A worker's own part of a global batch, cut into its replicas' shares."""
     replicas = context.num_replicas_in_sync // context.num_input_pipelines
     return np.split(np.split(batch, context.num_input_pipelines)[context.input_pipeline_id], replicas)
-
-
-def _full(batch: tf.Tensor, size: int) -> tf.Tensor:
-    """Makes the number of elements known where the graph is built."""
-    return tf.ensure_shape(batch, (size, *batch.shape[1:]))
 
 
 def _pad(batch: tf.Tensor, batch_size: int) -> tf.Tensor:

@@ -20,9 +20,9 @@ from dogcat import cache_files, raw, records
 from dogcat.config import InputError
 from dogcat.manifest import Manifest
 from dogcat.mapped import MappedPixels
-from dogcat.mapped_file import MappedFile
+from dogcat.mapped_file import MappedFile, MappedStretches, Spans
 from dogcat.progress import pictures_bar
-from dogcat.readers import MappedReader, Reader
+from dogcat.readers import Reader
 
 _GIB = 2**30
 # Where files are kept in memory, on Linux.
@@ -65,7 +65,7 @@ class PixelCache:
 
     def _reader(self, source: Reader, data: Manifest, split: str, taken: int) -> Reader:
         """That of one split, beside `taken` bytes of others."""
-        if self.where == "none" or not len(source.labels) or isinstance(source, MappedReader):
+        if self.where == "none" or not len(source.labels) or isinstance(source.pixels, MappedPixels):
             return source
         size = _size(source)
         made_from = [data.digest(), split, len(source.labels)]
@@ -148,10 +148,10 @@ def _pictures(reader: Reader, places: np.ndarray) -> Iterator[np.ndarray]:
         yield pictures
 
 
-def _mapped(path: Path, source: Reader) -> MappedReader:
-    size = source.image_size
-    layout = raw.Layout(record_bytes=raw.picture_bytes(size), pixels_offset=0)
-    return MappedReader(source, MappedPixels([(MappedFile(path), len(source.labels))], size, layout))
+def _mapped(path: Path, source: Reader) -> Reader:
+    size, count = raw.picture_bytes(source.image_size), len(source.labels)
+    pixels = MappedStretches([MappedFile(path)], [Spans(np.arange(count) * size, np.full(count, size))])
+    return Reader(source.labels, source.image_size, source.keys, MappedPixels(pixels))
 
 
 def _free_memory() -> int:

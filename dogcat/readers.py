@@ -1,4 +1,4 @@
-"""Pictures of a split by their places: decoded from JPEG or PNG in threads, or copied from a mapped file of pixels."""
+"""Pictures of a split by their places: decoded from JPEG or PNG, or copied from mapped pixels, in threads and ahead."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import concurrent.futures
 import itertools
 import math
 import mmap
-import struct
 import threading
 import time
 import weakref
@@ -17,92 +16,86 @@ from pathlib import Path
 from typing import Any, Callable, Protocol
 
 import numpy as np
-import simplejpeg
 import tensorflow as tf
 
-from dogcat import images, index, raw, records, runtime, stored
-from dogcat.config import MAX_PIXELS, InputError
+from dogcat import index, raw, runtime
+from dogcat.decoding import EncodedPictures
 from dogcat.manifest import Manifest
 from dogcat.mapped import MappedPixels
+from dogcat.mapped_file import MappedStretches
 
 # Places of the pictures of each batch; each call begins anew.
 Batches = Callable[[], Iterator[np.ndarray]]
 
-# Pictures decoded by a call of a thread: few enough that the threads share a batch evenly.
-_CHUNK = 8
-# Batches decoded ahead of the one that is asked for.
+# Batches read ahead of the one that is asked for.
 _BATCHES_AHEAD = 2
-# Calls that copy batches from mapped pixels at a time: more do not help where memory is the limit.
-_COPIES = 2
 # Between the last batch and the end of the interpreter.
 _SECONDS_TO_END = 0.05
 
 
-class Reader(Protocol):
+class PixelSource(Protocol):
+    """Where the pixels of pictures come from, by places; for use in threads.
+
+    Attributes:
+        pictures_a_call: How many a thread takes at a time: enough to hide the cost of a call, and few enough that the
+            threads share a batch evenly.
+    """
+
+    pictures_a_call: int
+
+    def announce(self, places: np.ndarray) -> None:
+        """Has the system read what is wanted soon.
+
+        Args:
+            places: int64 [pictures], in the order of the shards.
+        """
+
+    def read(self, places: np.ndarray, pictures: np.ndarray) -> None:
+        """Writes pictures into memory.
+
+        Args:
+            places: int64 [pictures], in the order of the shards.
+            pictures: Where to, uint8 [pictures, image_size, image_size, 3].
+
+        Raises:
+            InputError: A record is damaged.
+        """
+
+
+class Reader:
     """The pictures of a split, by their places in the order of the shards.
+
+    Threads write each picture straight into its place in the batch's memory.
 
     Attributes:
         labels: int32 [pictures].
         image_size: Height and width, in pixels.
+        keys: Gives the key of each picture.
+        pixels: Where the pictures come from.
     """
 
-    labels: np.ndarray
-    image_size: int
+    def __init__(self, labels: np.ndarray, image_size: int, keys: Callable[[], list[str]], pixels: PixelSource) -> None:
+        """Takes the attributes."""
+        self.labels = labels
+        self.image_size = image_size
+        self.keys = keys
+        self.pixels = pixels
 
-    def keys(self) -> list[str]:
-        """The key of each picture."""
+    def dataset(self, batches: Batches, batch_size: int | None = None) -> tf.data.Dataset:
+        """Batches of (pictures uint8 [places, image_size, image_size, 3], labels int32 [places]).
 
-    def dataset(self, batches: Batches) -> tf.data.Dataset:
-        """Batches of (pictures uint8 [places, image_size, image_size, 3], labels int32 [places])."""
-
-
-def open_split(folder: Path, made: Manifest, split: str) -> Reader:
-    """A reader for a split of a data set.
-
-    Raises:
-        InputError: A shard is not what the manifest says.
-    """
-    shards = index.of_split(folder, made, split)
-    layout = raw.layout_of(made.options)
-    if not layout:
-        return DecodingReader(shards, made)
-    pixels = MappedPixels([(shard.file, len(shard.labels)) for shard in shards], made.image_size, layout)
-    return MappedReader(_ShardReader(shards, made), pixels)
-
-
-class _ShardReader:
-    """What readers of shards have in common."""
-
-    def __init__(self, shards: list[index.ShardIndex], made: Manifest) -> None:
-        """Takes the shards of a split, and the manifest."""
-        self._shards = shards
-        self.image_size = made.image_size
-        self.labels = np.concatenate([np.empty(0, np.int32), *(shard.labels for shard in shards)])
-
-    def keys(self) -> list[str]:
-        """See `Reader`."""
-        return list(itertools.chain.from_iterable(shard.keys() for shard in self._shards))
-
-
-class DecodingReader(_ShardReader):
-    """Reads encoded pictures.
-
-    Threads decode straight into the memory of the batch, by the decoder that the shard tool and prediction use: so
-    the same picture gives the same pixels everywhere, and nothing is copied on the way but the encoded record.
-    """
-
-    def __init__(self, shards: list[index.ShardIndex], made: Manifest) -> None:
-        """Takes the shards of a split, and the manifest."""
-        super().__init__(shards, made)
-        self._firsts = np.cumsum([0, *(len(shard.labels) for shard in shards)])
-
-    def dataset(self, batches: Batches) -> tf.data.Dataset:
-        """See `Reader`."""
+        Args:
+            batches: Places of the pictures of each batch.
+            batch_size: Their number, where it is the same in all.
+        """
         size = self.image_size
-        pictures, labels = tf.TensorSpec((None, size, size, 3), tf.uint8), tf.TensorSpec((None,), tf.int32)
-        return _from_generator(lambda: self._decoded(batches()), (pictures, labels))
+        pictures = tf.TensorSpec((batch_size, size, size, 3), tf.uint8)
+        labels = tf.TensorSpec((batch_size,), tf.int32)
+        return tf.data.Dataset.from_generator(
+            lambda: _Stoppable(self._read(batches())), output_signature=(pictures, labels)
+        )
 
-    def _decoded(self, batches: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _read(self, batches: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         memory = _Memory()
         with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as executor:
             pending: collections.deque[tuple[np.ndarray, np.ndarray, list[concurrent.futures.Future[None]]]] = (
@@ -111,13 +104,11 @@ class DecodingReader(_ShardReader):
             try:
                 while True:
                     for places in itertools.islice(batches, 1 + _BATCHES_AHEAD - len(pending)):
-                        self._announce(places)
+                        self.pixels.announce(places)
                         pictures = memory.take((len(places), self.image_size, self.image_size, 3))
-                        chunks = range(0, len(places), _CHUNK)
-                        work = [
-                            executor.submit(self._decode, places[at : at + _CHUNK], pictures[at : at + _CHUNK])
-                            for at in chunks
-                        ]
+                        step = self.pixels.pictures_a_call
+                        calls = [slice(at, at + step) for at in range(0, len(places), step)]
+                        work = [executor.submit(self.pixels.read, places[call], pictures[call]) for call in calls]
                         pending.append((pictures, self.labels[places], work))
                     if not pending:
                         return
@@ -129,82 +120,22 @@ class DecodingReader(_ShardReader):
             finally:
                 executor.shutdown(cancel_futures=True)
 
-    def _announce(self, places: np.ndarray) -> None:
-        shard_of, numbers = self._records_at(places)
-        for number in np.unique(shard_of).tolist():
-            self._shards[number].announce(numbers[shard_of == number])
 
-    def _records_at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The shard of each place, and the number of the record in it."""
-        shard_of = np.searchsorted(self._firsts, places, side="right") - 1
-        return shard_of, places - self._firsts[shard_of]
-
-    def _decode(self, places: np.ndarray, pictures: np.ndarray) -> None:
-        """Decodes pictures into their places of a batch."""
-        shard_of, numbers = self._records_at(places)
-        for shard_number, number, picture in zip(shard_of.tolist(), numbers.tolist(), pictures):
-            shard = self._shards[shard_number]
-            try:
-                _decode_record(shard, number, picture)
-            except ValueError as error:
-                raise InputError(f"{shard.path} is damaged: record {number}: {error}") from error
-
-
-class MappedReader:
-    """Reads raw pixels from mapped files; labels and keys are those of another reader of the same pictures."""
-
-    def __init__(self, source: _ShardReader | Reader, pixels: MappedPixels) -> None:
-        """Takes what knows labels and keys, and the pixels in the same order."""
-        self.labels = source.labels
-        self.image_size = source.image_size
-        self.keys = source.keys
-        self._pixels = pixels
-
-    def dataset(self, batches: Batches) -> tf.data.Dataset:
-        """See `Reader`."""
-        labels = tf.constant(self.labels)
-        places = _from_generator(lambda: self._announced(batches()), tf.TensorSpec((None,), tf.int64))
-        dataset = places.map(
-            lambda batch: (self._pixels(batch), tf.gather(labels, batch)),
-            num_parallel_calls=_COPIES,
-            deterministic=True,
-        )
-        options = tf.data.Options()
-        # To rewrite the dataset, TensorFlow would copy all that it holds: every picture, and into memory.
-        options.experimental_optimization.apply_default_optimizations = False
-        return dataset.with_options(options)
-
-    def _announced(self, batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        ahead: collections.deque[np.ndarray] = collections.deque()
-        for places in batches:
-            self._pixels.announce(places)
-            ahead.append(places)
-            if len(ahead) > _BATCHES_AHEAD:
-                yield ahead.popleft()
-        yield from ahead
-
-
-def _decode_record(shard: index.ShardIndex, number: int, picture: np.ndarray) -> None:
-    """Decodes a record's picture into `picture`, uint8 [size, size, 3].
+def open_split(folder: Path, made: Manifest, split: str) -> Reader:
+    """A reader for a split of a data set.
 
     Raises:
-        ValueError: The record is damaged, or its picture is of another size.
+        InputError: A shard is not what the manifest says.
     """
-    start, length = int(shard.data.starts[number]), int(shard.data.lengths[number])
-    record = shard.content[start : start + length + records.FOOTER_BYTES].tobytes()
-    if struct.pack("<I", records.masked_crc32c(record[:length])) != record[length:]:
-        raise ValueError("the data do not match their checksum")
-    first, size = int(shard.encoded.starts[number]) - start, int(shard.encoded.lengths[number])
-    encoded = record[first : first + size]
-    if encoded.startswith(stored.FORMATS[stored.JPEG]):
-        made = simplejpeg.decode_jpeg(encoded, "RGB", buffer=picture)
-        if made.shape != picture.shape:
-            raise ValueError(f"the picture has {made.shape[0]}x{made.shape[1]} pixels")
-    else:
-        try:
-            picture[:] = images.decode(encoded, MAX_PIXELS).pixels
-        except images.RejectedPicture as rejected:
-            raise ValueError(str(rejected)) from rejected
+    shards = index.of_split(folder, made, split)
+    return Reader(
+        labels=np.concatenate([np.empty(0, np.int32), *(shard.labels for shard in shards)]),
+        image_size=made.image_size,
+        keys=lambda: list(itertools.chain.from_iterable(shard.keys() for shard in shards)),
+        pixels=MappedPixels(MappedStretches([shard.file for shard in shards], [shard.encoded for shard in shards]))
+        if raw.layout_of(made.options)
+        else EncodedPictures(shards),
+    )
 
 
 class _Memory:
@@ -259,7 +190,3 @@ class _Stoppable:
 
 
 atexit.register(_Stoppable.end_all)
-
-
-def _from_generator(make: Callable[[], Iterator[Any]], signature: Any) -> tf.data.Dataset:
-    return tf.data.Dataset.from_generator(lambda: _Stoppable(make()), output_signature=signature)

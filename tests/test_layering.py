@@ -17,7 +17,7 @@ TIERS = [
     {
         *("runtime", "progress", "interrupts", "images", "folders", "shards", "examples", "records", "order"),
         *("foreign_models", "tables", "evaluation", "bootstrap", "optimizers", "plotting"),
-        *("openvino_network", "neighbours", "distribution", "mapped_file", "views", "cache_files"),
+        *("openvino_network", "neighbours", "distribution", "mapped_file", "views", "cache_files", "streaming_copy"),
     },
     {"raw", "augment", "threads"},
     {
@@ -28,7 +28,8 @@ TIERS = [
         *("model", "features", "staging", "stored", "forward", "assessment", "survey", "predictions", "partial"),
         *("index", "finished_runs", "gallery", "fingerprints"),
     },
-    {"readers", "writer", "model_files"},
+    {"decoding", "writer", "model_files"},
+    {"readers"},
     {"pipeline", "pixel_cache"},
     {"export", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources", "heatmaps"}
     | {"duplicates", "label_errors"},
@@ -60,7 +61,7 @@ WITHOUT_TENSORFLOW = {
     *("history", "labels", "encoding", "staging", "writer", "stored", "verification"),
     *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions", "partial"),
     *("foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
-    *("raw", "index", "order", "mapped_file", "threads", "cache_files"),
+    *("raw", "index", "order", "mapped_file", "mapped", "streaming_copy", "decoding", "threads", "cache_files"),
     *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
     *("features", "flags", "train", "predict", "evaluate"),
 }

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from dogcat.mapped_file import MappedFile
+from dogcat.mapped_file import MappedFile, Spans
 
 BYTES = 8 * 2**20
 
@@ -32,7 +32,7 @@ def test_what_is_announced_comes_into_memory_and_little_else(path):
     starts = np.arange(1, 8, dtype=np.int64) * 2**20 + 5
     if any(in_memory(file, starts)):
         pytest.skip("the temporary folder's file system keeps files in memory")
-    file.announce(starts, np.full_like(starts, 10_000))
+    file.announce(Spans(starts, np.full_like(starts, 10_000)))
     deadline = time.monotonic() + 10
     while not all(in_memory(file, starts)) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -47,4 +47,4 @@ def test_the_content_is_the_files_and_goes_on_after_it(path):
 
 @pytest.mark.parametrize("stretches", [0, 1, 20])
 def test_announcing_reaches_to_the_end_of_the_file(path, stretches):
-    MappedFile(path).announce(np.full(stretches, BYTES - 1), np.ones(stretches, np.int64))
+    MappedFile(path).announce(Spans(np.full(stretches, BYTES - 1), np.ones(stretches, np.int64)))

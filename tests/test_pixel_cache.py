@@ -9,6 +9,8 @@ import pytest
 from conftest import make
 
 from dogcat import manifest, pipeline, pixel_cache, readers
+from dogcat.decoding import EncodedPictures
+from dogcat.mapped import MappedPixels
 from dogcat.pixel_cache import PixelCache
 
 
@@ -36,21 +38,21 @@ def other(samples, tmp_path):
 def never_decodes(monkeypatch):
     """Lets only so few pictures be decoded as a check of a file takes."""
     decoded = []
-    decode = readers._decode_record
+    read = EncodedPictures.read
 
-    def count(shard, number, picture):
-        decoded.append(number)
+    def count(self, places, pictures):
+        decoded.extend(places)
         assert len(decoded) <= pixel_cache._CHECKED
-        decode(shard, number, picture)
+        read(self, places, pictures)
 
-    return lambda: monkeypatch.setattr(readers, "_decode_record", count)
+    return lambda: monkeypatch.setattr(EncodedPictures, "read", count)
 
 
 @pytest.mark.parametrize("where", ["memory", "disk", "auto"])
 def test_the_cache_gives_the_same_pictures(tfrecords, tmp_path, where, capsys):
     source = reader_of(tfrecords)
     reader = cached(PixelCache(where, 1.0, tmp_path), tfrecords)
-    assert isinstance(reader, readers.MappedReader)
+    assert isinstance(reader.pixels, MappedPixels)
     np.testing.assert_array_equal(pictures_of(reader), pictures_of(source))
     np.testing.assert_array_equal(reader.labels, source.labels)
     assert reader.keys() == source.keys()
@@ -106,7 +108,7 @@ def test_a_cache_of_other_data_is_never_used(tfrecords, other, tmp_path):
 def test_the_limit_is_kept(tfrecords, tmp_path, capsys):
     size = len(reader_of(tfrecords).labels) * 96 * 96 * 3 / 2**30
     reader = cached(PixelCache("auto", size * 0.9, tmp_path), tfrecords)
-    assert isinstance(reader, readers.DecodingReader)
+    assert isinstance(reader.pixels, EncodedPictures)
     assert "none, since --cache_gib=" in capsys.readouterr().out
     cache = PixelCache("disk", size * 1.1, tmp_path)
     cached(cache, tfrecords, "validation")
@@ -122,7 +124,7 @@ def test_splits_of_a_run_do_not_drive_out_each_other(tfrecords, tmp_path, capsys
     size = len(sources["train"].labels) * 96 * 96 * 3 / 2**30
     for _ in range(2):
         found = PixelCache(where, size * 1.1, tmp_path).readers(sources, manifest.load(tfrecords))
-        assert isinstance(found["train"], readers.MappedReader) and found["validation"] is sources["validation"]
+        assert isinstance(found["train"].pixels, MappedPixels) and found["validation"] is sources["validation"]
         assert "validation, 0.0 GiB: none, since --cache_gib=" in capsys.readouterr().out
     assert len(list(tmp_path.iterdir())) == (where == "disk")
 
@@ -130,10 +132,10 @@ def test_splits_of_a_run_do_not_drive_out_each_other(tfrecords, tmp_path, capsys
 def test_auto_says_what_is_free(tfrecords, tmp_path, monkeypatch, capsys):
     cache = PixelCache("auto", 1.0, tmp_path / "not" / "yet")
     monkeypatch.setattr(pixel_cache, "_free_memory", lambda: 1000)
-    assert isinstance(cached(cache, tfrecords), readers.MappedReader)
+    assert isinstance(cached(cache, tfrecords).pixels, MappedPixels)
     assert "disk, since 0.0 GiB of memory are free" in capsys.readouterr().out
     monkeypatch.setattr(pixel_cache, "_SHARE_OF_FREE", 0)
-    assert isinstance(cached(cache, tfrecords, "validation"), readers.DecodingReader)
+    assert isinstance(cached(cache, tfrecords, "validation").pixels, EncodedPictures)
     assert "none, since only 0.0 GiB of memory are free" in capsys.readouterr().out
 
 
@@ -147,7 +149,7 @@ def test_what_a_container_gives_files_in_memory_is_heeded(monkeypatch):
 
 def test_files_that_another_run_removes_meanwhile_are_no_hindrance(tfrecords, tmp_path):
     (tmp_path / "gone.pixels").symlink_to("nowhere")
-    assert isinstance(cached(PixelCache("disk", 1.0, tmp_path), tfrecords), readers.MappedReader)
+    assert isinstance(cached(PixelCache("disk", 1.0, tmp_path), tfrecords).pixels, MappedPixels)
 
 
 def test_no_cache_is_made_of_raw_pixels_or_unasked(tfrecords, samples, tmp_path):

@@ -6,17 +6,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT, make
 
-from dogcat import examples, manifest, pipeline, raw, readers, records, stored
+from dogcat import examples, manifest, pipeline, readers, records, stored
 from dogcat.config import InputError
 from dogcat.mapped import MappedPixels
-from dogcat.mapped_file import MappedFile
+from dogcat.mapped_file import MappedFile, MappedStretches, Spans
 
 SPLITS = ("train", "validation")
 
@@ -72,7 +71,7 @@ def on_disk(folder, split):
 def test_mapped_pictures_are_those_that_any_tensorflow_program_reads(data_sets, name, split):
     pictures, labels = on_disk(data_sets / name, split)
     reader = open_split(data_sets / name, split)
-    assert isinstance(reader, readers.MappedReader)
+    assert isinstance(reader.pixels, MappedPixels)
     np.testing.assert_array_equal(reader.labels, labels)
     order = np.random.default_rng(0).permutation(len(labels))
     batches = batches_of(reader, order[:5], order[5:6], order[6:])
@@ -175,7 +174,7 @@ def test_a_raw_shard_with_a_record_of_another_length_is_refused(data_sets, tmp_p
 def test_a_raw_shard_with_pixels_elsewhere_is_refused(data_sets, tmp_path):
     folder, _ = copy_of(data_sets / "raw", tmp_path)
     made = manifest.load(folder)
-    options = {**made.options, "pixels_offset": made.options["pixels_offset"] + 96}
+    options = {**made.options, "pixels_offset": made.options["pixels_offset"] - 1}
     assert "record 0 is not one of" in refused(folder, dataclasses.replace(made, options=options))
 
 
@@ -226,9 +225,10 @@ def test_mapped_pixels_are_not_copied_into_memory(tmp_path):
     with open(path, "wb") as file:
         file.truncate(pictures * size * size * 3)
     before = resident_mib()
-    layout = raw.Layout(record_bytes=size * size * 3, pixels_offset=0)
-    source = SimpleNamespace(labels=np.zeros(pictures, np.int32), image_size=size, keys=list)
-    reader = readers.MappedReader(source, MappedPixels([(MappedFile(path), pictures)], size, layout))
+    picture = size * size * 3
+    spans = Spans(np.arange(pictures) * picture, np.full(pictures, picture))
+    pixels = MappedPixels(MappedStretches([MappedFile(path)], [spans]))
+    reader = readers.Reader(np.zeros(pictures, np.int32), size, list, pixels)
     assert len(batches_of(reader, range(4), range(4, 8))) == 2
     assert resident_mib() - before < path.stat().st_size / 2**20 / 2
 

@@ -53,7 +53,7 @@ _LOAD_JPEG: tuple[Sequence[_Listed], Sequence[_Listed]] = (
 _LOAD_RAW: tuple[Sequence[_Listed], Sequence[_Listed]] = (
     (
         ("dogcat-raw", "dogcat, raw", ""),
-        ("copy", "copying alone, NumPy", "the limit: nothing is read or shuffled"),
+        ("copy", "copying alone, llvmlite", "the limit: nothing is read or shuffled"),
         ("tf-data-raw", "tf.data, raw", "interleave, shuffle, map decode_raw, batch"),
     ),
     (("ffcv-raw", "FFCV, raw", ""),),
