@@ -152,9 +152,7 @@ class ShardOptions(Options):
     validation: float = option(0.1, "Share of each class that goes to the validation split, 0 to less than 1.")
     seed: int = option(0, "Seed of the split and of the order.")
     shard_mib: int = option(128, "Wanted size of a shard, in MiB; used where --shards is 0.")
-    shards: int = option(
-        0, "Number of shards of the training (or test) split; 0: by --shard_mib, with --encoding=raw one."
-    )
+    shards: int = option(0, "Number of shards of the training (or test) split; 0: by --shard_mib.")
     workers: int = option(0, "Number of processes; 0: one for each processor core.")
     overwrite: bool = option(False, "Replace a data set that is already at --output.")
 

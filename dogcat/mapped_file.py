@@ -38,22 +38,17 @@ class MappedFile:
         """Keeps the system from reading megabytes around each place, which are of no use in a shuffled order."""
         self._map.madvise(mmap.MADV_RANDOM)
 
-    def announce(self, stretches: Spans) -> None:
-        """Has the system read stretches that are wanted soon, if some of them are not in memory."""
-        starts, lengths = stretches
-        before = starts % mmap.PAGESIZE
-        firsts, lengths = (starts - before).tolist(), (lengths + before).tolist()
-        # To read all of them ahead that are in memory costs up to a tenth of the rate.
-        if not all(map(self._in_memory, firsts[::_ASKED])):
-            for first, length in zip(firsts, lengths):
-                self._map.madvise(mmap.MADV_WILLNEED, first, length)
-
-    def _in_memory(self, start: int) -> bool:
+    def is_in_memory(self, start: int) -> bool:
+        """Whether a byte is; False where the system cannot tell."""
         try:
             return bool(os.preadv(self._file.fileno(), [bytearray(1)], start, os.RWF_NOWAIT))
-        # Also where the system or the file system cannot tell.
         except (OSError, AttributeError):
             return False
+
+    def read_ahead(self, start: int, length: int) -> None:
+        """Has the system read a stretch, without waiting for it."""
+        before = start % mmap.PAGESIZE
+        self._map.madvise(mmap.MADV_WILLNEED, start - before, before + length)
 
 
 class MappedStretches:
@@ -77,12 +72,16 @@ class MappedStretches:
             file.expect_jumps()
 
     def announce(self, places: np.ndarray) -> None:
-        """Has the system read those that are wanted soon.
+        """Has the system read those that are wanted soon, if some of them are not in memory.
 
         Args:
             places: int64 [wanted].
         """
-        file_of = self.file_of[places]
-        for number in np.unique(file_of).tolist():
-            of_file = places[file_of == number]
-            self.files[number].announce(Spans(self.starts[of_file], self.lengths[of_file]))
+        asked = places[::_ASKED]
+        # To read all of them ahead that are in memory costs up to a tenth of the rate.
+        stretches = zip(self.file_of[asked].tolist(), self.starts[asked].tolist())
+        if all(self.files[file].is_in_memory(start) for file, start in stretches):
+            return
+        columns = (self.file_of, self.starts, self.lengths)
+        for file, start, length in zip(*(column[places].tolist() for column in columns)):
+            self.files[file].read_ahead(start, length)

@@ -129,7 +129,7 @@ def _write_shards(
     """Writes the shards that are not finished; all of them, by split, in order."""
     first_split = next(iter(plan.values()))
     sample = encoding.encode_chunk(folder, _tasks(pictures, first_split[:_SIZE_SAMPLE]), options, layout)
-    planned = _planned_shards(plan, options, layout, len(sample.framed) / max(1, len(sample.labels)))
+    planned = _planned_shards(plan, options, len(sample.framed) / max(1, len(sample.labels)))
     missing = [shard for shard in planned if shard.name not in staging.finished]
     # One sequence for all shards, so that workers go on while a finished one is brought to the disk.
     chunks = (
@@ -168,7 +168,7 @@ def _write_shards(
 
 
 def _planned_shards(
-    plan: dict[str, np.ndarray], options: ShardOptions, layout: raw.Layout | None, bytes_a_picture: float
+    plan: dict[str, np.ndarray], options: ShardOptions, bytes_a_picture: float
 ) -> list[_PlannedShard]:
     """Cuts each split into shards."""
     planned = []
@@ -176,9 +176,6 @@ def _planned_shards(
         count = shards.shard_count(len(order), bytes_a_picture, options.shard_mib)
         if options.shards and split != shards.VALIDATION:
             count = max(1, min(options.shards, len(order)))
-        elif layout:
-            # A batch from one file is copied once, from several twice.
-            count = 1
         for index, (first, end) in enumerate(shards.shard_bounds(len(order), count)):
             planned.append(_PlannedShard(shards.shard_name(split, index, count), split, order[first:end]))
     return planned

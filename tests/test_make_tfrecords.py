@@ -312,3 +312,17 @@ def test_a_read_only_place_is_one_line(run, samples):
     done = run("tools.make_tfrecords", f"--images={samples}/train", "--output=/proc/nowhere/out")
     assert (done.code, len(done.err.splitlines())) == (2, 1)
     assert "/proc/nowhere" in done.err
+
+
+@pytest.mark.parametrize("encoding", ["raw", "png"])
+def test_shards_have_about_the_wanted_size(tmp_path, encoding):
+    images = tmp_path / "in"
+    images.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(15):
+        pixels = generator.integers(0, 256, (299, 299, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(images / f"{number}.png")
+    made = make(images, tmp_path / "out", unlabeled=True, encoding=encoding, image_size=299, shard_mib=1)
+    split = made.splits["test"]
+    assert len(split.shards) == 4 and split.pictures == 15
+    assert all(0.7 * 2**20 < shard.bytes < 1.3 * 2**20 for shard in split.shards)

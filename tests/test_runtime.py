@@ -114,3 +114,20 @@ def test_the_engine_is_openvino_where_one_processor_computes_in_what_it_offers(m
     assert devices.choose_engine("auto", "float32", one) == "tensorflow"
     with pytest.raises(InputError, match="--engine=openvino: the package is not installed; pip install openvino"):
         devices.choose_engine("openvino", "float32", one)
+
+
+def test_a_process_may_open_more_files_than_it_began_with():
+    script = """
+import resource
+from dogcat import runtime
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+runtime.allow_open_files()
+more = resource.getrlimit(resource.RLIMIT_NOFILE)
+runtime.allow_open_files()
+assert resource.getrlimit(resource.RLIMIT_NOFILE) == more
+assert more[0] == min(more[1], runtime._OPEN_FILES) or more[1] == resource.RLIM_INFINITY, more
+assert more[0] > 100 and more[1] == hard
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
