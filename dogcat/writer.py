@@ -167,9 +167,7 @@ def _write_shards(
     return parts
 
 
-def _planned_shards(
-    plan: dict[str, np.ndarray], options: ShardOptions, bytes_a_picture: float
-) -> list[_PlannedShard]:
+def _planned_shards(plan: dict[str, np.ndarray], options: ShardOptions, bytes_a_picture: float) -> list[_PlannedShard]:
     """Cuts each split into shards."""
     planned = []
     for split, order in plan.items():
