@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ class Predictor:
                 strategy,
             )
 
-    def logits(self, pictures: Pictures, first: int = 0) -> Iterator[np.ndarray]:
+    def logits(self, pictures: Pictures, first: int = 0) -> Generator[np.ndarray, None, None]:
         """Predicts the pictures from place `first` on, batch by batch.
 
         Yields:
@@ -145,18 +146,24 @@ def predict(options: PredictionOptions) -> Predictions:
         "strategy": strategy.num_replicas_in_sync,
         "engine": devices.describe_engine(engine),
     }
-    with Interrupts(), PartialPredictions(options, made_from) as partial:
+    with Interrupts() as interrupts, PartialPredictions(options, made_from) as partial:
         predictor = Predictor(paths, options.tta, options.batch_size, strategy, engine)
         for path in paths:
             print(f"model: {path} ({' or '.join(classes)})")
         print(f"device: {devices.describe(strategy)}; {made_from['precision']}, {made_from['engine']}")
         print(f"pictures: {len(pictures.keys)} in {options.images or options.tfrecords}")
         _check_unreadable(partial.rejections, options)
-        for logits in predictor.logits(pictures, partial.pictures):
-            keys = pictures.keys[partial.pictures : partial.pictures + len(logits)]
-            rejections = [pictures.rejections[key] for key in keys if key in pictures.rejections]
-            partial.add(logits, rejections)
-            _check_unreadable(rejections, options)
+        with contextlib.closing(predictor.logits(pictures, partial.pictures)) as batches:
+            while True:
+                # TensorFlow and OpenVINO call Python in many places, and an exception from outside suits none of them.
+                with interrupts.deferred():
+                    logits = next(batches, None)
+                    if logits is None:
+                        break
+                    keys = pictures.keys[partial.pictures : partial.pictures + len(logits)]
+                    rejections = [pictures.rejections[key] for key in keys if key in pictures.rejections]
+                    partial.add(logits, rejections)
+                    _check_unreadable(rejections, options)
     temperatures = [options.temperature or temperature for temperature in predictor.temperatures]
     log_probabilities = evaluation.averaged_log_probabilities(
         np.concatenate(partial.logits), temperatures, options.average
