@@ -1,7 +1,7 @@
 """Copies blocks of memory past the processor's caches, for what is not read again soon. No TensorFlow.
 
 A plain copy first reads what it overwrites, and drives out of the caches what others have there. Stores that are marked
-as non-temporal do neither: where memory is the limit, a copy of pictures is half as fast again. NumPy and glibc write
+as non-temporal do neither: where memory is the limit, a copy of pictures is 1.6 times as fast. NumPy and glibc write
 that way only from many megabytes on, so LLVM compiles it here, for the processor at hand; what comes out is a loop of
 four instructions.
 """
@@ -30,9 +30,13 @@ class StreamingCopy:
         """Compiles, in some 10 ms."""
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
-        machine = binding.Target.from_default_triple().create_target_machine(
-            cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten()
-        )
+        try:
+            features = binding.get_host_cpu_features().flatten()
+        # Of some kinds of processors LLVM tells the name alone, which says enough there.
+        except RuntimeError:
+            features = ""
+        target = binding.Target.from_default_triple()
+        machine = target.create_target_machine(cpu=binding.get_host_cpu_name(), features=features)
         # Holds the code in memory.
         self._engine = binding.create_mcjit_compiler(binding.parse_assembly(str(_module())), machine)
         self._engine.finalize_object()
