@@ -72,7 +72,8 @@ flags.run(train.main, train.TrainingOptions)
         [sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    # Where the machine is slow, progress comes in lines.
+    assert [line for line in done.stderr.splitlines() if not line.endswith("pictures/s")] == []
 
 
 def history_of(run):
