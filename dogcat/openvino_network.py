@@ -70,12 +70,7 @@ class OpenVinoNetwork:
             network = core.read_model(folder)
             network.reshape([batch_size, image_size, image_size, 3])
             # All cores work on one batch, so that memory does not grow with their number.
-            settings = {
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-                # Each of its threads on a core of its own would wait there for whatever else runs on that core.
-                "ENABLE_CPU_PINNING": False,
-            }
+            settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
             compiled = core.compile_model(network, "CPU", settings)
         self._requests = [compiled.create_infer_request() for _ in range(AT_ONCE)]
         self._started = 0
