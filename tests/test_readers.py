@@ -176,6 +176,10 @@ def test_a_raw_shard_with_pixels_elsewhere_is_refused(data_sets, tmp_path):
     made = manifest.load(folder)
     options = {**made.options, "pixels_offset": made.options["pixels_offset"] - 1}
     assert "record 0 is not one of" in refused(folder, dataclasses.replace(made, options=options))
+    # Nor are pixels read from where no whole picture can be.
+    for offset in (1, made.options["record_bytes"] - 32 * 32 * 3 + 1):
+        options = {**made.options, "pixels_offset": offset}
+        assert "hold no picture of 32" in refused(folder, dataclasses.replace(made, options=options))
 
 
 def test_records_that_are_laid_out_otherwise_are_refused(data_sets, tmp_path):

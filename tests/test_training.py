@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -73,7 +74,8 @@ flags.run(train.main, train.TrainingOptions)
     )
     assert done.returncode == 0, done.stderr
     # Where the machine is slow, progress comes in lines.
-    assert [line for line in done.stderr.splitlines() if not line.endswith("pictures/s")] == []
+    progress = re.compile(r"[^:]+: \d+ of \d+ pictures, [\d.,]+ pictures/s")
+    assert [line for line in done.stderr.splitlines() if not progress.fullmatch(line)] == []
 
 
 def history_of(run):
