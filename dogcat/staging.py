@@ -17,15 +17,12 @@ from typing import Any
 from dogcat import manifest, records
 from dogcat.config import InputError, ShardOptions
 from dogcat.encoding import Rejection
+from dogcat.processes import WorkerKilledError
 
 # Names of the files of a data set, finished or not.
 _OWN_FILE = re.compile(
     r"(dataset\.json|rejected\.csv|finished\.jsonl|\.lock|(train|validation|test)-\d+-of-\d+\.tfrecord)(\.tmp)?"
 )
-
-
-class WorkerKilledError(InputError):
-    """A worker process was killed from outside; what is finished stays."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import collections
-import concurrent.futures
-import concurrent.futures.process
-import contextlib
 import dataclasses
 import hashlib
 import itertools
 import json
-import multiprocessing
-import multiprocessing.connection
-import multiprocessing.forkserver
 import os
-import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
 import dogcat
-from dogcat import encoding, folders, manifest, raw, records, runtime, shards, tables
+from dogcat import encoding, folders, manifest, raw, records, shards, tables
 from dogcat.config import InputError, ShardOptions
 from dogcat.encoding import Chunk, Rejection, Task
 from dogcat.labels import LabelledKeys
+from dogcat.processes import Workers
 from dogcat.progress import pictures_bar
-from dogcat.staging import FinishedShard, Staging, WorkerKilledError, usable_output
+from dogcat.staging import FinishedShard, Staging, usable_output
 
 NO_CLASS = "no_class"
 REJECTED_FILE = "rejected.csv"
@@ -36,22 +29,22 @@ REJECTED_FILE = "rejected.csv"
 # Pictures for each call of a worker: enough to hide the cost of the call, few enough that the chunks in flight stay
 # small.
 _CHUNK = 8
-# Chunks in flight for each worker: no worker waits, and memory does not grow with the folder.
-_CHUNKS_IN_FLIGHT = 4
 # Pictures encoded beforehand to learn how many bytes one takes, for the number of shards.
 _SIZE_SAMPLE = 32
-_START_METHOD = "forkserver"
 # Options that leave the bytes as they are.
 _OPTIONS_THAT_SHAPE_NOTHING = {"images", "output", "workers", "overwrite", "labels", "exclude", "classes"}
 
 
-def write_data_set(folder: Path, pictures: LabelledKeys, options: ShardOptions) -> manifest.Manifest:
+def write_data_set(
+    folder: Path, pictures: LabelledKeys, options: ShardOptions, workers: Workers[Chunk]
+) -> manifest.Manifest:
     """Writes the data set, or goes on with one that an earlier call with the same input began.
 
     Args:
         folder: The folder that keys are relative to.
         pictures: Keys and labels.
         options: How.
+        workers: Call `encoding.encode_chunk`.
 
     Raises:
         InputError: The output is in the way or being written by another process, or no picture of a class is usable.
@@ -64,7 +57,11 @@ def write_data_set(folder: Path, pictures: LabelledKeys, options: ShardOptions) 
         layout = raw.layout_for(options.image_size, pictures.keys, pictures.classes)
     _require_training_pictures(pictures, plan, options)
     with Staging(output, _digest(folder, pictures, options)) as staging:
-        parts = _write_shards(folder, pictures, plan, options, layout, staging)
+
+        def encode(chunks: Iterator[list[Task]]) -> Iterator[Chunk]:
+            return workers.starmap((folder, tasks, options, layout) for tasks in chunks)
+
+        parts = _write_shards(pictures, plan, options, staging, encode)
         rejections = [
             Rejection(key, NO_CLASS, "neither folder nor name tells the class") for key in pictures.unlabelled
         ]
@@ -75,16 +72,6 @@ def write_data_set(folder: Path, pictures: LabelledKeys, options: ShardOptions) 
         records.write_atomically(staging.folder / manifest.FILE_NAME, made.to_json().encode())
         staging.put_in_place()
     return made
-
-
-def start_worker_server() -> None:
-    """Starts the process that workers are forked from, ahead of its use, since its imports take a quarter of a second.
-
-    Forked from a process that has imported what they need and holds nothing of this one, workers start at once.
-    """
-    multiprocessing.get_context(_START_METHOD).set_forkserver_preload([__name__])
-    with _interrupts_held():
-        multiprocessing.forkserver.ensure_running()
 
 
 def _plan(pictures: LabelledKeys, options: ShardOptions) -> dict[str, np.ndarray]:
@@ -119,51 +106,30 @@ class _PlannedShard(NamedTuple):
 
 
 def _write_shards(
-    folder: Path,
     pictures: LabelledKeys,
     plan: dict[str, np.ndarray],
     options: ShardOptions,
-    layout: raw.Layout | None,
     staging: Staging,
+    encode: Callable[[Iterator[list[Task]]], Iterator[Chunk]],
 ) -> dict[str, list[FinishedShard]]:
     """Writes the shards that are not finished; all of them, by split, in order."""
     first_split = next(iter(plan.values()))
-    sample = encoding.encode_chunk(folder, _tasks(pictures, first_split[:_SIZE_SAMPLE]), options, layout)
-    planned = _planned_shards(plan, options, len(sample.framed) / max(1, len(sample.labels)))
-    missing = [shard for shard in planned if shard.name not in staging.finished]
+    sample = list(encode(_chunks(pictures, [first_split[:_SIZE_SAMPLE]])))
+    bytes_a_picture = sum(len(chunk.framed) for chunk in sample) / max(1, sum(len(chunk.labels) for chunk in sample))
+    planned = _planned_shards(plan, options, bytes_a_picture)
+    missing = [shard.pictures for shard in planned if shard.name not in staging.finished]
     # One sequence for all shards, so that workers go on while a finished one is brought to the disk.
-    chunks = (
-        _tasks(pictures, shard.pictures[first : first + _CHUNK])
-        for shard in missing
-        for first in range(0, len(shard.pictures), _CHUNK)
-    )
-    workers = options.workers or runtime.available_cores()
-    executor = concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context(_START_METHOD), initializer=_prepare_worker
-    )
+    encoded = encode(_chunks(pictures, missing))
     parts: dict[str, list[FinishedShard]] = {split: [] for split in plan}
     with pictures_bar(len(pictures.keys), "writing") as progress:
-        try:
-            encoded = _encode_in_order(executor, folder, chunks, options, layout, workers * _CHUNKS_IN_FLIGHT)
-            for shard in planned:
-                if shard.name in staging.finished:
-                    progress.update(len(shard.pictures))
-                else:
-                    of_shard = itertools.islice(encoded, -(-len(shard.pictures) // _CHUNK))
-                    path = staging.folder / shard.name
-                    staging.add(_write_shard(path, of_shard, len(pictures.classes), progress))
-                parts[shard.split].append(staging.finished[shard.name])
-        except concurrent.futures.process.BrokenProcessPool as error:
-            raise WorkerKilledError(
-                f"--workers={workers}: a worker was killed, most likely for want of memory; use fewer"
-            ) from error
-        except BaseException:
-            # Else a worker would finish its chunk of large pictures first.
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            raise
-        finally:
-            executor.shutdown(cancel_futures=True)
+        for shard in planned:
+            if shard.name in staging.finished:
+                progress.update(len(shard.pictures))
+            else:
+                of_shard = itertools.islice(encoded, -(-len(shard.pictures) // _CHUNK))
+                path = staging.folder / shard.name
+                staging.add(_write_shard(path, of_shard, len(pictures.classes), progress))
+            parts[shard.split].append(staging.finished[shard.name])
     return parts
 
 
@@ -196,55 +162,14 @@ def _write_shard(path: Path, chunks: Iterator[Chunk], classes: int, progress: An
     return FinishedShard(shard, counts.tolist(), channel_sums.tolist(), rejections)
 
 
-def _encode_in_order(
-    executor: concurrent.futures.Executor,
-    folder: Path,
-    chunks: Iterator[list[Task]],
-    options: ShardOptions,
-    layout: raw.Layout | None,
-    in_flight: int,
-) -> Iterator[Chunk]:
-    """Encodes chunks of pictures in parallel, gives them in order, with at most `in_flight` begun and not yet given."""
-    pending: collections.deque[concurrent.futures.Future[Chunk]] = collections.deque()
-
-    def submit(count: int) -> None:
-        with _interrupts_held():
-            for chunk in itertools.islice(chunks, count):
-                pending.append(executor.submit(encoding.encode_chunk, folder, chunk, options, layout))
-
-    submit(in_flight)
-    while pending:
-        yield pending.popleft().result()
-        submit(1)
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Holds Ctrl-C back for a moment: workers that start meanwhile never see it, and leave it to the parent."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _tasks(pictures: LabelledKeys, indices: np.ndarray) -> list[Task]:
-    labels = pictures.labels[indices].tolist()
-    texts = [pictures.classes[label] if pictures.classes else "" for label in labels]
-    return [Task(pictures.keys[index], label, text) for index, label, text in zip(indices, labels, texts)]
-
-
-def _prepare_worker() -> None:
-    """Sets up the allocator, and ends the worker when the parent dies."""
-    runtime.keep_large_blocks()
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait_and_end() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=wait_and_end, daemon=True).start()
+def _chunks(pictures: LabelledKeys, parts: Iterable[np.ndarray]) -> Iterator[list[Task]]:
+    """What is to be encoded for some shards, of indices into the keys; a chunk lies in one shard."""
+    for part in parts:
+        for first in range(0, len(part), _CHUNK):
+            indices = part[first : first + _CHUNK]
+            labels = pictures.labels[indices].tolist()
+            texts = [pictures.classes[label] if pictures.classes else "" for label in labels]
+            yield [Task(pictures.keys[index], label, text) for index, label, text in zip(indices, labels, texts)]
 
 
 def _manifest(

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # A module may import those of earlier tiers, and none of its own.
 TIERS = [
-    {"backbones", "presets", "printing", "source_runs"},
+    {"backbones", "presets", "printing", "source_runs", "jpeg_header"},
     {"config"},
     {"training_options"},
     {
@@ -19,7 +19,7 @@ TIERS = [
         *("foreign_models", "tables", "evaluation", "bootstrap", "optimizers", "plotting"),
         *("openvino_network", "neighbours", "distribution", "mapped_file", "views", "cache_files", "streaming_copy"),
     },
-    {"raw", "augment", "threads"},
+    {"raw", "augment", "threads", "processes"},
     {
         *("pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration", "history"),
         *("mapped", "outliers"),
@@ -58,9 +58,9 @@ WITHOUT_TENSORFLOW = {
         "examples",
     ),
     *("records", "manifest", "interrupts", "feature_cache", "pages", "tables", "survey"),
-    *("history", "labels", "encoding", "staging", "writer", "stored", "verification"),
-    *("evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions", "partial"),
-    *("foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
+    *("jpeg_header", "processes", "history", "labels", "encoding", "staging", "writer", "stored"),
+    *("verification", "evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions"),
+    *("partial", "foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
     *("raw", "index", "order", "mapped_file", "mapped", "streaming_copy", "decoding", "threads", "cache_files"),
     *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
     *("features", "flags", "train", "predict", "evaluate"),

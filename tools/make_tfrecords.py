@@ -12,9 +12,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from dogcat import flags, folders, labels, manifest, records, staging, writer
+from dogcat import encoding, flags, folders, labels, manifest, records, runtime, staging, writer
 from dogcat.config import InputError, ShardOptions, words
 from dogcat.printing import printable
+from dogcat.processes import Workers
 
 
 def make_data_set(options: ShardOptions) -> manifest.Manifest:
@@ -26,11 +27,12 @@ def make_data_set(options: ShardOptions) -> manifest.Manifest:
     """
     # Before the pictures are listed, which may take a while.
     staging.usable_output(options)
-    writer.start_worker_server()
-    listing = folders.list_images(Path(options.images))
-    print(listing.announcement(options.images))
-    pictures = select_pictures(listing, options)
-    return writer.write_data_set(listing.folder, pictures, options)
+    # Nor do the workers need what this process then has in memory.
+    with Workers(options.workers or runtime.available_cores(), encoding.encode_chunk) as workers:
+        listing = folders.list_images(Path(options.images))
+        print(listing.announcement(options.images))
+        pictures = select_pictures(listing, options)
+        return writer.write_data_set(listing.folder, pictures, options, workers)
 
 
 def select_pictures(listing: folders.Listing, options: ShardOptions) -> labels.LabelledKeys:
