@@ -54,7 +54,11 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
             self._batch = np.random.default_rng(0).integers(0, 256, (_BATCH_SIZE, SIZE, SIZE, 3), np.uint8)
 
         def dataset(self, description: Any, batch_size: int, context: Any, first: int) -> tf.data.Dataset:
-            return tf.data.Dataset.from_tensors(self._batch).repeat(-(-len(self.keys) // batch_size))
+            options = tf.data.Options()
+            # As in `pipeline`, else the end of a round may wait for the tuner's thread as long as the round took.
+            options.autotune.enabled = False
+            batches = -(-len(self.keys) // batch_size)
+            return tf.data.Dataset.from_tensors(self._batch).repeat(batches).with_options(options)
 
         def naming_damage(self) -> contextlib.AbstractContextManager[None]:
             return contextlib.nullcontext()
