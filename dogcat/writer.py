@@ -55,7 +55,7 @@ def write_data_set(
     layout = None
     if options.encoding == raw.FORMAT:
         layout = raw.layout_for(options.image_size, pictures.keys, pictures.classes)
-    _require_training_pictures(pictures, plan, options)
+    _require_enough_pictures(pictures, plan, options)
     with Staging(output, _digest(folder, pictures, options)) as staging:
 
         def encode(chunks: Iterator[list[Task]]) -> Iterator[Chunk]:
@@ -81,8 +81,13 @@ def _plan(pictures: LabelledKeys, options: ShardOptions) -> dict[str, np.ndarray
     return shards.split_and_order(pictures.keys, pictures.labels, options.validation, options.seed)
 
 
-def _require_training_pictures(pictures: LabelledKeys, plan: dict[str, np.ndarray], options: ShardOptions) -> None:
-    """Raises InputError where the plan leaves a class no training picture."""
+def _require_enough_pictures(pictures: LabelledKeys, plan: dict[str, np.ndarray], options: ShardOptions) -> None:
+    """Raises InputError where the plan leaves a class no training picture, or a shard no picture."""
+    first_split, order = next(iter(plan.items()))
+    if options.shards > len(order):
+        raise InputError(
+            f"--shards={options.shards}: split {first_split} has {len(order)} pictures; use no more shards"
+        )
     for label, name in enumerate(pictures.classes):
         if label not in pictures.labels[plan[shards.TRAIN]]:
             raise InputError(
@@ -139,7 +144,7 @@ def _planned_shards(plan: dict[str, np.ndarray], options: ShardOptions, bytes_a_
     for split, order in plan.items():
         count = shards.shard_count(len(order), bytes_a_picture, options.shard_mib)
         if options.shards and split != shards.VALIDATION:
-            count = max(1, min(options.shards, len(order)))
+            count = options.shards
         for index, (first, end) in enumerate(shards.shard_bounds(len(order), count)):
             planned.append(_PlannedShard(shards.shard_name(split, index, count), split, order[first:end]))
     return planned

@@ -153,6 +153,14 @@ def test_a_share_of_validation_that_leaves_no_training_picture_is_refused_at_onc
         make(images, tmp_path / "out", validation=0.9)
 
 
+def test_more_shards_than_pictures_are_refused_at_once(tmp_path):
+    images = draw(tmp_path / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg")
+    with pytest.raises(InputError, match="--shards=5: split train has 4 pictures"):
+        make(images, tmp_path / "out", validation=0.0, shards=5)
+    assert not (tmp_path / "out.partial").exists()
+    assert len(make(images, tmp_path / "out", validation=0.0, shards=4).splits["train"].shards) == 4
+
+
 def test_a_pipe_among_the_pictures_is_rejected(tmp_path):
     images = draw(tmp_path / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg")
     os.mkfifo(images / "cat.9.jpg")

@@ -29,7 +29,8 @@ _Listed = tuple[str, str, str]
 _SHARDS: tuple[Sequence[_Listed], Sequence[_Listed]] = (
     (("dogcat", "dogcat", ""), ("pillow", "plain Pillow", "in a pool of processes, TFRecords")),
     (
-        ("opencv", "OpenCV", "the limit: nothing is written"),
+        ("opencv", "OpenCV", "the limit: plain bilinear, nothing is written"),
+        ("opencv-antialiased", "OpenCV, antialiased", "INTER_AREA, nothing is written"),
         ("ffcv", "FFCV", "DatasetWriter, jpg; Pillow decodes"),
         ("webdataset", "WebDataset", "ShardWriter, 1 process; Pillow decodes"),
     ),
