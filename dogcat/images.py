@@ -142,9 +142,7 @@ def decode(file: bytes | BinaryIO, max_pixels: int, size: int | None = None) -> 
     start = file.read(8)
     if not start:
         raise RejectedPicture(EMPTY, "the file has no bytes")
-    plain = None
-    if start.startswith(jpeg_header.START):
-        plain = _decode_plain_jpeg(file, max_pixels, size)
+    plain = _decode_plain_jpeg(file, max_pixels, size) if start.startswith(jpeg_header.START) else None
     return plain or _decode_any(file, start, max_pixels, size)
 
 
