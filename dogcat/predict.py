@@ -41,7 +41,7 @@ def main(options: PredictionOptions) -> int:
     then = f"next: submit {path}; " if is_submission else ""
     if listed:
         row = "without a row" if options.on_error == "skip" else "undecided in it"
-        print(f"{then}{len(unreadable)} pictures could not be read, {row}, see {listed}")
+        print(f"{then}unreadable pictures: {len(unreadable)}, {row}, see {listed}")
     else:
         print(f"{then}every picture was read")
     return _EXIT_UNREADABLE if unreadable and options.strict else 0

@@ -36,7 +36,7 @@ def test_the_command(run, model_file, samples, tmp_path):
     assert done.code == 0
     count = len(list((samples / "test").glob("*.jpg")))
     assert f"wrote {output}: {count} rows" in done.out
-    assert "1 pictures could not be read" in done.out.splitlines()[-1]
+    assert "unreadable pictures: 1" in done.out.splitlines()[-1]
     [line] = done.err.splitlines()
     assert line.startswith("unreadable: ") and "truncated" in line
     assert len(rows_of(output)) == count + 1

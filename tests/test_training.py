@@ -269,7 +269,7 @@ def test_limits_shorten_a_run(tfrecords, tmp_path, capsys):
 def test_a_dry_run_tells_and_leaves_nothing(tfrecords, tmp_path, capsys):
     assert training.train(options(tfrecords, tmp_path / "runs", dry_run=True)) is None
     out = capsys.readouterr().out
-    assert "trains: the head and mobilenetv2" in out and "weights); 1 epochs at most, 4 steps of 8 each" in out
+    assert "trains: the head and mobilenetv2" in out and "weights); epochs: 1 at most, 4 steps of 8 each" in out
     assert "memory: at least" in out
     assert not (tmp_path / "runs").exists()
 
