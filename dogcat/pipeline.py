@@ -62,7 +62,7 @@ def train_dataset(
         for batch in _training_batches(len(reader.labels), batch_size, steps, seed, start):
             yield from _shares(batch, context)
 
-    return _finish(reader.dataset(shares, context.get_per_replica_batch_size(batch_size)))
+    return finish(reader.dataset(shares, context.get_per_replica_batch_size(batch_size)))
 
 
 def keys_of_batch(reader: Reader, batch_size: int, steps: int, seed: int, position: Position) -> list[str]:
@@ -97,7 +97,7 @@ def evaluation_dataset(
             yield from _shares(batch, context)
 
     dataset = reader.dataset(shares, context.get_per_replica_batch_size(batch_size))
-    return _finish(dataset.map(lambda pictures, labels: pictures))
+    return finish(dataset.map(lambda pictures, labels: pictures))
 
 
 def prediction_dataset(
@@ -123,7 +123,7 @@ def prediction_dataset(
     replicas = context.num_replicas_in_sync
     if replicas > 1:
         dataset = dataset.flat_map(lambda batch: tf.data.Dataset.from_tensor_slices(tf.split(batch, replicas)))
-    return _finish(dataset)
+    return finish(dataset)
 
 
 @contextlib.contextmanager
@@ -177,8 +177,8 @@ def _pad(batch: tf.Tensor, batch_size: int) -> tf.Tensor:
     return tf.ensure_shape(tf.pad(batch, paddings), (batch_size, *batch.shape[1:]))
 
 
-def _finish(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Prefetches; the strategy moves on to the device."""
+def finish(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """What every dataset ends with: it prefetches, and is not tuned; the strategy moves on to the device."""
     options = tf.data.Options()
     options.deterministic = True
     # Nothing here is left to be tuned, and an iterator may have to wait for the tuner's thread at its end

@@ -40,7 +40,7 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
     import tensorflow as tf
     from tensorflow import keras
 
-    from dogcat import evaluation, folders, inference, model_files, predictions
+    from dogcat import evaluation, folders, inference, model_files, pipeline, predictions
     from dogcat import model as models
     from dogcat.predictions import Predictions
     from dogcat.sources import PictureFiles
@@ -54,11 +54,8 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
             self._batch = np.random.default_rng(0).integers(0, 256, (_BATCH_SIZE, SIZE, SIZE, 3), np.uint8)
 
         def dataset(self, description: Any, batch_size: int, context: Any, first: int) -> tf.data.Dataset:
-            options = tf.data.Options()
-            # As in `pipeline`, else the end of a round may wait for the tuner's thread as long as the round took.
-            options.autotune.enabled = False
             batches = -(-len(self.keys) // batch_size)
-            return tf.data.Dataset.from_tensors(self._batch).repeat(batches).with_options(options)
+            return pipeline.finish(tf.data.Dataset.from_tensors(self._batch).repeat(batches))
 
         def naming_damage(self) -> contextlib.AbstractContextManager[None]:
             return contextlib.nullcontext()
