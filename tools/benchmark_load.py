@@ -129,6 +129,35 @@ def tf_data_raw(folder: Path, workers: int) -> Stream:
     return _tf_data(folder, "raw")
 
 
+def tensorflow_datasets(folder: Path, workers: int) -> Stream:
+    """TensorFlow Datasets' reader over the same JPEG shards, whose features and lengths it is told."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    data = folder / "jpeg"
+    made = manifest.load(data).splits[shards.TEST].shards
+    names = "{SPLIT}-{SHARD_X_OF_Y}.{FILEFORMAT}"
+    split = tfds.core.SplitInfo(
+        name=shards.TEST,
+        shard_lengths=[shard.records for shard in made],
+        num_bytes=sum(shard.bytes for shard in made),
+        filename_template=tfds.core.ShardedFileTemplate(data, names, split=shards.TEST, filetype_suffix="tfrecord"),
+    )
+    # TensorFlow Datasets names a feature within a feature by a slash, so this is image/encoded.
+    features = tfds.features.FeaturesDict(
+        {"image": {"encoded": tfds.features.Image(shape=(SIZE, SIZE, 3), encoding_format="jpeg")}}
+    )
+    tfds.folder_dataset.write_metadata(data_dir=data, features=features, split_infos=[split], filename_template=names)
+    builder = tfds.builder_from_directory(data)
+
+    def stream(passes: int) -> Iterable[Any]:
+        dataset = builder.as_dataset(split=shards.TEST, shuffle_files=True).repeat(passes).shuffle(_SHUFFLED)
+        dataset = dataset.map(lambda record: record["image"]["encoded"])
+        return dataset.batch(BATCH, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+    return stream
+
+
 def decode_alone(folder: Path, workers: int) -> Stream:
     """The limit from JPEG: pictures in memory, decoded by the fastest decoder at hand."""
     encoded = list(_encoded(folder / "jpeg"))
@@ -240,6 +269,7 @@ LOADERS: dict[str, tuple[Callable[[Path, int], Stream], str]] = {
     "dogcat-raw": (dogcat_raw, "dogcat"),
     "tf-data-jpeg": (tf_data_jpeg, "tensorflow"),
     "tf-data-raw": (tf_data_raw, "tensorflow"),
+    "tfds": (tensorflow_datasets, "tensorflow_datasets"),
     "decode": (decode_alone, "simplejpeg"),
     "copy": (copy_alone, "llvmlite"),
     "keras-directory": (keras_directory, "tensorflow"),

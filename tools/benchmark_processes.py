@@ -40,6 +40,7 @@ _LOAD_JPEG: tuple[Sequence[_Listed], Sequence[_Listed]] = (
         ("dogcat-jpeg", "dogcat, JPEG", ""),
         ("decode", "decode alone, simplejpeg", "the limit: nothing is read or shuffled"),
         ("tf-data-jpeg", "tf.data", "interleave, shuffle, map decode, batch"),
+        ("tfds", "TensorFlow Datasets", "the same shards; shuffle, batch"),
         ("keras-directory", "image_dataset_from_directory", "from files"),
         ("keras-generator", "ImageDataGenerator", "from files, 1 thread"),
     ),
