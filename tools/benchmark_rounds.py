@@ -215,7 +215,7 @@ def _rate_text(rate: float) -> str:
 
 def table(results: Sequence[Result], ratio_title: str) -> str:
     """A line for each contestant: median and spread of its speed and of the ratio."""
-    rows = [("", "pictures/s", "spread", ratio_title, "spread", "")]
+    rows = [("", "pictures/s", "spread", ratio_title, "spread" if ratio_title else "", "")]
     for result in results:
         rate, ratio = result.rate, result.ratio
         ratio_cells = (f"{ratio.median:.2f}", f"{ratio.low:.2f}-{ratio.high:.2f}") if ratio else ("unclear", "")
