@@ -177,7 +177,13 @@ class TrainingLoop:
     def _training_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         options = self._options
         return pipeline.train_dataset(
-            self._training, options.batch_size, self._steps, options.seed, self.progress.position, context
+            self._training,
+            options.batch_size,
+            self._steps,
+            options.seed,
+            self.progress.position,
+            context,
+            options.shuffle_block,
         )
 
     def _train(self, folder: RunFolder, batches: Iterator[Any], interrupts: Interrupts) -> None:
@@ -225,7 +231,9 @@ class TrainingLoop:
         """
         options = self._options
         if not math.isfinite(loss_sum):
-            keys = pipeline.keys_of_batch(self._training, options.batch_size, self._steps, options.seed, position)
+            keys = pipeline.keys_of_batch(
+                self._training, options.batch_size, self._steps, options.seed, position, options.shuffle_block
+            )
             where = f"epoch {position.epoch + 1}, step {position.step + 1}"
             folder.write_batch(where, keys)
             raise InputError(

@@ -24,9 +24,9 @@ class MappedPixels:
         self._addresses = addresses[pixels.file_of] + pixels.starts
         self._copy = StreamingCopy()
 
-    def announce(self, places: np.ndarray) -> None:
+    def announce(self, places: np.ndarray, block: int) -> None:
         """See `readers.PixelSource`."""
-        self._pixels.announce(places)
+        self._pixels.announce(places, block)
 
     def read(self, places: np.ndarray, pictures: np.ndarray) -> None:
         """See `readers.PixelSource`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ import numpy as np
 
 # One of so many stretches is asked for, to tell whether they are in memory.
 _ASKED = 8
+# What Linux reads ahead at a call, wherever a file lies: of more it takes no notice (`force_page_cache_ra`).
+_READ_AHEAD_BYTES = 128 * 2**10
 
 
 class Spans(NamedTuple):
@@ -47,8 +50,9 @@ class MappedFile:
 
     def read_ahead(self, start: int, length: int) -> None:
         """Has the system read a stretch, without waiting for it."""
-        before = start % mmap.PAGESIZE
-        self._map.madvise(mmap.MADV_WILLNEED, start - before, before + length)
+        end = start + length
+        for at in range(start - start % mmap.PAGESIZE, end, _READ_AHEAD_BYTES):
+            self._map.madvise(mmap.MADV_WILLNEED, at, min(_READ_AHEAD_BYTES, end - at))
 
 
 class MappedStretches:
@@ -71,17 +75,31 @@ class MappedStretches:
         for file in files:
             file.expect_jumps()
 
-    def announce(self, places: np.ndarray) -> None:
+    def announce(self, places: np.ndarray, block: int = 1) -> None:
         """Has the system read those that are wanted soon, if some of them are not in memory.
 
         Args:
             places: int64 [wanted].
+            block: So many neighbours are a block, which is read as a whole.
         """
-        asked = places[::_ASKED]
-        # To read all of them ahead that are in memory costs up to a tenth of the rate.
-        stretches = zip(self.file_of[asked].tolist(), self.starts[asked].tolist())
-        if all(self.files[file].is_in_memory(start) for file, start in stretches):
+        if block > 1:
+            places = places[~self._are_in_memory(places)]
+        elif self._are_in_memory(places[::_ASKED]).all():
+            # To read all of them ahead that are in memory costs up to a tenth of the rate.
             return
-        columns = (self.file_of, self.starts, self.lengths)
-        for file, start, length in zip(*(column[places].tolist() for column in columns)):
-            self.files[file].read_ahead(start, length)
+        for first in (np.unique(places // block) * block).tolist():
+            self._read_ahead(first, min(first + block, len(self.starts)))
+
+    def _are_in_memory(self, places: np.ndarray) -> np.ndarray:
+        """Whether each stretch is; bool [places]."""
+        # The middle tells, since whoever has looked for a stretch has touched its beginning.
+        middles = self.starts[places] + self.lengths[places] // 2
+        asked = zip(self.file_of[places].tolist(), middles.tolist())
+        return np.array([self.files[file].is_in_memory(middle) for file, middle in asked], bool)
+
+    def _read_ahead(self, first: int, end: int) -> None:
+        """Has the system read neighbours, and all between them, in one go where they are of one file."""
+        for file, own in itertools.groupby(range(first, end), self.file_of.__getitem__):
+            places = list(own)
+            start, end = int(self.starts[places[0]]), int(self.starts[places[-1]] + self.lengths[places[-1]])
+            self.files[file].read_ahead(start, end - start)

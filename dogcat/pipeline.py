@@ -39,6 +39,7 @@ def train_dataset(
     seed: int,
     start: Position = BEGINNING,
     context: tf.distribute.InputContext = ALONE,
+    block: int = 1,
 ) -> tf.data.Dataset:
     """Endless shuffled batches for training.
 
@@ -52,6 +53,7 @@ def train_dataset(
         seed: Seed of the order.
         start: Step to begin with.
         context: The worker that asks; each gets its own part of each global batch.
+        block: Shuffle blocks of so many neighbouring pictures, as `epoch_order` says.
 
     Returns:
         (pictures uint8 [batch, size, size, 3], labels int32 [batch]), each a replica's share of a global batch: the
@@ -59,16 +61,18 @@ def train_dataset(
     """
 
     def shares() -> Iterator[np.ndarray]:
-        for batch in _training_batches(len(reader.labels), batch_size, steps, seed, start):
+        for batch in _training_batches(len(reader.labels), batch_size, steps, seed, start, block):
             yield from _shares(batch, context)
 
-    return finish(reader.dataset(shares, context.get_per_replica_batch_size(batch_size)))
+    return finish(reader.dataset(shares, context.get_per_replica_batch_size(batch_size), block))
 
 
-def keys_of_batch(reader: Reader, batch_size: int, steps: int, seed: int, position: Position) -> list[str]:
+def keys_of_batch(
+    reader: Reader, batch_size: int, steps: int, seed: int, position: Position, block: int = 1
+) -> list[str]:
     """Keys of the pictures that `train_dataset` gives at a step, over all workers."""
     keys = reader.keys()
-    batch = next(_training_batches(len(reader.labels), batch_size, steps, seed, position))
+    batch = next(_training_batches(len(reader.labels), batch_size, steps, seed, position, block))
     return [keys[place] for place in batch]
 
 
@@ -154,12 +158,14 @@ def steps_in_epoch(split: Split, batch_size: int) -> int:
     return split.pictures // batch_size
 
 
-def _training_batches(pictures: int, batch_size: int, steps: int, seed: int, start: Position) -> Iterator[np.ndarray]:
+def _training_batches(
+    pictures: int, batch_size: int, steps: int, seed: int, start: Position, block: int
+) -> Iterator[np.ndarray]:
     """Places of the pictures of each global batch, int64 [batch_size], from a step on, endless."""
     epoch, first = start
     while True:
         # The remainder is dropped here, so that no batch mixes two epochs; another one each epoch.
-        batches = epoch_order(pictures, seed, epoch)[: steps * batch_size].reshape(steps, batch_size)
+        batches = epoch_order(pictures, seed, epoch, block)[: steps * batch_size].reshape(steps, batch_size)
         yield from batches[first:]
         epoch, first = epoch + 1, 0
 

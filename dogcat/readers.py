@@ -43,11 +43,12 @@ class PixelSource(Protocol):
 
     pictures_a_call: int
 
-    def announce(self, places: np.ndarray) -> None:
+    def announce(self, places: np.ndarray, block: int) -> None:
         """Has the system read what is wanted soon.
 
         Args:
             places: int64 [pictures], in the order of the shards.
+            block: So many neighbours are read at a time.
         """
 
     def read(self, places: np.ndarray, pictures: np.ndarray) -> None:
@@ -81,21 +82,22 @@ class Reader:
         self.keys = keys
         self.pixels = pixels
 
-    def dataset(self, batches: Batches, batch_size: int | None = None) -> tf.data.Dataset:
+    def dataset(self, batches: Batches, batch_size: int | None = None, block: int = 1) -> tf.data.Dataset:
         """Batches of (pictures uint8 [places, image_size, image_size, 3], labels int32 [places]).
 
         Args:
             batches: Places of the pictures of each batch.
             batch_size: Their number, where it is the same in all.
+            block: So many neighbours are read at a time where one of them is wanted.
         """
         size = self.image_size
         pictures = tf.TensorSpec((batch_size, size, size, 3), tf.uint8)
         labels = tf.TensorSpec((batch_size,), tf.int32)
         return tf.data.Dataset.from_generator(
-            lambda: _Stoppable(self._read(batches())), output_signature=(pictures, labels)
+            lambda: _Stoppable(self._read(batches(), block)), output_signature=(pictures, labels)
         )
 
-    def _read(self, batches: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _read(self, batches: Iterator[np.ndarray], block: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         memory = _Memory()
         with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as executor:
             pending: collections.deque[tuple[np.ndarray, np.ndarray, list[concurrent.futures.Future[None]]]] = (
@@ -104,7 +106,7 @@ class Reader:
             try:
                 while True:
                     for places in itertools.islice(batches, 1 + _BATCHES_AHEAD - len(pending)):
-                        self.pixels.announce(places)
+                        self.pixels.announce(places, block)
                         pictures = memory.take((len(places), self.image_size, self.image_size, 3))
                         step = self.pixels.pictures_a_call
                         calls = [slice(at, at + step) for at in range(0, len(places), step)]
