@@ -11,33 +11,63 @@ from dogcat.mapped_file import MappedFile, MappedStretches, Spans
 BYTES = 8 * 2**20
 
 
+def write_out_of_memory(path):
+    """Random bytes, not in memory where the file system can do without."""
+    with open(path, "wb") as file:
+        file.write(np.random.default_rng(0).integers(0, 256, BYTES).astype(np.uint8).tobytes())
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return path
+
+
 @pytest.fixture
 def path(tmp_path):
-    content = np.random.default_rng(0).integers(0, 256, BYTES).astype(np.uint8)
-    with open(tmp_path / "file", "wb") as file:
-        file.write(content.tobytes())
-        os.fsync(file.fileno())
-        # Out of memory, where the file system can do without.
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return tmp_path / "file"
+    return write_out_of_memory(tmp_path / "file")
 
 
 def in_memory(file, starts):
     return [file.is_in_memory(int(start)) for start in starts]
 
 
+def require_out_of_memory(file, starts):
+    if any(in_memory(file, starts)):
+        pytest.skip("the temporary folder's file system keeps files in memory")
+
+
+def wait_until_in_memory(file, starts):
+    deadline = time.monotonic() + 10
+    while not all(in_memory(file, starts)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_what_is_announced_comes_into_memory_and_little_else(path):
     file = MappedFile(path)
     starts = np.arange(1, 8, dtype=np.int64) * 2**20 + 5
-    stretches = MappedStretches([file], [Spans(starts, np.full_like(starts, 10_000))])
-    if any(in_memory(file, starts)):
-        pytest.skip("the temporary folder's file system keeps files in memory")
+    stretches = MappedStretches([file], [Spans(starts, np.full_like(starts, 300_000))])
+    require_out_of_memory(file, starts)
+    # As one does who looks for what they hold.
+    assert file.content[starts].shape == (7,)
     stretches.announce(np.arange(len(starts)))
-    deadline = time.monotonic() + 10
-    while not all(in_memory(file, starts)) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert all(in_memory(file, starts))
+    wait_until_in_memory(file, [start + at for start in starts for at in range(0, 300_000, 4096)])
     assert not any(in_memory(file, starts + 2**19))
+
+
+def test_a_block_is_read_as_a_whole(path, tmp_path):
+    first, second = files = [MappedFile(path), MappedFile(write_out_of_memory(tmp_path / "other"))]
+    starts = np.arange(8, dtype=np.int64) * 2**20
+    spans = Spans(starts, np.full_like(starts, 10_000))
+    stretches = MappedStretches(files, [spans, spans])
+    for file in files:
+        require_out_of_memory(file, starts)
+    # The second block of 6 has the last two of one file and the first four of the other.
+    stretches.announce(np.array([10, 7]), block=6)
+    wait_until_in_memory(first, range(6 * 2**20, 7 * 2**20, 4096))
+    wait_until_in_memory(second, range(0, 3 * 2**20, 4096))
+    assert not any(in_memory(first, starts[:6])) and not any(in_memory(second, starts[4:]))
+    # One of it that is in memory no longer, though others of a batch are.
+    stretches.announce(np.array([6, 13, 8]), block=6)
+    wait_until_in_memory(second, starts[4:])
 
 
 def test_the_content_is_the_files_and_goes_on_after_it(path):

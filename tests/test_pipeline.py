@@ -73,27 +73,28 @@ def test_the_order_repeats_for_the_seed_and_goes_on_from_any_epoch(tfrecords, da
     assert epochs_of(tfrecords, data, 1, batch_size=8, seed=6) != first[:1]
 
 
-def batches_of(folder, data, count, start=pipeline.BEGINNING, **contexts):
+def batches_of(folder, data, count, start=pipeline.BEGINNING, block=1, **contexts):
     """Fingerprints of batches of 8, two of them an epoch."""
     context = tf.distribute.InputContext(**contexts)
-    dataset = pipeline.train_dataset(readers.open_split(folder, data, "train"), 8, 2, 3, start, context)
+    dataset = pipeline.train_dataset(readers.open_split(folder, data, "train"), 8, 2, 3, start, context, block)
     return [fingerprints(pictures) for pictures, _ in dataset.take(count)]
 
 
-def test_training_goes_on_from_any_step(tfrecords, data):
-    whole = batches_of(tfrecords, data, 6)
+@pytest.mark.parametrize("block", [1, 3])
+def test_training_goes_on_from_any_step(tfrecords, data, block):
+    whole = batches_of(tfrecords, data, 6, block=block)
     for step in range(6):
         position = pipeline.Position(step // 2, step % 2)
-        assert batches_of(tfrecords, data, 6 - step, position) == whole[step:]
+        assert batches_of(tfrecords, data, 6 - step, position, block) == whole[step:]
 
 
-@pytest.mark.parametrize(("workers", "replicas"), [(1, 2), (2, 2), (2, 4), (4, 4)])
-def test_workers_and_replicas_share_the_batches_of_one(tfrecords, data, workers, replicas):
-    whole = batches_of(tfrecords, data, 4)
+@pytest.mark.parametrize(("workers", "replicas", "block"), [(1, 2, 1), (2, 2, 1), (2, 4, 3), (4, 4, 1)])
+def test_workers_and_replicas_share_the_batches_of_one(tfrecords, data, workers, replicas, block):
+    whole = batches_of(tfrecords, data, 4, block=block)
     each = replicas // workers
     parts = [
         batches_of(
-            tfrecords, data, 4 * each, num_input_pipelines=workers, input_pipeline_id=worker,
+            tfrecords, data, 4 * each, block=block, num_input_pipelines=workers, input_pipeline_id=worker,
             num_replicas_in_sync=replicas,
         )
         for worker in range(workers)
@@ -104,10 +105,11 @@ def test_workers_and_replicas_share_the_batches_of_one(tfrecords, data, workers,
         assert sum(shares, []) == whole[step]
 
 
-def test_the_keys_of_a_step_are_those_of_its_pictures(tfrecords, data):
+@pytest.mark.parametrize("block", [1, 3])
+def test_the_keys_of_a_step_are_those_of_its_pictures(tfrecords, data, block):
     position = pipeline.Position(1, 1)
-    [batch] = batches_of(tfrecords, data, 1, position)
-    keys = pipeline.keys_of_batch(readers.open_split(tfrecords, data, "train"), 8, 2, 3, position)
+    [batch] = batches_of(tfrecords, data, 1, position, block)
+    keys = pipeline.keys_of_batch(readers.open_split(tfrecords, data, "train"), 8, 2, 3, position, block)
     names = [str(tfrecords / shard.name) for shard in data.splits["train"].shards]
     key_of = {}
     for record in tf.data.TFRecordDataset(names):

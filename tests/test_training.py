@@ -282,17 +282,25 @@ def test_patience_ends_a_run(tfrecords, tmp_path, capsys):
     assert "stopped: no lower validation loss" in capsys.readouterr().out
 
 
-def test_a_run_that_diverges_names_the_step_and_its_pictures(tfrecords, tmp_path, monkeypatch):
-    losses = trainer.log_losses
+@pytest.mark.parametrize("block", [1, 3])
+def test_a_run_that_diverges_names_the_step_and_its_pictures(tfrecords, tmp_path, monkeypatch, block):
+    losses, train_dataset, made = trainer.log_losses, pipeline.train_dataset, []
     monkeypatch.setattr(trainer, "log_losses", lambda *args: losses(*args) * math.nan)
+    monkeypatch.setattr(pipeline, "train_dataset", lambda *args: made.append(train_dataset(*args)) or made[-1])
     with pytest.raises(InputError, match=r"--learning_rate=0.0001: the loss became nan at epoch 1, step 1") as caught:
-        training.train(options(tfrecords, tmp_path))
+        training.train(options(tfrecords, tmp_path, shuffle_block=block))
     [run] = tmp_path.glob("*-sgd")
     assert (run / "best.keras").is_file()
     first, *keys = (run / "diverged.txt").read_text().splitlines()
     assert first == "epoch 1, step 1" and len(keys) == 8
     assert all(key.startswith(("cat.", "dog.")) for key in keys)
     assert keys[0] in str(caught.value)
+    reader = readers.open_split(tfrecords, manifest.load(tfrecords), "train")
+    assert keys == pipeline.keys_of_batch(reader, 8, 4, 0, pipeline.BEGINNING, block)
+    places = np.array([reader.keys().index(key) for key in keys])
+    [(pictures, _)] = reader.dataset(lambda: iter([places])).as_numpy_iterator()
+    [trained_on] = made
+    np.testing.assert_array_equal(next(iter(trained_on))[0], pictures)
 
 
 def test_a_damaged_shard_is_named(tfrecords, tmp_path, run):
