@@ -42,7 +42,7 @@ class MappedFile:
         self._map.madvise(mmap.MADV_RANDOM)
 
     def is_in_memory(self, start: int) -> bool:
-        """Whether a byte is; False where the system cannot tell."""
+        """Whether a byte is; False where the system cannot tell. Linux then begins to read its page."""
         try:
             return bool(os.preadv(self._file.fileno(), [bytearray(1)], start, os.RWF_NOWAIT))
         except (OSError, AttributeError):

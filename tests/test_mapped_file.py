@@ -55,17 +55,20 @@ def test_what_is_announced_comes_into_memory_and_little_else(path):
 
 def test_a_block_is_read_as_a_whole(path, tmp_path):
     first, second = files = [MappedFile(path), MappedFile(write_out_of_memory(tmp_path / "other"))]
-    starts = np.arange(8, dtype=np.int64) * 2**20
+    # Not at the beginning, from which Linux expects a file to be read on.
+    starts = np.arange(1, 9, dtype=np.int64) * 2**19
     spans = Spans(starts, np.full_like(starts, 10_000))
     stretches = MappedStretches(files, [spans, spans])
+    # Linux reads the page that it is asked for, so another one is asked each time.
     for file in files:
-        require_out_of_memory(file, starts)
+        require_out_of_memory(file, starts + 8192)
     # The second block of 6 has the last two of one file and the first four of the other.
     stretches.announce(np.array([10, 7]), block=6)
-    wait_until_in_memory(first, range(6 * 2**20, 7 * 2**20, 4096))
-    wait_until_in_memory(second, range(0, 3 * 2**20, 4096))
+    wait_until_in_memory(first, range(starts[6], starts[7], 4096))
+    wait_until_in_memory(second, range(starts[0], starts[3], 4096))
+    # Those of no block that is wanted.
     assert not any(in_memory(first, starts[:6])) and not any(in_memory(second, starts[4:]))
-    # One of it that is in memory no longer, though others of a batch are.
+    # Of a batch with pictures that are in memory, the block of one that is not.
     stretches.announce(np.array([6, 13, 8]), block=6)
     wait_until_in_memory(second, starts[4:])
 
