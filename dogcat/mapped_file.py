@@ -85,7 +85,7 @@ class MappedStretches:
         if block > 1:
             places = places[~self._are_in_memory(places)]
         elif self._are_in_memory(places[::_ASKED]).all():
-            # To read all of them ahead that are in memory costs up to a tenth of the rate.
+            # To read all of them ahead that are in memory costs up to a third of the rate.
             return
         for first in (np.unique(places // block) * block).tolist():
             self._read_ahead(first, min(first + block, len(self.starts)))
