@@ -319,6 +319,13 @@ def engine_option() -> Any:
     )
 
 
+def strategy_option() -> Any:
+    """Declares the devices of a command that runs in one process."""
+    return option(
+        "auto", "Devices; auto is mirrored where there are several GPUs.", choices=("auto", "one_device", "mirrored")
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class PredictionOptions(Options):
     """Options of `dogcat.predict`."""
@@ -376,9 +383,7 @@ class PredictionOptions(Options):
     )
     precision: str = precision_option()
     engine: str = engine_option()
-    strategy: str = option(
-        "auto", "Devices; auto is mirrored where there are several GPUs.", choices=("auto", "one_device", "mirrored")
-    )
+    strategy: str = strategy_option()
 
     @classmethod
     def from_given(cls, given: dict[str, Any]) -> PredictionOptions:
@@ -436,12 +441,15 @@ class EvaluationOptions(Options):
     save_temperature: bool = option(
         False, "Store the fitted temperature with --model if it lowers the log loss by more than chance explains."
     )
+    precision: str = precision_option()
+    engine: str = engine_option()
+    strategy: str = strategy_option()
 
     @classmethod
     def from_given(cls, given: dict[str, Any]) -> EvaluationOptions:
         """Refuses what other pictures, or none, would be described by."""
         if given.get("predictions"):
-            of_models = ("model", "tfrecords", "split", "tta", "batch_size")
+            of_models = ("model", "tfrecords", "split", "tta", "batch_size", "precision", "engine", "strategy")
             refuse_unused(given, of_models, "goes with a model; --predictions runs none")
         elif given.get("images"):
             refuse_unused(given, ("tfrecords", "split"), "give it or --images, not both")
@@ -514,7 +522,7 @@ class BenchmarkOptions(Options):
     subject: str = option(
         "shards",
         "What to measure.",
-        choices=("shards", "load", "augment", "train", "predict", "memory", "all"),
+        choices=("shards", "load", "disk", "augment", "train", "predict", "memory", "all"),
         positional=True,
     )
     images: str = option("data/train", "Folder of pictures to measure on.")

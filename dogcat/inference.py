@@ -116,6 +116,12 @@ def choose_devices(precision: str, strategy: str, engine: str) -> tuple[tf.distr
     return chosen, devices.choose_engine(engine, policy, chosen)
 
 
+def _describe(strategy: tf.distribute.Strategy, engine: str) -> str:
+    """Devices, arithmetic and engine, for people."""
+    policy = keras.mixed_precision.global_policy().name
+    return f"{devices.describe(strategy)}; {policy}, {devices.describe_engine(engine)}"
+
+
 def predict(options: PredictionOptions) -> Predictions:
     """Predicts every picture of --images or --tfrecords, with --resume from where it was stopped.
 
@@ -150,7 +156,7 @@ def predict(options: PredictionOptions) -> Predictions:
         predictor = Predictor(paths, options.tta, options.batch_size, strategy, engine)
         for path in paths:
             print(f"model: {path} ({' or '.join(classes)})")
-        print(f"device: {devices.describe(strategy)}; {made_from['precision']}, {made_from['engine']}")
+        print(f"device: {_describe(strategy, engine)}")
         print(f"pictures: {len(pictures.keys)} in {options.images or options.tfrecords}")
         _check_unreadable(partial.rejections, options)
         with contextlib.closing(predictor.logits(pictures, partial.pictures)) as batches:
@@ -219,7 +225,8 @@ def _predict_labelled_files(
             f"{', '.join(classes)}; name pictures or their folders after these"
         )
     _require_classes(descriptions, classes)
-    strategy, engine = choose_devices("auto", "auto", "auto")
+    strategy, engine = choose_devices(options.precision, options.strategy, options.engine)
+    print(f"device: {_describe(strategy, engine)}")
     predicted = []
     left_out = {key: "no class" for key in labelled.unlabelled}
     for path in paths:
@@ -252,7 +259,8 @@ def _predict_split(
     if len(pictures.keys) < 2:
         raise InputError(f"--split={options.split}: has {len(pictures.keys)} pictures; two are needed")
     _require_fitting_data(descriptions, pictures)
-    strategy, engine = choose_devices("auto", "auto", "auto")
+    strategy, engine = choose_devices(options.precision, options.strategy, options.engine)
+    print(f"device: {_describe(strategy, engine)}")
     return LabelledPredictions(
         source=f"{folder}, split {options.split}",
         keys=pictures.keys,

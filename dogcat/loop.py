@@ -64,7 +64,7 @@ class TrainingLoop:
         self.progress = state.Progress()
         self._options = options
         self._data = data
-        self._steps = steps
+        self._order = pipeline.TrainingOrder(options.batch_size, steps, options.seed, options.shuffle_block)
         self._strategy = strategy
         self._trainer = trainer
         self._model = trainer.model
@@ -100,7 +100,7 @@ class TrainingLoop:
             if before:
                 self.progress = before
                 folder.write_history(before.history)
-                done = f"{before.step} of {self._steps} steps are done"
+                done = f"{before.step} of {self._order.steps} steps are done"
                 print(f"resuming: {folder.path} in epoch {before.epoch + 1}, of which {done}")
             else:
                 self._record(folder, *self._epoch_0())
@@ -175,25 +175,16 @@ class TrainingLoop:
         return features.apply_head(self._validation_features, *models.head_of(self._model).get_weights())
 
     def _training_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        options = self._options
-        return pipeline.train_dataset(
-            self._training,
-            options.batch_size,
-            self._steps,
-            options.seed,
-            self.progress.position,
-            context,
-            options.shuffle_block,
-        )
+        return pipeline.train_dataset(self._training, self._order, self.progress.position, context)
 
     def _train(self, folder: RunFolder, batches: Iterator[Any], interrupts: Interrupts) -> None:
         """Trains the steps that the epoch has left."""
         progress, options = self.progress, self._options
         fetched = saved = time.perf_counter()
-        total = self._steps * options.batch_size
+        total = self._order.steps * options.batch_size
         with pictures_bar(total, f"epoch {progress.epoch + 1}/{options.epochs}") as bar:
             bar.update(progress.step * options.batch_size)
-            while progress.step < self._steps:
+            while progress.step < self._order.steps:
                 with interrupts.deferred():
                     started = time.perf_counter()
                     batch = next(batches)
@@ -202,7 +193,7 @@ class TrainingLoop:
                         tf.summary.graph(self._trainer.graph(batch))
                     self._unread.append((progress.position, self._trainer.step(batch, *progress.position)))
                     progress.step += 1
-                    if time.perf_counter() - fetched > _SECONDS_BETWEEN_READS or progress.step == self._steps:
+                    if time.perf_counter() - fetched > _SECONDS_BETWEEN_READS or progress.step == self._order.steps:
                         self._read_losses(folder)
                         fetched = time.perf_counter()
                         mean = progress.loss_sum / (progress.step * options.batch_size)
@@ -231,9 +222,7 @@ class TrainingLoop:
         """
         options = self._options
         if not math.isfinite(loss_sum):
-            keys = pipeline.keys_of_batch(
-                self._training, options.batch_size, self._steps, options.seed, position, options.shuffle_block
-            )
+            keys = pipeline.keys_of_batch(self._training, self._order, position)
             where = f"epoch {position.epoch + 1}, step {position.step + 1}"
             folder.write_batch(where, keys)
             raise InputError(
@@ -260,13 +249,13 @@ class TrainingLoop:
         progress.add_time("validation", validation_seconds)
         progress.add_time("training", progress.seconds)
         progress.add_time("waiting for input", progress.waited)
-        pictures = self._steps * options.batch_size
+        pictures = self._order.steps * options.batch_size
         return self._measured(
             logits,
             epoch=progress.epoch + 1,
             loss=progress.loss_sum / pictures,
             accuracy=progress.right / pictures,
-            learning_rate=self._trainer.rate.of(self._steps * (progress.epoch + 1) - 1),
+            learning_rate=self._trainer.rate.of(self._order.steps * (progress.epoch + 1) - 1),
             seconds=progress.seconds + validation_seconds,
             pictures_per_second=pictures / progress.seconds,
             input_wait=progress.waited / progress.seconds,

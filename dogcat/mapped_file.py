@@ -101,5 +101,5 @@ class MappedStretches:
         """Has the system read neighbours, and all between them, in one go where they are of one file."""
         for file, own in itertools.groupby(range(first, end), self.file_of.__getitem__):
             places = list(own)
-            start, end = int(self.starts[places[0]]), int(self.starts[places[-1]] + self.lengths[places[-1]])
-            self.files[file].read_ahead(start, end - start)
+            start, behind = int(self.starts[places[0]]), int(self.starts[places[-1]] + self.lengths[places[-1]])
+            self.files[file].read_ahead(start, behind - start)

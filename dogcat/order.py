@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-# Of blocks, the number among which a picture is mixed.
+# A picture moves back by up to so many blocks: enough that a batch has pictures of all over the split, and few enough
+# that memory holds what is begun and not finished.
 _MIXED_BLOCKS = 64
 
 
@@ -14,8 +15,8 @@ def epoch_order(pictures: int, seed: int, epoch: int, block: int = 1) -> np.ndar
     The places sorted by the numbers of a Philox generator, whose stream NumPy promises to keep, unlike that of its
     `permutation`. No draw depends on another, so it takes 16 bytes and 80 ns a picture, once an epoch.
 
-    In blocks, the blocks are sorted so, and each picture moves back by as many blocks as are drawn for it, up to 64:
-    one new block after the other is begun, and a batch has pictures of 64 of them or more.
+    Of blocks it is the blocks that are sorted so, and each picture then moves back by as many blocks as are drawn for
+    it, 64 at most. So one block after the other is begun, and 65 at most are begun and not finished.
 
     Args:
         pictures: Number of pictures.

@@ -32,28 +32,38 @@ class Position(NamedTuple):
 BEGINNING = Position(0, 0)
 
 
-def train_dataset(
-    reader: Reader,
-    batch_size: int,
-    steps: int,
-    seed: int,
-    start: Position = BEGINNING,
-    context: tf.distribute.InputContext = ALONE,
-    block: int = 1,
-) -> tf.data.Dataset:
-    """Endless shuffled batches for training.
+class TrainingOrder(NamedTuple):
+    """In which order and batches training takes the pictures of each epoch.
 
-    The order of an epoch is a permutation of all pictures that follows from (seed, epoch) alone, so any step is where
-    it begins to read, and workers and replicas share the batches that one would have.
-
-    Args:
-        reader: The split to train on.
+    Attributes:
         batch_size: Global batch size.
         steps: Steps of an epoch, `steps_in_epoch` at most.
         seed: Seed of the order.
+        block: So many neighbouring pictures are shuffled as one block, and read in one go; 1: no blocks.
+    """
+
+    batch_size: int
+    steps: int
+    seed: int
+    block: int = 1
+
+
+def train_dataset(
+    reader: Reader,
+    order: TrainingOrder,
+    start: Position = BEGINNING,
+    context: tf.distribute.InputContext = ALONE,
+) -> tf.data.Dataset:
+    """Endless shuffled batches for training.
+
+    An epoch is a permutation of all pictures that follows from the order and the epoch's number alone, so any step is
+    where it begins to read, and workers and replicas share the batches that one would have.
+
+    Args:
+        reader: The split to train on.
+        order: The order of its pictures.
         start: Step to begin with.
         context: The worker that asks; each gets its own part of each global batch.
-        block: Shuffle blocks of so many neighbouring pictures, as `epoch_order` says.
 
     Returns:
         (pictures uint8 [batch, size, size, 3], labels int32 [batch]), each a replica's share of a global batch: the
@@ -61,18 +71,16 @@ def train_dataset(
     """
 
     def shares() -> Iterator[np.ndarray]:
-        for batch in _training_batches(len(reader.labels), batch_size, steps, seed, start, block):
+        for batch in _training_batches(len(reader.labels), order, start):
             yield from _shares(batch, context)
 
-    return finish(reader.dataset(shares, context.get_per_replica_batch_size(batch_size), block))
+    return finish(reader.dataset(shares, context.get_per_replica_batch_size(order.batch_size), order.block))
 
 
-def keys_of_batch(
-    reader: Reader, batch_size: int, steps: int, seed: int, position: Position, block: int = 1
-) -> list[str]:
+def keys_of_batch(reader: Reader, order: TrainingOrder, position: Position) -> list[str]:
     """Keys of the pictures that `train_dataset` gives at a step, over all workers."""
     keys = reader.keys()
-    batch = next(_training_batches(len(reader.labels), batch_size, steps, seed, position, block))
+    batch = next(_training_batches(len(reader.labels), order, position))
     return [keys[place] for place in batch]
 
 
@@ -158,15 +166,13 @@ def steps_in_epoch(split: Split, batch_size: int) -> int:
     return split.pictures // batch_size
 
 
-def _training_batches(
-    pictures: int, batch_size: int, steps: int, seed: int, start: Position, block: int
-) -> Iterator[np.ndarray]:
+def _training_batches(pictures: int, order: TrainingOrder, start: Position) -> Iterator[np.ndarray]:
     """Places of the pictures of each global batch, int64 [batch_size], from a step on, endless."""
     epoch, first = start
     while True:
         # The remainder is dropped here, so that no batch mixes two epochs; another one each epoch.
-        batches = epoch_order(pictures, seed, epoch, block)[: steps * batch_size].reshape(steps, batch_size)
-        yield from batches[first:]
+        places = epoch_order(pictures, order.seed, epoch, order.block)[: order.steps * order.batch_size]
+        yield from places.reshape(order.steps, order.batch_size)[first:]
         epoch, first = epoch + 1, 0
 
 

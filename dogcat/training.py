@@ -279,7 +279,9 @@ def _finish(folder: RunFolder, progress: Progress, options: TrainingOptions) -> 
     print("time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items() if seconds >= 0.05))
     share = waited / stages["training"] if stages.get("training") else None
     if share is not None:
-        limit = "input is the limit" if share > _INPUT_IS_LIMIT else "compute is the limit, not input"
+        limit = "compute is the limit, not input"
+        if share > _INPUT_IS_LIMIT:
+            limit = "input is the limit, which --cache=auto may move, or --shuffle_block on a disk that seeks"
         print(f"input: {share:.1%} of the training time went into waiting for batches: {limit}")
     folder.finish({"best": histories.to_json(best), "epochs": progress.epoch, "seconds": stages, "input_wait": share})
 

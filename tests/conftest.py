@@ -88,6 +88,15 @@ def small_run(tfrecords: Path, runs: Path, **changes: Any) -> TrainingOptions:
     return TrainingOptions(**{**options, **changes})
 
 
+def write_out_of_memory(path: Path, size: int) -> Path:
+    """Writes random bytes, which are not in memory then where the file system can do without; returns the path."""
+    with open(path, "wb") as file:
+        file.write(np.random.default_rng(0).bytes(size))
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return path
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """The bytes of each file."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -75,17 +76,20 @@ def test_two_models_on_a_split(run, two_models, tfrecords, tmp_path):
 
 def test_a_folder_is_predicted_as_by_predict(two_models, samples, tmp_path, capsys):
     output = tmp_path / "out"
-    evaluate.main(EvaluationOptions(model=str(two_models[0]), images=str(samples / "train"), output=str(output)))
+    common = {"model": str(two_models[0]), "images": str(samples / "train"), "strategy": "one_device"}
+    common |= {"precision": "float32", "engine": "tensorflow"}
+    evaluate.main(EvaluationOptions(output=str(output), **common))
+    printed = capsys.readouterr().out
+    assert re.search("^device: .*; float32, TensorFlow ", printed, re.MULTILINE)
     found, rows = evaluated(output)
-    options = PredictionOptions(model=str(two_models[0]), images=str(samples / "train"), output=str(tmp_path / "p.csv"))
-    predicted = inference.predict(options)
+    predicted = inference.predict(PredictionOptions(output=str(tmp_path / "p.csv"), **common))
     by_key = {row["key"].rsplit("/", 1)[-1].rsplit(".", 1)[0]: float(row["p_dog"]) for row in rows}
     assert set(found["left_out"]) == {picture.key for picture in predicted.unreadable} != set()
     assert len(rows) + len(found["left_out"]) == len(predicted.ids)
     for id_, probability in zip(predicted.ids, np.exp(predicted.log_probabilities[:, 1])):
         if id_ in by_key:
             assert by_key[id_] == pytest.approx(probability, abs=1e-5)
-    assert f"left out: {len(found['left_out'])} pictures" in capsys.readouterr().out
+    assert f"left out: {len(found['left_out'])} pictures" in printed
 
 
 def test_three_classes(tmp_path):
@@ -225,6 +229,19 @@ def bad_inputs(tmp_path_factory):
             small, folder / f"{name}.keras", model_files.Description(classes, 32, "stretch", "mobilenetv2")
         )
     return folder
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"predictions": "p.csv", "labels": "l.csv", "engine": "openvino"}, "--engine=openvino: goes with a model"),
+        ({"predictions": "p.csv", "labels": "l.csv", "tta": "none"}, "--tta=none: goes with a model"),
+        ({"images": "pictures", "split": "train"}, "--split=train: give it or --images, not both"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(given, said):
+    with pytest.raises(InputError, match=said):
+        EvaluationOptions.from_given(given)
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(run, tmp_path):

@@ -1,28 +1,19 @@
 from __future__ import annotations
 
-import os
 import time
 
 import numpy as np
 import pytest
+from conftest import write_out_of_memory
 
 from dogcat.mapped_file import MappedFile, MappedStretches, Spans
 
 BYTES = 8 * 2**20
 
 
-def write_out_of_memory(path):
-    """Random bytes, not in memory where the file system can do without."""
-    with open(path, "wb") as file:
-        file.write(np.random.default_rng(0).integers(0, 256, BYTES).astype(np.uint8).tobytes())
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return path
-
-
 @pytest.fixture
 def path(tmp_path):
-    return write_out_of_memory(tmp_path / "file")
+    return write_out_of_memory(tmp_path / "file", BYTES)
 
 
 def in_memory(file, starts):
@@ -54,7 +45,7 @@ def test_what_is_announced_comes_into_memory_and_little_else(path):
 
 
 def test_a_block_is_read_as_a_whole(path, tmp_path):
-    first, second = files = [MappedFile(path), MappedFile(write_out_of_memory(tmp_path / "other"))]
+    first, second = files = [MappedFile(path), MappedFile(write_out_of_memory(tmp_path / "other", BYTES))]
     # Not at the beginning, from which Linux expects a file to be read on.
     starts = np.arange(1, 9, dtype=np.int64) * 2**19
     spans = Spans(starts, np.full_like(starts, 10_000))

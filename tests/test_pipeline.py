@@ -34,10 +34,11 @@ def fingerprints(pictures):
     return [hash(picture.tobytes()) for picture in np.asarray(pictures)]
 
 
-def epochs_of(folder, data, count, batch_size, **options):
+def epochs_of(folder, data, count, batch_size, seed, start=pipeline.BEGINNING):
     """Fingerprints of the pictures of each epoch, in order."""
     steps = pipeline.steps_in_epoch(data.splits["train"], batch_size)
-    batches = iter(pipeline.train_dataset(readers.open_split(folder, data, "train"), batch_size, steps, **options))
+    order = pipeline.TrainingOrder(batch_size, steps, seed)
+    batches = iter(pipeline.train_dataset(readers.open_split(folder, data, "train"), order, start))
     epochs = []
     for _ in range(count):
         pictures = [batch for batch, _ in itertools.islice(batches, steps)]
@@ -46,7 +47,8 @@ def epochs_of(folder, data, count, batch_size, **options):
 
 
 def test_training_batches_are_full_uint8_and_labelled(tfrecords, data):
-    pictures, labels = next(iter(pipeline.train_dataset(readers.open_split(tfrecords, data, "train"), 8, 1, seed=0)))
+    order = pipeline.TrainingOrder(8, 1, seed=0)
+    pictures, labels = next(iter(pipeline.train_dataset(readers.open_split(tfrecords, data, "train"), order)))
     assert pictures.shape == (8, 96, 96, 3) and pictures.dtype == tf.uint8
     assert labels.shape == (8,) and labels.dtype == tf.int32
     on_disk, disk_labels = records_on_disk(tfrecords, data, "train")
@@ -75,8 +77,8 @@ def test_the_order_repeats_for_the_seed_and_goes_on_from_any_epoch(tfrecords, da
 
 def batches_of(folder, data, count, start=pipeline.BEGINNING, block=1, **contexts):
     """Fingerprints of batches of 8, two of them an epoch."""
-    context = tf.distribute.InputContext(**contexts)
-    dataset = pipeline.train_dataset(readers.open_split(folder, data, "train"), 8, 2, 3, start, context, block)
+    order, context = pipeline.TrainingOrder(8, 2, 3, block), tf.distribute.InputContext(**contexts)
+    dataset = pipeline.train_dataset(readers.open_split(folder, data, "train"), order, start, context)
     return [fingerprints(pictures) for pictures, _ in dataset.take(count)]
 
 
@@ -109,7 +111,8 @@ def test_workers_and_replicas_share_the_batches_of_one(tfrecords, data, workers,
 def test_the_keys_of_a_step_are_those_of_its_pictures(tfrecords, data, block):
     position = pipeline.Position(1, 1)
     [batch] = batches_of(tfrecords, data, 1, position, block)
-    keys = pipeline.keys_of_batch(readers.open_split(tfrecords, data, "train"), 8, 2, 3, position, block)
+    order = pipeline.TrainingOrder(8, 2, 3, block)
+    keys = pipeline.keys_of_batch(readers.open_split(tfrecords, data, "train"), order, position)
     names = [str(tfrecords / shard.name) for shard in data.splits["train"].shards]
     key_of = {}
     for record in tf.data.TFRecordDataset(names):

@@ -111,7 +111,7 @@ def test_raw_shards_train_and_evaluate_as_others(data_sets):
     batches = {}
     for name in ("raw", "png"):
         reader = open_split(data_sets / name)
-        training = pipeline.train_dataset(reader, 4, 2, seed=1, start=pipeline.Position(0, 1)).take(3)
+        training = pipeline.train_dataset(reader, pipeline.TrainingOrder(4, 2, seed=1), pipeline.Position(0, 1)).take(3)
         batches[name] = [*training.as_numpy_iterator(), *pipeline.evaluation_dataset(reader, 4).as_numpy_iterator()]
     for ours, theirs in zip(batches["raw"], batches["png"]):
         for one, other in zip(ours, theirs):

@@ -30,7 +30,11 @@ def trainer_of(model, strategy=None, **changes):
 @pytest.fixture(scope="module")
 def batch(tfrecords):
     return next(
-        iter(pipeline.train_dataset(readers.open_split(tfrecords, manifest.load(tfrecords), "train"), 8, 1, seed=0))
+        iter(
+            pipeline.train_dataset(
+                readers.open_split(tfrecords, manifest.load(tfrecords), "train"), pipeline.TrainingOrder(8, 1, seed=0)
+            )
+        )
     )
 
 

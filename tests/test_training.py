@@ -296,7 +296,7 @@ def test_a_run_that_diverges_names_the_step_and_its_pictures(tfrecords, tmp_path
     assert all(key.startswith(("cat.", "dog.")) for key in keys)
     assert keys[0] in str(caught.value)
     reader = readers.open_split(tfrecords, manifest.load(tfrecords), "train")
-    assert keys == pipeline.keys_of_batch(reader, 8, 4, 0, pipeline.BEGINNING, block)
+    assert keys == pipeline.keys_of_batch(reader, pipeline.TrainingOrder(8, 4, 0, block), pipeline.BEGINNING)
     places = np.array([reader.keys().index(key) for key in keys])
     [(pictures, _)] = reader.dataset(lambda: iter([places])).as_numpy_iterator()
     [trained_on] = made

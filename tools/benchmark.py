@@ -8,7 +8,9 @@ load: pictures a second that a training program gets, shuffled, as uint8 batches
 Each run is a process of its own; before it is timed it gives every picture once, and number and mean of the pixels
 are compared with ours.
 
-augment: the same from JPEG, each picture warped on the processor: shear, zoom, flip.
+disk: one pass over the same, with nothing of the shards in memory, from opening them to the last batch.
+
+augment: loaded from JPEG, each picture warped on the processor: shear, zoom, flip.
 
 train: steps of Xception from layer 96, through the pipeline and on a batch that stays in memory, and their augmentation
 alone, in one process: what the input costs a run.
@@ -23,6 +25,7 @@ all: each of these. With --peers the peers take part, from an environment of the
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -46,6 +49,8 @@ from tools.make_tfrecords import make_data_set
 
 # Load of a core, of the last minute, up to which a machine counts as idle.
 _IDLE_LOAD = 0.25
+# Pictures of a pass from disk, at least.
+_FROM_DISK = 8_000
 
 
 def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
@@ -114,28 +119,45 @@ def _measure_shards(options: BenchmarkOptions, pictures: Path, work: Path) -> Ou
 
 def _measure_load(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
     count = benchmark_load.prepare(pictures, work, benchmark_processes.workers_of(options))
-    of_jpeg = benchmark_processes.jpeg_loaders(options, work)
+    outcome = _loaded(
+        benchmark_processes.jpeg_loaders(options, work), benchmark_processes.raw_loaders(options, work), options, count
+    )
+    if not options.peers:
+        outcome.conclusions.append(
+            "not compared: FFCV, DALI, WebDataset, PyTorch, MosaicML streaming; `make peers`, then --peers, adds them"
+        )
+    return outcome
+
+
+def _measure_disk(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
+    # Again and again, so that a pass takes seconds.
+    linked = work / "pictures"
+    linked.mkdir()
+    found = sorted(path.resolve() for path in pictures.iterdir())
+    for number, picture in zip(range(max(len(found), _FROM_DISK)), itertools.cycle(found)):
+        (linked / f"{number:08d}.jpg").symlink_to(picture)
+    count = benchmark_load.prepare(linked, work, benchmark_processes.workers_of(options))
+    return _loaded(*benchmark_processes.loaders_from_disk(options, work), options, count, " not in memory")
+
+
+def _loaded(
+    of_jpeg: list[rounds.Contestant],
+    of_raw: list[rounds.Contestant],
+    options: BenchmarkOptions,
+    count: int,
+    where: str = "",
+) -> Outcome:
+    """What came of loading `count` pictures by two groups of loaders."""
     measured = rounds.measure(
-        [*of_jpeg, *benchmark_processes.raw_loaders(options, work)],
+        [*of_jpeg, *of_raw],
         options.rounds,
         lambda work, ours: benchmark_processes.check_loaded(work, ours, count),
     )
-    names = {contestant.name for contestant in of_jpeg}
-    results = measured.results
-    from_jpeg = rounds.compared([result for result in results if result.contestant.name in names])
-    from_raw = rounds.compared([result for result in results if result.contestant.name not in names])
-    conclusions = [
-        f"dogcat loads from JPEG {rounds.in_words(from_jpeg)}.",
-        f"dogcat loads from raw pixels {rounds.in_words(from_raw)}.",
-    ]
-    if not options.peers:
-        conclusions.append(
-            "not compared: FFCV, DALI, WebDataset, PyTorch, MosaicML streaming; `make peers`, then --peers, adds them"
-        )
-    groups = [
-        Group("loaded from JPEG", from_jpeg, "dogcat / it"),
-        Group("loaded from raw pixels", from_raw, "dogcat / it"),
-    ]
+    groups, conclusions = [], []
+    for name, contestants in ((f"JPEG{where}", of_jpeg), (f"raw pixels{where}", of_raw)):
+        results = rounds.compared([result for result in measured.results if result.contestant in contestants])
+        groups.append(Group(f"loaded from {name}", results, "dogcat / it"))
+        conclusions.append(f"dogcat loads from {name} {rounds.in_words(results)}.")
     about = f"{count} pictures of {SIZE}x{SIZE} in batches of {BATCH}, {options.rounds} rounds"
     return Outcome(about, groups, conclusions, measured.left_out)
 
@@ -202,6 +224,7 @@ def _measure_memory(options: BenchmarkOptions, pictures: Path, work: Path) -> Ou
 _SUBJECTS: dict[str, Callable[[BenchmarkOptions, Path, Path], Outcome]] = {
     "shards": _measure_shards,
     "load": _measure_load,
+    "disk": _measure_disk,
     "augment": _measure_augment,
     "train": _measure_train,
     "predict": _measure_predict,

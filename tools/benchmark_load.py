@@ -1,6 +1,7 @@
 """Runs one loader of `tools.benchmark load` once, in the project's environment: NAME FOLDER WORKERS SECONDS.
 
 FOLDER is what `prepare` made: data sets of the same pictures as JPEG and as raw pixels, and the pictures as files.
+With 0 SECONDS it is one pass, from opening files of which nothing is in memory to the last batch.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import concurrent.futures
 import importlib
 import itertools
 import json
+import os
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Callable
@@ -17,11 +20,12 @@ from typing import Any, Callable
 import numpy as np
 import simplejpeg
 
-from dogcat import examples, manifest, records, runtime, shards, stored
+from dogcat import examples, manifest, raw, records, runtime, shards, stored
 from dogcat.config import InputError, ShardOptions
+from dogcat.mapped_file import MappedFile
 from dogcat.streaming_copy import StreamingCopy
-from tools.benchmark_loaders import BATCH, SHEAR_DEGREES, ZOOM, Stream, files_of, measure
-from tools.benchmark_peers import QUALITY, SIZE
+from tools.benchmark_loaders import BATCH, SHEAR_DEGREES, ZOOM, Stream, check, files_of, measure
+from tools.benchmark_peers import QUALITY, SIZE, Work
 from tools.make_tfrecords import make_data_set
 
 _CHUNK = 8
@@ -75,11 +79,11 @@ def _own(folder: Path, name: str) -> Stream:
     from dogcat import pipeline, readers
 
     reader = readers.open_split(folder / name, manifest.load(folder / name), shards.TEST)
-    steps = len(reader.labels) // BATCH
+    order = pipeline.TrainingOrder(BATCH, len(reader.labels) // BATCH, seed=0)
 
     def stream(passes: int) -> Iterable[Any]:
-        dataset: tf.data.Dataset = pipeline.train_dataset(reader, BATCH, steps, seed=0)
-        return (pictures for pictures, _ in dataset.take(passes * steps))
+        dataset: tf.data.Dataset = pipeline.train_dataset(reader, order)
+        return (pictures for pictures, _ in dataset.take(passes * order.steps))
 
     return stream
 
@@ -182,6 +186,34 @@ def copy_alone(folder: Path, workers: int) -> Stream:
     return _in_threads(copy, len(pixels), workers)
 
 
+def read_alone(folder: Path, workers: int) -> Stream:
+    """The limit of a disk from raw pixels: shards read from end to end, several at a time."""
+    made = manifest.load(folder / "raw")
+    layout = raw.layout_of(made.options)
+    assert layout
+    pixels = slice(layout.pixels_offset, layout.pixels_offset + raw.picture_bytes(SIZE))
+    pieces = [
+        (folder / "raw" / shard.name, first * layout.record_bytes)
+        for shard in made.splits[shards.TEST].shards
+        for first in range(0, shard.records, BATCH)
+    ]
+    memory = np.empty((workers, BATCH, layout.record_bytes), np.uint8)
+
+    def read(piece: tuple[Path, int], records: np.ndarray) -> np.ndarray:
+        path, start = piece
+        with open(path, "rb", buffering=0) as file:
+            size = os.preadv(file.fileno(), [records.data], start)
+        return records[: size // layout.record_bytes, pixels]
+
+    def stream(passes: int) -> Iterable[Any]:
+        with concurrent.futures.ThreadPoolExecutor(workers) as executor:
+            for at in itertools.chain.from_iterable([range(0, len(pieces), workers)] * passes):
+                for batch in executor.map(read, pieces[at : at + workers], memory):
+                    yield batch.reshape(-1, SIZE, SIZE, 3)
+
+    return stream
+
+
 def _in_threads(fill: Callable[[int, np.ndarray], None], count: int, workers: int) -> Stream:
     """Fills the memory of one batch in threads, over and over, in the order of the places."""
     batch = np.empty((BATCH, SIZE, SIZE, 3), np.uint8)
@@ -272,6 +304,7 @@ LOADERS: dict[str, tuple[Callable[[Path, int], Stream], str]] = {
     "tfds": (tensorflow_datasets, "tensorflow_datasets"),
     "decode": (decode_alone, "simplejpeg"),
     "copy": (copy_alone, "llvmlite"),
+    "read": (read_alone, "numpy"),
     "keras-directory": (keras_directory, "tensorflow"),
     "keras-generator": (keras_generator, "tensorflow"),
     "dogcat-warp": (dogcat_warp, "dogcat"),
@@ -280,13 +313,38 @@ LOADERS: dict[str, tuple[Callable[[Path, int], Stream], str]] = {
 }
 
 
+def measure_from_disk(make: Callable[[], Stream], folder: Path, version: str) -> Work:
+    """Times a stream from its making to the end of a pass; then every pixel of another is looked at.
+
+    Raises:
+        ValueError: The file system of the folder keeps files in memory.
+    """
+    os.sync()
+    for path in folder.glob("*/*.tfrecord"):
+        with open(path, "rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            mapped = MappedFile(path)
+            # Several, since a quick disk may have read a page before the answer is there.
+            if all(mapped.is_in_memory(start) for start in range(0, len(mapped.content), len(mapped.content) // 8)):
+                raise ValueError(f"{path} stays in memory; set TMPDIR to a folder on a disk")
+    started = time.perf_counter()
+    stream = make()
+    count = sum(len(batch) for batch in stream(1))
+    seconds = time.perf_counter() - started
+    return Work(count, 0, seconds, version, *check(stream))
+
+
 def main(name: str, folder: Path, workers: int, seconds: float) -> None:
     """Runs a loader."""
     make, module = LOADERS[name]
     if module == "dogcat":
         runtime.prepare()
     version = importlib.import_module(module).__version__
-    print(json.dumps(measure(make(folder, workers), seconds, version)._asdict()))
+    if seconds:
+        work = measure(make(folder, workers), seconds, version)
+    else:
+        work = measure_from_disk(lambda: make(folder, workers), folder, version)
+    print(json.dumps(work._asdict()))
 
 
 if __name__ == "__main__":

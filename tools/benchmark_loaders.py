@@ -28,6 +28,22 @@ Stream = Callable[[int], Iterable[Any]]
 
 def measure(stream: Stream, seconds: float, version: str) -> Work:
     """Times a stream, after one pass in which every pixel is looked at."""
+    pictures, mean = check(stream)
+    batches = iter(stream(_ENDLESS))
+    next(batches)
+    started = time.perf_counter()
+    count = 0
+    while time.perf_counter() - started < seconds:
+        count += len(next(batches))
+    return Work(count, 0, time.perf_counter() - started, version, pictures, mean)
+
+
+def check(stream: Stream) -> tuple[int, float]:
+    """Number of the pictures of one pass, and the mean of their pixels.
+
+    Raises:
+        ValueError: They are not what every loader is to give.
+    """
     import numpy as np
 
     pictures = total = 0
@@ -37,14 +53,7 @@ def measure(stream: Stream, seconds: float, version: str) -> Work:
             raise ValueError(f"a batch is {pixels.dtype} {pixels.shape}")
         pictures += len(pixels)
         total += int(pixels.sum(dtype=np.uint64))
-    mean = total / (pictures * SIZE * SIZE * 3)
-    batches = iter(stream(_ENDLESS))
-    next(batches)
-    started = time.perf_counter()
-    count = 0
-    while time.perf_counter() - started < seconds:
-        count += len(next(batches))
-    return Work(count, 0, time.perf_counter() - started, version, pictures, round(mean, 3))
+    return pictures, round(total / (pictures * SIZE * SIZE * 3), 3)
 
 
 def files_of(folder: Path) -> list[str]:

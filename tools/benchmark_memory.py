@@ -148,8 +148,8 @@ def _read(folder: Path) -> None:
 
     started = time.perf_counter()
     reader = readers.open_split(folder, manifest.load(folder), shards.TRAIN)
-    steps = len(reader.labels) // _BATCH_SIZE
-    batches = iter(pipeline.train_dataset(reader, _BATCH_SIZE, steps, seed=0).take(steps))
+    order = pipeline.TrainingOrder(_BATCH_SIZE, len(reader.labels) // _BATCH_SIZE, seed=0)
+    batches = iter(pipeline.train_dataset(reader, order).take(order.steps))
     next(batches)
     first_batch = time.perf_counter() - started
     print(first_batch, _BATCH_SIZE * (1 + sum(1 for _ in batches)))

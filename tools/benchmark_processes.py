@@ -60,6 +60,18 @@ _LOAD_RAW: tuple[Sequence[_Listed], Sequence[_Listed]] = (
     ),
     (("ffcv-raw", "FFCV, raw", ""),),
 )
+_DISK_JPEG: tuple[Sequence[_Listed], Sequence[_Listed]] = (
+    (("dogcat-jpeg", "dogcat, JPEG", ""), ("tf-data-jpeg", "tf.data", "interleave, shuffle, map decode, batch")),
+    (),
+)
+_DISK_RAW: tuple[Sequence[_Listed], Sequence[_Listed]] = (
+    (
+        ("dogcat-raw", "dogcat, raw", ""),
+        ("read", "reading alone", "the limit: from end to end, not shuffled"),
+        ("tf-data-raw", "tf.data, raw", "interleave, shuffle, map decode_raw, batch"),
+    ),
+    (),
+)
 _AUGMENT: tuple[Sequence[_Listed], Sequence[_Listed]] = (
     (
         ("dogcat-warp", "dogcat", "one warp of each picture"),
@@ -96,24 +108,30 @@ def shard_writers(options: BenchmarkOptions, pictures: Path) -> list[Contestant]
 
 def jpeg_loaders(options: BenchmarkOptions, folder: Path) -> list[Contestant]:
     """Those who load JPEG, from what `benchmark_load.prepare` made."""
-    return _loaders(_LOAD_JPEG, options, folder)
+    return _loaders(_LOAD_JPEG, options, folder, options.seconds)
 
 
 def raw_loaders(options: BenchmarkOptions, folder: Path) -> list[Contestant]:
     """Those who load raw pixels."""
-    return _loaders(_LOAD_RAW, options, folder)
+    return _loaders(_LOAD_RAW, options, folder, options.seconds)
+
+
+def loaders_from_disk(options: BenchmarkOptions, folder: Path) -> tuple[list[Contestant], list[Contestant]]:
+    """Those who load JPEG, and those who load raw pixels, of which nothing is in memory."""
+    of_jpeg, of_raw = (_loaders(listed, options, folder, seconds=0) for listed in (_DISK_JPEG, _DISK_RAW))
+    return of_jpeg, of_raw
 
 
 def augmenting_loaders(options: BenchmarkOptions, folder: Path) -> list[Contestant]:
     """Those who load JPEG and warp each picture."""
-    return _loaders(_AUGMENT, options, folder)
+    return _loaders(_AUGMENT, options, folder, options.seconds)
 
 
 def _loaders(
-    listed: tuple[Sequence[_Listed], Sequence[_Listed]], options: BenchmarkOptions, folder: Path
+    listed: tuple[Sequence[_Listed], Sequence[_Listed]], options: BenchmarkOptions, folder: Path, seconds: float
 ) -> list[Contestant]:
     def contestant(python: str, module: str, name: str, title: str, note: str) -> Contestant:
-        command = [python, "-s", "-m", module, name, str(folder), str(workers_of(options)), str(options.seconds)]
+        command = [python, "-s", "-m", module, name, str(folder), str(workers_of(options)), str(seconds)]
         run = functools.partial(_run, command, with_ours=python == sys.executable)
         return Contestant(name, title, note, run, ours=name.startswith("dogcat"))
 

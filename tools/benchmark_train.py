@@ -42,10 +42,8 @@ def contestants(tfrecords: Path, steps: int) -> list[rounds.Contestant]:
     trainer = Trainer(model, strategy, options, steps=10**6)
     reader = readers.open_split(tfrecords, data, shards.TRAIN)
     in_epoch = pipeline.steps_in_epoch(data.splits[shards.TRAIN], options.batch_size)
-    batches = distribute(
-        strategy,
-        lambda context: pipeline.train_dataset(reader, options.batch_size, in_epoch, options.seed, context=context),
-    )
+    order = pipeline.TrainingOrder(options.batch_size, in_epoch, options.seed)
+    batches = distribute(strategy, lambda context: pipeline.train_dataset(reader, order, context=context))
     first = next(batches)
 
     @tf.function
