@@ -54,8 +54,7 @@ class ShardIndex:
         self.content = self.file.content
         try:
             if layout:
-                self._require_layout(layout, image_size, shard.records)
-                begins = np.arange(shard.records) * layout.record_bytes
+                begins = self._raw_begins(layout, image_size, shard.records)
                 self.data = Spans(
                     begins + records.HEADER_BYTES, np.full_like(begins, layout.record_bytes - records.FRAME_BYTES)
                 )
@@ -102,8 +101,12 @@ class ShardIndex:
                 return Spans(at, length)
             at = following
 
-    def _require_layout(self, layout: raw.Layout, image_size: int, count: int) -> None:
-        """Raises ValueError unless every record has the promised length, and pixels at the promised place."""
+    def _raw_begins(self, layout: raw.Layout, image_size: int, count: int) -> np.ndarray:
+        """Where each of the first `count` records of raw pixels begins, int64 [count].
+
+        Raises:
+            ValueError: A record is not of the promised length, or its pixels are not at the promised place.
+        """
         pixels_start = raw.pixels_start(image_size)
         pixels_end = layout.pixels_offset + raw.picture_bytes(image_size)
         if layout.pixels_offset < len(pixels_start) or layout.record_bytes < pixels_end:
@@ -126,6 +129,7 @@ class ShardIndex:
                 number = int(differ.argmax())
                 expected = f"{layout.record_bytes} bytes with pixels at {layout.pixels_offset}"
                 raise ValueError(f"record {number} is not one of {expected}")
+        return begins[:count]
 
     def _damaged(self, what: str) -> InputError:
         folder = self.path.parent

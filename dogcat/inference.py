@@ -122,6 +122,12 @@ def _describe(strategy: tf.distribute.Strategy, engine: str) -> str:
     return f"{devices.describe(strategy)}; {policy}, {devices.describe_engine(engine)}"
 
 
+def _choose_and_say(options: EvaluationOptions) -> tuple[tf.distribute.Strategy, str]:
+    strategy, engine = choose_devices(options.precision, options.strategy, options.engine)
+    print(f"device: {_describe(strategy, engine)}")
+    return strategy, engine
+
+
 def predict(options: PredictionOptions) -> Predictions:
     """Predicts every picture of --images or --tfrecords, with --resume from where it was stopped.
 
@@ -225,8 +231,7 @@ def _predict_labelled_files(
             f"{', '.join(classes)}; name pictures or their folders after these"
         )
     _require_classes(descriptions, classes)
-    strategy, engine = choose_devices(options.precision, options.strategy, options.engine)
-    print(f"device: {_describe(strategy, engine)}")
+    strategy, engine = _choose_and_say(options)
     predicted = []
     left_out = {key: "no class" for key in labelled.unlabelled}
     for path in paths:
@@ -259,8 +264,7 @@ def _predict_split(
     if len(pictures.keys) < 2:
         raise InputError(f"--split={options.split}: has {len(pictures.keys)} pictures; two are needed")
     _require_fitting_data(descriptions, pictures)
-    strategy, engine = choose_devices(options.precision, options.strategy, options.engine)
-    print(f"device: {_describe(strategy, engine)}")
+    strategy, engine = _choose_and_say(options)
     return LabelledPredictions(
         source=f"{folder}, split {options.split}",
         keys=pictures.keys,

@@ -29,13 +29,8 @@ def trainer_of(model, strategy=None, **changes):
 
 @pytest.fixture(scope="module")
 def batch(tfrecords):
-    return next(
-        iter(
-            pipeline.train_dataset(
-                readers.open_split(tfrecords, manifest.load(tfrecords), "train"), pipeline.TrainingOrder(8, 1, seed=0)
-            )
-        )
-    )
+    reader = readers.open_split(tfrecords, manifest.load(tfrecords), "train")
+    return next(iter(pipeline.train_dataset(reader, pipeline.TrainingOrder(8, 1, seed=0))))
 
 
 def test_batch_norms_that_replicas_share_are_not_compiled(monkeypatch):

@@ -25,7 +25,6 @@ all: each of these. With --peers the peers take part, from an environment of the
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import platform
@@ -130,13 +129,10 @@ def _measure_load(options: BenchmarkOptions, pictures: Path, work: Path) -> Outc
 
 
 def _measure_disk(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    # Again and again, so that a pass takes seconds.
-    linked = work / "pictures"
-    linked.mkdir()
-    found = sorted(path.resolve() for path in pictures.iterdir())
-    for number, picture in zip(range(max(len(found), _FROM_DISK)), itertools.cycle(found)):
-        (linked / f"{number:08d}.jpg").symlink_to(picture)
-    count = benchmark_load.prepare(linked, work, benchmark_processes.workers_of(options))
+    keys = sorted(os.listdir(pictures))
+    # So many that a pass takes seconds.
+    benchmark_memory.link_pictures(pictures, keys, max(len(keys), _FROM_DISK), work / "pictures")
+    count = benchmark_load.prepare(work / "pictures", work, benchmark_processes.workers_of(options))
     return _loaded(*benchmark_processes.loaders_from_disk(options, work), options, count, " not in memory")
 
 
@@ -182,10 +178,9 @@ def _measure_train(options: BenchmarkOptions, pictures: Path, work: Path) -> Out
     if not options.tfrecords:
         tfrecords = work / "tfrecords"
         named = work / "named"
-        named.mkdir()
-        for number, picture in enumerate(sorted(pictures.iterdir())):
-            # The classes mean nothing: what a step takes does not depend on them.
-            (named / f"{'dog' if number % 2 else 'cat'}.{number}.jpg").symlink_to(picture.resolve())
+        keys = sorted(os.listdir(pictures))
+        # The classes mean nothing: what a step takes does not depend on them.
+        benchmark_memory.link_pictures(pictures, keys, len(keys), named)
         make_data_set(ShardOptions(images=str(named), output=str(tfrecords)))
     measured = rounds.measure(
         benchmark_train.contestants(tfrecords, options.steps), options.rounds, lambda work, ours: None

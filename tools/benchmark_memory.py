@@ -72,7 +72,7 @@ def measure(images: Path, sizes: Sequence[int], work: Path) -> Iterable[Measurem
     model = None
     for size in sizes:
         folder = work / str(size)
-        _link(images, keys, size, folder / "images")
+        link_pictures(images, keys, size, folder / "images")
         records = folder / "tfrecords"
         peak, seconds, _ = _run(
             "tools.make_tfrecords", f"--images={folder / 'images'}", f"--output={records}", f"--image_size={_SIZE}"
@@ -98,8 +98,8 @@ def measure(images: Path, sizes: Sequence[int], work: Path) -> Iterable[Measurem
         yield Measurement("predict", size, peak, seconds, size)
 
 
-def _link(images: Path, keys: Sequence[str], size: int, target: Path) -> None:
-    """Links `size` pictures under names of their own, one class and the other in turn."""
+def link_pictures(images: Path, keys: Sequence[str], size: int, target: Path) -> None:
+    """Links `size` pictures into a new folder, again and again if there are fewer, one class and the other in turn."""
     target.mkdir(parents=True)
     for number in range(size):
         key = keys[number % len(keys)]

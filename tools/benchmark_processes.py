@@ -24,8 +24,13 @@ _PLAUSIBLE_SIZE = 2.0
 # the only one in FFCV, makes pictures 0.8 of 255 darker.
 _ROUNDING = 1.5
 
-# Name for the process, title, note; ours first, then those of this environment, then those of the peers'.
+# Name for the process, title, note.
 _Listed = tuple[str, str, str]
+_DOGCAT_JPEG: _Listed = ("dogcat-jpeg", "dogcat, JPEG", "")
+_DOGCAT_RAW: _Listed = ("dogcat-raw", "dogcat, raw", "")
+_TF_DATA_JPEG: _Listed = ("tf-data-jpeg", "tf.data", "interleave, shuffle, map decode, batch")
+_TF_DATA_RAW: _Listed = ("tf-data-raw", "tf.data, raw", "interleave, shuffle, map decode_raw, batch")
+# Ours first, then those of this environment, then those of the peers'.
 _SHARDS: tuple[Sequence[_Listed], Sequence[_Listed]] = (
     (("dogcat", "dogcat", ""), ("pillow", "plain Pillow", "in a pool of processes, TFRecords")),
     (
@@ -37,9 +42,9 @@ _SHARDS: tuple[Sequence[_Listed], Sequence[_Listed]] = (
 )
 _LOAD_JPEG: tuple[Sequence[_Listed], Sequence[_Listed]] = (
     (
-        ("dogcat-jpeg", "dogcat, JPEG", ""),
+        _DOGCAT_JPEG,
         ("decode", "decode alone, simplejpeg", "the limit: nothing is read or shuffled"),
-        ("tf-data-jpeg", "tf.data", "interleave, shuffle, map decode, batch"),
+        _TF_DATA_JPEG,
         ("tfds", "TensorFlow Datasets", "the same shards; shuffle, batch"),
         ("keras-directory", "image_dataset_from_directory", "from files"),
         ("keras-generator", "ImageDataGenerator", "from files, 1 thread"),
@@ -54,22 +59,15 @@ _LOAD_JPEG: tuple[Sequence[_Listed], Sequence[_Listed]] = (
 )
 _LOAD_RAW: tuple[Sequence[_Listed], Sequence[_Listed]] = (
     (
-        ("dogcat-raw", "dogcat, raw", ""),
+        _DOGCAT_RAW,
         ("copy", "copying alone, llvmlite", "the limit: nothing is read or shuffled"),
-        ("tf-data-raw", "tf.data, raw", "interleave, shuffle, map decode_raw, batch"),
+        _TF_DATA_RAW,
     ),
     (("ffcv-raw", "FFCV, raw", ""),),
 )
-_DISK_JPEG: tuple[Sequence[_Listed], Sequence[_Listed]] = (
-    (("dogcat-jpeg", "dogcat, JPEG", ""), ("tf-data-jpeg", "tf.data", "interleave, shuffle, map decode, batch")),
-    (),
-)
+_DISK_JPEG: tuple[Sequence[_Listed], Sequence[_Listed]] = ((_DOGCAT_JPEG, _TF_DATA_JPEG), ())
 _DISK_RAW: tuple[Sequence[_Listed], Sequence[_Listed]] = (
-    (
-        ("dogcat-raw", "dogcat, raw", ""),
-        ("read", "reading alone", "the limit: from end to end, not shuffled"),
-        ("tf-data-raw", "tf.data, raw", "interleave, shuffle, map decode_raw, batch"),
-    ),
+    (_DOGCAT_RAW, ("read", "reading alone", "the limit: from end to end, not shuffled"), _TF_DATA_RAW),
     (),
 )
 _AUGMENT: tuple[Sequence[_Listed], Sequence[_Listed]] = (
