@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dogcat import flags, records, runtime
+from dogcat import flags, outputs, runtime
 from dogcat.calibration import Adjustment
 from dogcat.config import EvaluationOptions, InputError
 from dogcat.printing import printable
@@ -31,6 +31,7 @@ def main(options: EvaluationOptions) -> None:
         place = getattr(options, flag)
         if place and os.path.realpath(place) in (os.path.realpath(output / name) for name in (_METRICS, _PREDICTIONS)):
             raise InputError(f"--{flag}={place}: --output={output} would replace it; give another folder")
+    outputs.require_own(output, (_METRICS, _PREDICTIONS))
     if options.predictions:
         from dogcat import submission
 
@@ -45,15 +46,11 @@ def main(options: EvaluationOptions) -> None:
     from dogcat import assessment, scorecard
 
     assessed = assessment.assess(predictions, options)
-    files = {
+    texts = {
         _PREDICTIONS: scorecard.predictions_csv(predictions),
         _METRICS: scorecard.metrics_json(predictions, assessed, options),
     }
-    output.mkdir(exist_ok=True)
-    # Where metrics.json is, predictions.csv is of the same evaluation.
-    (output / _METRICS).unlink(missing_ok=True)
-    for name, text in files.items():
-        records.write_atomically(output / name, text.encode("utf-8", "surrogateescape"))
+    outputs.write(output, {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items()})
     print(scorecard.table(predictions, assessed, options))
     print(printable(f"wrote {output}: {_METRICS}, {_PREDICTIONS}"))
     if options.save_temperature:

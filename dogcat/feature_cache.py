@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dogcat import cache_files, records
+from dogcat import cache_files, files
 
 # What the folder may hold; beyond it, the files that were used longest ago go. 25,000 pictures take 200 MB.
 LARGEST_BYTES = 8 * 2**30
@@ -53,7 +53,7 @@ def keep(folder: Path, made_from: dict[str, Any], features: np.ndarray) -> None:
     # A folder for each writer, since several may compute the same; no second copy in memory.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".keeping-") as temporary:
         written = Path(temporary) / "features.npz"
-        with records.naming(folder):
+        with files.naming(folder):
             np.savez(written, features=features, made_from=_text(made_from))
         os.replace(written, _path(folder, made_from))
     cache_files.remove_oldest(folder, "*.npz", LARGEST_BYTES)

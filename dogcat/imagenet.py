@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import devices, folder_pass, foreign_models, records, weights
+from dogcat import devices, files, folder_pass, foreign_models, weights
 from dogcat import model as models
 from dogcat.config import InputError
 from dogcat.sources import PictureFiles
@@ -50,7 +50,7 @@ class Classifier:
                 be had.
         """
         if file:
-            self.name, self._identity = file, records.sha256_of(_sound_file(file))
+            self.name, self._identity = file, files.sha256_of(_sound_file(file))
             self._model = _load(file)
         else:
             with models.arithmetic("float32"):

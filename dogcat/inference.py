@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import devices, evaluation, folders, labels, manifest, model_files, predictions, records, sources, views
+from dogcat import devices, evaluation, files, folders, labels, manifest, model_files, predictions, sources, views
 from dogcat import model as models
 from dogcat.assessment import LabelledPredictions
 from dogcat.config import EvaluationOptions, InputError, PredictionOptions
@@ -150,7 +150,7 @@ def predict(options: PredictionOptions) -> Predictions:
         _require_fitting_data(descriptions, pictures)
     strategy, engine = choose_devices(options.precision, options.strategy, options.engine)
     made_from = {
-        "model": [records.sha256_of(model_files.weights_file(path)) for path in paths],
+        "model": [files.sha256_of(model_files.weights_file(path)) for path in paths],
         "tfrecords" if options.tfrecords else "images": pictures.digest(),
         "tta": options.tta,
         "batch_size": options.batch_size,

@@ -17,10 +17,10 @@ from dogcat import (
     devices,
     evaluation,
     features,
+    files,
     model_files,
     pipeline,
     readers,
-    records,
     run_plots,
     runs,
     shards,
@@ -297,7 +297,7 @@ class TrainingLoop:
         drawn = run_plots.draw_augmented(
             pictures.numpy(), [version.numpy() for version in versions], options.augmentation
         )
-        records.write_atomically(folder.path / "augmented.png", drawn)
+        files.write_atomically(folder.path / "augmented.png", drawn)
         tf.summary.image("augmented", versions[0], step=0, max_outputs=_SHEET_PICTURES)
 
     @contextlib.contextmanager

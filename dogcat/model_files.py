@@ -20,7 +20,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import folders, foreign_models, records
+from dogcat import files, folders, foreign_models
 from dogcat.backbones import BACKBONES
 from dogcat.config import RESIZE_MODES, InputError
 from dogcat.foreign_models import DESCRIPTION
@@ -55,7 +55,7 @@ def description_json(description: Description) -> str:
 
 def save(model: keras.Model, path: Path, description: Description) -> None:
     """Writes a model as `.keras`, whole or not at all."""
-    with records.naming(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+    with files.naming(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
         temporary = Path(folder) / path.name
         model.save(temporary, save_format="keras")
         with zipfile.ZipFile(temporary, "a") as archive:
@@ -78,7 +78,7 @@ def store_temperature(path: Path, temperature: float) -> None:
             if member.filename != DESCRIPTION:
                 copy.writestr(member, archive.read(member))
         copy.writestr(DESCRIPTION, description_json(description))
-    records.write_atomically(path, copied.getvalue())
+    files.write_atomically(path, copied.getvalue())
 
 
 def require_archive(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dogcat import records
+from dogcat import files
 from dogcat.config import InputError, PredictionOptions
 from dogcat.encoding import Rejection
 from dogcat.interrupts import Terminated
@@ -63,7 +63,7 @@ class PartialPredictions:
         """Closes the file; without a batch in it, it goes."""
         if not self.logits:
             self._path.unlink()
-        with records.naming(self._path):
+        with files.naming(self._path):
             self._file.close()
         if isinstance(error, (KeyboardInterrupt, Terminated)):
             kept = f"{self.pictures} pictures are kept in {self._path}; --resume goes on after them"
@@ -80,7 +80,7 @@ class PartialPredictions:
         self.rejections += rejections
 
     def _append(self, content: dict[str, Any]) -> None:
-        with records.naming(self._path):
+        with files.naming(self._path):
             self._file.write(json.dumps(content).encode() + b"\n")
             # Then it is with the system, whatever becomes of this process.
             self._file.flush()

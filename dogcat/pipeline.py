@@ -10,7 +10,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from dogcat import records
+from dogcat import files
 from dogcat.config import InputError
 from dogcat.manifest import Manifest, Split
 from dogcat.order import epoch_order
@@ -152,7 +152,7 @@ def naming_damaged_shards(folder: Path, manifest: Manifest) -> Iterator[None]:
         damaged = [
             shard.name
             for shard in every
-            if not (folder / shard.name).is_file() or records.sha256_of(folder / shard.name) != shard.sha256
+            if not (folder / shard.name).is_file() or files.sha256_of(folder / shard.name) != shard.sha256
         ]
         if not damaged:
             raise

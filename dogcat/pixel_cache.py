@@ -16,7 +16,7 @@ from typing import IO
 
 import numpy as np
 
-from dogcat import cache_files, raw, records
+from dogcat import cache_files, files, raw
 from dogcat.config import InputError
 from dogcat.manifest import Manifest
 from dogcat.mapped import MappedPixels
@@ -76,7 +76,7 @@ class PixelCache:
             return source
         if where == "memory":
             # Without a name, so that it goes with the process, however that ends.
-            with records.naming(_MEMORY), tempfile.TemporaryFile(dir=_MEMORY) as file:
+            with files.naming(_MEMORY), tempfile.TemporaryFile(dir=_MEMORY) as file:
                 _write(file, source, split)
                 return _mapped(Path(f"/proc/self/fd/{file.fileno()}"), source)
         path = self.folder / name
@@ -85,7 +85,7 @@ class PixelCache:
             self._make_room(size)
             with tempfile.TemporaryDirectory(dir=self.folder, prefix=_WRITING) as folder:
                 written = Path(folder) / name
-                with records.naming(path), open(written, "wb") as file:
+                with files.naming(path), open(written, "wb") as file:
                     _write(file, source, split)
                 os.replace(written, path)
         os.utime(path)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dogcat import evaluation, records, tables
+from dogcat import evaluation, files, tables
 from dogcat.config import InputError, PredictionOptions
 from dogcat.encoding import Rejection
 
@@ -65,14 +65,14 @@ def write(predictions: Predictions, options: PredictionOptions) -> Path | None:
     path = Path(options.output)
     beside = path.with_name((path.stem if path.suffix == ".csv" else path.name) + ".unreadable.csv")
     if predictions.unreadable:
-        records.write_atomically(beside, tables.as_csv(("path", "reason", "detail"), predictions.unreadable))
+        files.write_atomically(beside, tables.as_csv(("path", "reason", "detail"), predictions.unreadable))
     else:
         # One of an earlier prediction would tell of other pictures.
         beside.unlink(missing_ok=True)
     columns = _columns(predictions.classes, options.column_names)
     rows = _rows(predictions, options)
     as_lines = tables.csv_lines if path.suffix == ".csv" else _json_lines
-    with records.open_atomically(path) as file:
+    with files.open_atomically(path) as file:
         file.writelines(as_lines(columns, rows))
     return beside if predictions.unreadable else None
 

@@ -6,7 +6,6 @@ CRC-32C of the data (uint32): tensorflow/core/lib/io/record_writer.h.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 import google_crc32c
+
+from dogcat import files
 
 FRAME_BYTES = 16
 HEADER_BYTES = 12
@@ -86,7 +87,7 @@ def read_records(path: Path, digest: Digest | None = None) -> Iterator[Record]:
     """
     number = offset = 0
     # Unbuffered: two reads a record, of the data and of what lies between two data, copy each byte once.
-    with naming(path), open(path, "rb", buffering=0) as raw:
+    with files.naming(path), open(path, "rb", buffering=0) as raw:
         file = _HashedFile(raw, digest)
         header = file.read(HEADER_BYTES)
         while header:
@@ -222,12 +223,13 @@ class ShardFile:
         self.records = 0
         self.bytes = 0
         self._hash = hashlib.sha256()
-        self._temporary = path.with_name(path.name + ".tmp")
-        self._file = open(self._temporary, "wb")  # noqa: SIM115, it stays open until finish
+        self._temporary = files.temporary_beside(path)
+        with files.naming(path):
+            self._file = files.create(self._temporary)
 
     def append(self, framed: bytes, records: int) -> None:
         """Appends records that `frame` made."""
-        with naming(self.path):
+        with files.naming(self.path):
             self._file.write(framed)
         self._hash.update(framed)
         self.records += records
@@ -235,7 +237,7 @@ class ShardFile:
 
     def finish(self) -> str:
         """Makes the shard durable and gives it its name; returns its sha256 in hex."""
-        with naming(self.path):
+        with files.naming(self.path):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -250,62 +252,3 @@ class ShardFile:
         """Removes the temporary file, unless `finish` gave it its name."""
         self._file.close()
         self._temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Adds the file's name to what the system says of a write, like a full disk, which comes without one."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a small file so that it is there whole or not at all."""
-    with open_atomically(path) as file:
-        file.write(data)
-
-
-@contextlib.contextmanager
-def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file for writing that is there at the end of the block, whole, or not at all."""
-    # Through a link, not in its place.
-    path = Path(os.path.realpath(path))
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with naming(path), open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def append_durably(path: Path, data: bytes) -> None:
-    """Appends to a small file and waits until the disk has it; killed meanwhile, a part of `data` may stand there."""
-    with naming(path), open(path, "ab") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file, hex; memory does not grow with it."""
-    hash_ = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(2**22), b""):
-            hash_.update(block)
-    return hash_.hexdigest()
-
-
-def make_durable(path: Path) -> None:
-    """Waits until a file's content, or what a folder holds by which names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

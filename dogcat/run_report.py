@@ -13,10 +13,10 @@ from dogcat import (
     comparison_page,
     devices,
     evaluation,
+    files,
     finished_runs,
     manifest,
     model_files,
-    records,
     report_page,
     run_plots,
     shards,
@@ -84,8 +84,8 @@ def write(folder: Path, tfrecords: str = "") -> Path | None:
         calibration=Plot(*(run_plots.draw_calibration(*of_predictions, dark) for dark in (False, True))),
         roc=Plot(*(run_plots.draw_roc(*of_predictions, dark) for dark in (False, True))),
     )
-    records.write_atomically(folder / TABLE, tables.for_spreadsheet(*report_page.pictures_table(findings)))
-    records.write_atomically(folder / PAGE, page)
+    files.write_atomically(folder / TABLE, tables.for_spreadsheet(*report_page.pictures_table(findings)))
+    files.write_atomically(folder / PAGE, page)
     return folder / PAGE
 
 
@@ -110,7 +110,7 @@ def compare(folders: Sequence[Path], tfrecords: str, output: Path) -> None:
         predictions.append(_predictions(run, data_folder, data, temperature))
     curves = {name: run.history for name, run in zip(comparison_page.short_names(runs), runs)}
     plot = Plot(*(run_plots.draw_overlay(curves, dark) for dark in (False, True)))
-    records.write_atomically(output, comparison_page.render(runs, predictions, plot))
+    files.write_atomically(output, comparison_page.render(runs, predictions, plot))
 
 
 def _data_of(run: FinishedRun, tfrecords: str) -> tuple[Path, Manifest]:

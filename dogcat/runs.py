@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tensorflow import keras
 
+from dogcat import files, model_files, run_plots
 from dogcat import history as histories
-from dogcat import model_files, records, run_plots
 from dogcat.config import InputError
 from dogcat.finished_runs import CONFIG, HISTORY, SUMMARY, VALIDATION_LOGITS, preset_run, unfinished_in
 from dogcat.history import EpochRecord
@@ -88,7 +88,7 @@ class RunFolder:
             _link(saved, self.path / model_files.BEST_MODEL)
             content = io.BytesIO()
             np.save(content, logits)
-            records.write_atomically(self.path / VALIDATION_LOGITS, content.getvalue())
+            files.write_atomically(self.path / VALIDATION_LOGITS, content.getvalue())
         if keep:
             for old in sorted(checkpoints.glob("model-*.keras"), key=_epoch_of)[:-keep]:
                 old.unlink()
@@ -96,14 +96,14 @@ class RunFolder:
 
     def write_history(self, history: Sequence[EpochRecord]) -> None:
         """Writes history.csv, history.jsonl and curves.png."""
-        records.write_atomically(self.path / "history.csv", histories.as_csv(history).encode())
-        records.write_atomically(self.path / HISTORY, histories.as_jsonl(history).encode())
-        records.write_atomically(self.path / "curves.png", run_plots.draw_curves(history, "", dark=False))
+        files.write_atomically(self.path / "history.csv", histories.as_csv(history).encode())
+        files.write_atomically(self.path / HISTORY, histories.as_jsonl(history).encode())
+        files.write_atomically(self.path / "curves.png", run_plots.draw_curves(history, "", dark=False))
 
     def write_batch(self, where: str, keys: Sequence[str]) -> None:
         """Writes which pictures a step had."""
         text = "".join(f"{key}\n" for key in [where, *keys])
-        records.write_atomically(self.path / BATCH, text.encode("utf-8", "surrogateescape"))
+        files.write_atomically(self.path / BATCH, text.encode("utf-8", "surrogateescape"))
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Writes the summary, which makes the run a finished one; no state is needed any more."""
@@ -215,4 +215,4 @@ def _begun_at(path: Path) -> int:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    records.write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+    files.write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from dogcat import manifest, records
+from dogcat import files, manifest
 from dogcat.config import InputError, ShardOptions
 from dogcat.encoding import Rejection
 from dogcat.processes import WorkerKilledError
@@ -99,17 +99,17 @@ class Staging:
     def add(self, part: FinishedShard) -> None:
         """Notes a finished shard."""
         self.finished[part.shard.name] = part
-        records.append_durably(self.folder / self._NOTE, _note_line(dataclasses.asdict(part)))
+        files.append_durably(self.folder / self._NOTE, _note_line(dataclasses.asdict(part)))
 
     def put_in_place(self) -> None:
         """Gives the finished data set its name; the one that was there before goes afterwards."""
-        records.make_durable(self.folder)
+        files.make_durable(self.folder)
         before = _with_ending(self._output, ".before")
         replaces = self._output.exists()
         if replaces:
             os.replace(self._output, before)
         os.replace(self.folder, self._output)
-        records.make_durable(self._output.parent)
+        files.make_durable(self._output.parent)
         # Only now: killed before, the next call goes on from the note.
         for name in (self._NOTE, ".lock"):
             (self._output / name).unlink(missing_ok=True)
@@ -121,7 +121,7 @@ class Staging:
         if plan == self._digest:
             for part in parts:
                 path = self.folder / part.shard.name
-                if path.exists() and records.sha256_of(path) == part.shard.sha256:
+                if path.exists() and files.sha256_of(path) == part.shard.sha256:
                     self.finished[part.shard.name] = part
             print(f"going on after {len(self.finished)} finished shards in {self.folder}")
         elif parts:
@@ -130,7 +130,7 @@ class Staging:
             if path.name not in self.finished and path.name not in (".lock", self._NOTE):
                 path.unlink()
         lines = [{"plan": self._digest}, *map(dataclasses.asdict, self.finished.values())]
-        records.write_atomically(self.folder / self._NOTE, b"".join(map(_note_line, lines)))
+        files.write_atomically(self.folder / self._NOTE, b"".join(map(_note_line, lines)))
 
     def _read_note(self) -> tuple[str, list[FinishedShard]]:
         """The digest of the plan that unfinished work belongs to, empty if there is none, and its finished shards."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from dogcat import history, records
+from dogcat import files, history
 from dogcat.config import InputError
 from dogcat.history import EpochRecord
 from dogcat.pipeline import Position
@@ -84,12 +84,12 @@ def save(folder: Path, progress: Progress, variables: tf.train.Checkpoint) -> No
         # Python writes floats so that they come back the same.
         (saved / _PROGRESS).write_text(json.dumps(values, indent=2) + "\n")
         for file in saved.iterdir():
-            records.make_durable(file)
+            files.make_durable(file)
         if path in earlier:
             # Saved at this step before: the same, since all follows from the position.
             return
         os.replace(saved, path)
-        records.make_durable(folder)
+        files.make_durable(folder)
     for old in earlier:
         shutil.rmtree(old)
 

@@ -15,7 +15,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 import dogcat
-from dogcat import encoding, folders, manifest, raw, records, shards, tables
+from dogcat import encoding, files, folders, manifest, raw, records, shards, tables
 from dogcat.config import InputError, ShardOptions
 from dogcat.encoding import Chunk, Rejection, Task
 from dogcat.labels import LabelledKeys
@@ -68,8 +68,8 @@ def write_data_set(
         rejections += [rejection for finished in parts.values() for part in finished for rejection in part.rejections]
         made = _manifest(pictures, options, layout, parts, rejections)
         _require_pictures(made, options.images)
-        records.write_atomically(staging.folder / REJECTED_FILE, _rejected_csv(rejections))
-        records.write_atomically(staging.folder / manifest.FILE_NAME, made.to_json().encode())
+        files.write_atomically(staging.folder / REJECTED_FILE, _rejected_csv(rejections))
+        files.write_atomically(staging.folder / manifest.FILE_NAME, made.to_json().encode())
         staging.put_in_place()
     return made
 

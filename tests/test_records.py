@@ -72,14 +72,3 @@ def test_a_shard_appears_when_it_is_finished(tmp_path):
     assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     read = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
     assert read == RECORDS
-
-
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(b"before")
-    with pytest.raises(TypeError):
-        records.write_atomically(path, "no bytes")
-    assert path.read_bytes() == b"before"
-    records.write_atomically(path, b"after")
-    assert path.read_bytes() == b"after"
-    assert list(tmp_path.iterdir()) == [path]

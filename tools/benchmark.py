@@ -36,7 +36,7 @@ from typing import Any
 
 from PIL import Image
 
-from dogcat import flags, folders, images, records, runtime
+from dogcat import files, flags, folders, images, runtime
 from dogcat.config import MAX_PIXELS, BenchmarkOptions, InputError, ShardOptions
 from dogcat.progress import pictures_bar
 from tools import benchmark_load, benchmark_memory, benchmark_predict, benchmark_processes, benchmark_train
@@ -88,7 +88,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
         "subjects": {subject: outcome.as_json() for subject, outcome in outcomes.items()},
     }
     if options.json:
-        records.write_atomically(Path(options.json), (json.dumps(report, indent=2) + "\n").encode())
+        files.write_atomically(Path(options.json), (json.dumps(report, indent=2) + "\n").encode())
     # A bar alone compares nothing.
     drawn = [group for outcome in outcomes.values() for group in outcome.groups if len(group.results) > 1]
     if options.chart:

@@ -13,7 +13,7 @@ import itertools
 import shlex
 from pathlib import Path
 
-from dogcat import flags, folders, labels, records, runtime, suspects
+from dogcat import files, flags, folders, labels, runtime, suspects
 from dogcat.config import CleaningOptions
 from dogcat.printing import printable
 from dogcat.suspects import Suspect
@@ -64,7 +64,7 @@ def clean_images(options: CleaningOptions) -> list[Suspect]:
         (PAGE, page),
         (EXCLUSIONS, exclusions),
     ):
-        records.write_atomically(output / name, data)
+        files.write_atomically(output / name, data)
     print(f"{lead}: {_counts(shown)}")
     print(printable(f"wrote {TABLE}, {PAGE} and {EXCLUSIONS} ({len(excluded)} pictures) in {options.output}"))
     return shown

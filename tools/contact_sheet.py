@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from dogcat import records, stored
+from dogcat import files, stored
 from dogcat.manifest import Manifest
 from dogcat.stored import StoredPicture
 from tools import lettering
@@ -74,7 +74,7 @@ def save(sheet: Image.Image, path: Path) -> None:
     """
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG" if path.suffix.lower() == ".png" else "JPEG", quality=90)
-    records.write_atomically(path, buffer.getvalue())
+    files.write_atomically(path, buffer.getvalue())
 
 
 def _heading(made: Manifest, split: str) -> str:

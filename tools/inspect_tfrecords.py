@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dogcat import flags, images, manifest, records, stored, verification
+from dogcat import files, flags, images, manifest, stored, verification
 from dogcat.config import InputError, InspectOptions
 from dogcat.manifest import Manifest
 from dogcat.printing import printable
@@ -112,7 +112,7 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> tuple[
         raise InputError(f"--output={output}: the picture is {printable(form)}; use a name that ends in {endings[0]}")
     if os.path.lexists(path):
         raise InputError(f"{printable(str(path))} is there already; give another file with --output")
-    records.write_atomically(path, encoded)
+    files.write_atomically(path, encoded)
     label = f"label {picture.label} {printable(picture.text)}".rstrip()
     return path, f"{printable(form)}, {picture.width}x{picture.height}, {label}"
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from dogcat import flags, records, tables
+from dogcat import files, flags, tables
 from dogcat.config import InputError, SampleOptions
 from dogcat.progress import pictures_bar
 from tools.drawing import SPECIES, draw_animal
@@ -135,20 +135,20 @@ def make_sample_images(output: Path, train: int, test: int, seed: int, faults: i
     with pictures_bar(sum(map(len, names.values())), "drawing") as progress:
         for name, encode in zip(names["train"], [_as_jpeg] * train + list(ODDITIES.values())):
             image = draw_animal(name.split(".")[0], _rng(seed, f"train/{name}"))
-            records.write_atomically(output / "train" / name, encode(image))
+            files.write_atomically(output / "train" / name, encode(image))
             progress.update()
         planted = []
         for number, name in enumerate(names["train"][train + len(ODDITIES) :]):
             data, fault = _plant(FAULTS[number // faults], name, names["train"][:train], output, seed)
-            records.write_atomically(output / "train" / name, data)
+            files.write_atomically(output / "train" / name, data)
             planted.append(fault)
             progress.update()
         for name, encode in zip(names["test"], [_as_jpeg] * test + [_truncated]):
             rng = _rng(seed, f"test/{name}")
-            records.write_atomically(output / "test" / name, encode(draw_animal(rng.choice(SPECIES), rng)))
+            files.write_atomically(output / "test" / name, encode(draw_animal(rng.choice(SPECIES), rng)))
             progress.update()
     if planted:
-        records.write_atomically(output / FAULTS_FILE, tables.as_csv(_Fault._fields, planted))
+        files.write_atomically(output / FAULTS_FILE, tables.as_csv(_Fault._fields, planted))
     counts = collections.Counter(name.split(".")[0] for name in names["train"])
     return Samples(dict(counts), len(names["test"]))
 
@@ -211,7 +211,7 @@ def _clear(folder: Path, names: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in _drawn_before(folder) - {_MARKER}:
         (folder / name).unlink(missing_ok=True)
-    records.write_atomically(folder / _MARKER, "\n".join(names).encode())
+    files.write_atomically(folder / _MARKER, "\n".join(names).encode())
 
 
 def main(options: SampleOptions) -> None:

@@ -12,7 +12,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from dogcat import encoding, flags, folders, labels, manifest, records, runtime, staging, writer
+from dogcat import encoding, files, flags, folders, labels, manifest, runtime, staging, writer
 from dogcat.config import InputError, ShardOptions, words
 from dogcat.printing import printable
 from dogcat.processes import Workers
@@ -45,11 +45,11 @@ def select_pictures(listing: folders.Listing, options: ShardOptions) -> labels.L
         before = len(listing.keys)
         listing = labels.exclude(Path(options.exclude), listing)
         removed = before - len(listing.keys)
-        chosen_by["exclude"] = {"sha256": records.sha256_of(Path(options.exclude)), "removed": removed}
+        chosen_by["exclude"] = {"sha256": files.sha256_of(Path(options.exclude)), "removed": removed}
         print(f"leaving out {removed} pictures that {options.exclude} names")
     if options.labels:
         changed = labels.relabelled(listing, given)
-        chosen_by["labels"] = {"sha256": records.sha256_of(Path(options.labels)), "changed": changed}
+        chosen_by["labels"] = {"sha256": files.sha256_of(Path(options.labels)), "changed": changed}
         print(f"changing the class of {changed} pictures as {options.labels} says")
     if options.unlabeled:
         return dataclasses.replace(labels.without_labels(listing), chosen_by=chosen_by)

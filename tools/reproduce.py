@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from dogcat import finished_runs, flags, folders, history, manifest, plotting, records
+from dogcat import files, finished_runs, flags, folders, history, manifest, plotting
 from dogcat.config import InputError, ReproductionOptions
 from dogcat.finished_runs import FinishedRun
 from dogcat.interrupts import Interrupts, Terminated
@@ -48,7 +48,7 @@ def main(options: ReproductionOptions) -> None:
         )
         own.append(run)
     table = compare(own, options)
-    records.write_atomically(output / "table.md", table.encode())
+    files.write_atomically(output / "table.md", table.encode())
     draw(own, options, output / "comparison.png")
     print(table)
     names = ", ".join(f"{source.preset}.csv" for source in SOURCE_RUNS)
@@ -175,7 +175,7 @@ def draw(own: Sequence[FinishedRun], options: ReproductionOptions, path: Path) -
     right.grid(alpha=0.3, which="both")
     right.legend()
     figure.suptitle(f"{own[0].config['device']}{_shortened(options)}", fontsize=10)
-    records.write_atomically(path, plotting.png(figure))
+    files.write_atomically(path, plotting.png(figure))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
-from dogcat import flags, folders, labels, records, runtime, survey
+from dogcat import files, flags, folders, labels, runtime, survey
 from dogcat.config import InputError, SurveyOptions
 from dogcat.pages import Plot
 from dogcat.printing import printable
@@ -95,7 +95,7 @@ def _write(found: Survey, options: SurveyOptions, output: Path) -> None:
         (TABLE, found.as_csv()),
         (PAGE, page),
     ):
-        records.write_atomically(output / name, data)
+        files.write_atomically(output / name, data)
 
 
 def _counts(values: Iterable[str]) -> str:
