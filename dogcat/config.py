@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import re
 from typing import Any, TypeVar
 
 from dogcat.backbones import BACKBONES
@@ -15,6 +17,9 @@ from dogcat.presets import PRESETS
 
 # At the 4 bytes that Pillow needs for a pixel, a worker of the shard tool stays below 400 MiB.
 MAX_PIXELS = 80_000_000
+
+# More than any machine has cores; each takes memory.
+MOST_WORKERS = 1024
 
 # How a picture becomes square.
 RESIZE_MODES = ("stretch", "crop", "pad")
@@ -40,19 +45,54 @@ def option(
     choices: tuple[str, ...] | None = None,
     positional: bool = False,
     several: bool = False,
+    path: bool = False,
 ) -> Any:
     """Declares a field of an options class; `help` names the unit, the default is added to it.
 
     The value of a `positional` field, at most one in a class, may also stand on the command line as a bare word. The
-    flag of a field for `several` words may be given more than once, which is the same as commas between the words.
+    flag of a field for `several` words may be given more than once, which is the same as commas between the words. A
+    `path` is one of this machine, `~` at its beginning a home folder.
     """
-    metadata = {"help": help, "choices": choices, "positional": positional, "several": several}
+    metadata = {"help": help, "choices": choices, "positional": positional, "several": several, "path": path}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+# How an address of a bucket or a server begins.
+_SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def words(value: str) -> list[str]:
     """The words of a flag's value, with commas between them; none of an empty one."""
     return value.split(",") if value else []
+
+
+def local_path(place: str, said: str) -> str:
+    """A path with the home folder in the place of `~` or `~user` at its beginning, as a shell puts it.
+
+    Args:
+        place: The path; empty: none.
+        said: What gave it, for errors.
+
+    Raises:
+        InputError: There is no such home folder, or it is an address or text that is no path.
+    """
+    try:
+        is_name = b"\0" not in os.fsencode(place)
+    except UnicodeEncodeError:
+        is_name = False
+    if not is_name:
+        raise InputError(f"{said}: has characters in it that no file's name can have")
+    if _SCHEME.match(place):
+        raise InputError(f"{said}: addresses are not supported; give a path of this machine: mount it there or copy it")
+    if not place.startswith("~"):
+        return place
+    user = place[1:].partition("/")[0]
+    expanded = os.path.expanduser(place)
+    # An empty HOME would lead to the root folder.
+    if expanded.startswith("~") or not (user or os.environ.get("HOME", "unset")):
+        why = f"there is no user {user}" if user else "the home folder is unknown, since HOME is not set"
+        raise InputError(f"{said}: {why}; give the whole path, or ./{place} for what is called so here")
+    return expanded
 
 
 def refuse_unused(given: dict[str, Any], names: tuple[str, ...], why: str) -> None:
@@ -66,15 +106,26 @@ AnyOptions = TypeVar("AnyOptions", bound="Options")
 
 
 class Options:
-    """Base of all options classes: checks every field that has a list of choices."""
+    """Base of all options classes: checks every field that has a list of choices, and expands paths."""
 
     def __post_init__(self) -> None:
-        """Raises InputError for a value that is none of its field's choices."""
+        """Puts home folders in the place of `~`.
+
+        Raises:
+            InputError: A value is none of its field's choices, a path is not one of this machine, or a number is beyond
+                all that can be computed with.
+        """
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             choices = field.metadata["choices"]
             value = getattr(self, field.name)
             if choices and value not in choices:
                 raise InputError(f"--{field.name}={value}: use one of {', '.join(choices)}")
+            if field.metadata["path"]:
+                said = f"--{field.name}={value}"
+                places = value.split(",") if field.metadata["several"] else [value]
+                object.__setattr__(self, field.name, ",".join(local_path(place, said) for place in places))
+            if isinstance(value, int):
+                self.require(field.name, abs(value) < 2**63, "use a number of fewer digits")
 
     @classmethod
     def from_given(cls: type[AnyOptions], given: dict[str, Any]) -> AnyOptions:
@@ -91,7 +142,7 @@ class Options:
 class SampleOptions(Options):
     """Options of `tools.make_sample_images`."""
 
-    output: str = option("data", "Folder in which train/ and test/ are drawn.")
+    output: str = option("data", "Folder in which train/ and test/ are drawn.", path=True)
     train: int = option(200, "Number of flawless training pictures, cats and dogs together.")
     test: int = option(40, "Number of flawless test pictures.")
     faults: int = option(
@@ -113,21 +164,24 @@ class WeightsOptions(Options):
     """Options of `tools.fetch_weights`."""
 
     backbone: str = option("xception", "Network to fetch the weights of.", choices=tuple(BACKBONES))
-    file: str = option("", "A weights file fetched by hand: Keras' HDF5 layout. Empty: look for a source.")
+    file: str = option("", "A weights file fetched by hand: Keras' HDF5 layout. Empty: look for a source.", path=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardOptions(Options):
     """Options of `tools.make_tfrecords`."""
 
-    images: str = option("data/train", "Folder of pictures: a folder per class, or names like cat.0.jpg.")
-    output: str = option("data/tfrecords", "Folder of the data set to make.")
+    images: str = option("data/train", "Folder of pictures: a folder per class, or names like cat.0.jpg.", path=True)
+    output: str = option("data/tfrecords", "Folder of the data set to make.", path=True)
     unlabeled: bool = option(False, "The pictures have no labels; all go to the split `test` with label -1.")
-    labels: str = option("", "CSV with the columns path,label; it wins over folder and file name. Empty: none.")
+    labels: str = option(
+        "", "CSV with the columns path,label; it wins over folder and file name. Empty: none.", path=True
+    )
     exclude: str = option(
         "",
         "Text file with a path a line; these pictures are left out. A line in double quotes is read as a JSON string, "
         "for names with line breaks. Empty: none.",
+        path=True,
     )
     classes: str = option("", "Names of the classes in the order of their labels, like cat,dog. Empty: sorted by name.")
     image_size: int = option(299, "Side of the square pictures in the shards, in pixels.")
@@ -177,7 +231,7 @@ class ShardOptions(Options):
         self.require("seed", self.seed >= 0, "use 0 or more")
         self.require("shard_mib", self.shard_mib >= 1, "use 1 or more")
         self.require("shards", 0 <= self.shards < 100_000, "use 1 to 99999, or 0 for --shard_mib")
-        self.require("workers", self.workers >= 0, "use 1 or more, or 0 for one a core")
+        self.require("workers", 0 <= self.workers <= MOST_WORKERS, f"use 1 to {MOST_WORKERS}, or 0 for one a core")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,12 +239,16 @@ class SurveyOptions(Options):
     """Options of `tools.survey_images`."""
 
     images: str = option(
-        "data/train", "Folder of pictures: a folder per class, or names like cat.0.jpg, or no classes."
+        "data/train",
+        "Folder of pictures: a folder per class, or names like cat.0.jpg, or no classes.",
+        path=True,
     )
-    output: str = option("survey", "Folder for survey.html, survey.csv and the plots.")
-    labels: str = option("", "CSV with the columns path,label, as make_tfrecords takes it. Empty: none.")
+    output: str = option("survey", "Folder for survey.html, survey.csv and the plots.", path=True)
+    labels: str = option("", "CSV with the columns path,label, as make_tfrecords takes it. Empty: none.", path=True)
     exclude: str = option(
-        "", "Text file with a path a line, as make_tfrecords takes it; plots show before and after. Empty: none."
+        "",
+        "Text file with a path a line, as make_tfrecords takes it; plots show before and after. Empty: none.",
+        path=True,
     )
     max_pixels: int = option(MAX_PIXELS, "Pictures of more pixels than this are unusable, since too large.")
     workers: int = option(0, "Number of threads; 0: one for each processor core.")
@@ -200,15 +258,15 @@ class SurveyOptions(Options):
         super().__post_init__()
         self.require("output", bool(self.output), "give a folder")
         self.require("max_pixels", self.max_pixels >= 1, "use 1 or more")
-        self.require("workers", self.workers >= 0, "use 1 or more, or 0 for one a core")
+        self.require("workers", 0 <= self.workers <= MOST_WORKERS, f"use 1 to {MOST_WORKERS}, or 0 for one a core")
 
 
 @dataclasses.dataclass(frozen=True)
 class CleaningOptions(Options):
     """Options of `tools.clean_images`."""
 
-    images: str = option("data/train", "Folder of pictures: a folder per class, or names like cat.0.jpg.")
-    output: str = option("cleaning", "Folder for suspects.csv, review.html and exclude.txt.")
+    images: str = option("data/train", "Folder of pictures: a folder per class, or names like cat.0.jpg.", path=True)
+    output: str = option("cleaning", "Folder for suspects.csv, review.html and exclude.txt.", path=True)
     method: str = option(
         "features",
         "What looks at the pictures: features, those of the frozen backbone; imagenet, a classifier of ImageNet's 1000 "
@@ -217,20 +275,24 @@ class CleaningOptions(Options):
     )
     backbone: str = option("xception", "Network that gives the features.", choices=tuple(BACKBONES))
     weights: str = option(
-        "imagenet", "Its weights: imagenet, none for random ones, or an HDF5 file of it without its top."
+        "imagenet",
+        "Its weights: imagenet, none for random ones, or an HDF5 file of it without its top.",
+        path=True,
     )
     image_size: int = option(0, "Side of the square pictures that it gets, in pixels; 0: what it was trained on.")
     classifier: str = option(
         "",
         "A .keras file with 1000 ImageNet outputs that takes pixels of 0 to 255. Empty: Xception with Keras' weights.",
+        path=True,
     )
     top_n: int = option(30, "Number of best classes among which the classifier must have a cat or a dog.")
     wild_cats: bool = option(False, "To the classifier, lions, tigers and the like are cats too.")
-    labels: str = option("", "CSV with the columns path,label, as make_tfrecords takes it. Empty: none.")
+    labels: str = option("", "CSV with the columns path,label, as make_tfrecords takes it. Empty: none.", path=True)
     exclude: str = option(
         "",
         "Text file with a path a line, as make_tfrecords takes it; these pictures are left out, and stay in "
         "the new exclude.txt. Empty: none.",
+        path=True,
     )
     most: int = option(500, "Suspects to list, at most.")
     auto: int = option(
@@ -266,20 +328,26 @@ class CleaningOptions(Options):
         self.require("max_pixels", self.max_pixels >= 1, "use 1 or more")
         self.require("validation", 0 <= self.validation < 1, "use 0 to less than 1, like 0.1")
         self.require("seed", self.seed >= 0, "use 0 or more")
-        self.require("workers", self.workers >= 0, "use 1 or more, or 0 for one a core")
+        self.require("workers", 0 <= self.workers <= MOST_WORKERS, f"use 1 to {MOST_WORKERS}, or 0 for one a core")
 
 
 @dataclasses.dataclass(frozen=True)
 class InspectOptions(Options):
     """Options of `tools.inspect_tfrecords`."""
 
-    folder: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.", positional=True)
+    folder: str = option(
+        "data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.", positional=True, path=True
+    )
     verify: bool = option(False, "Read everything: checksums, hashes, labels, counts, names, pictures.")
-    preview: str = option("", "Picture file to write, like sheet.png: some pictures of each class. Empty: none.")
+    preview: str = option(
+        "", "Picture file to write, like sheet.png: some pictures of each class. Empty: none.", path=True
+    )
     preview_pictures: int = option(8, "Number of pictures of each class and split in the preview.")
     show: str = option("", "Key of a picture (image/filename) to write into a file of its own. Empty: none.")
     output: str = option(
-        "", "The file that --show writes. Empty: the key's last part, in the current folder, ending as its format."
+        "",
+        "The file that --show writes. Empty: the key's last part, in the current folder, ending as its format.",
+        path=True,
     )
     json: bool = option(False, "Print the summary, the problems and the files written as JSON.")
     workers: int = option(0, "Number of threads that decode for --verify; 0: one for each processor core.")
@@ -298,7 +366,7 @@ class InspectOptions(Options):
         self.require("preview", not self.preview or is_picture, "use a name that ends in .png or .jpg")
         self.require("preview_pictures", 1 <= self.preview_pictures <= 100, "use 1 to 100")
         self.require("output", not self.output or self.show != "", "say with --show=KEY which picture to write")
-        self.require("workers", self.workers >= 0, "use 1 or more, or 0 for one a core")
+        self.require("workers", 0 <= self.workers <= MOST_WORKERS, f"use 1 to {MOST_WORKERS}, or 0 for one a core")
 
 
 def precision_option() -> Any:
@@ -335,18 +403,23 @@ class PredictionOptions(Options):
         "A run's folder or a .keras file. Several, with commas between them, as a pattern like 'runs/*-best', or in "
         "several flags, are an ensemble.",
         several=True,
+        path=True,
     )
     images: str = option(
         "data/test",
         "Folder of pictures, one picture, a text file with the path of a picture a line (a line in double quotes is "
         "read as a JSON string), or - for such lines on standard input; or give --tfrecords.",
+        path=True,
     )
-    tfrecords: str = option("", "Folder of a data set to predict, as make_tfrecords wrote it. Empty: --images.")
+    tfrecords: str = option(
+        "", "Folder of a data set to predict, as make_tfrecords wrote it. Empty: --images.", path=True
+    )
     split: str = option("", "Split of the data set. Empty: the only one that it has.")
     output: str = option(
         "submission.csv",
         "File to write, .csv or .jsonl (an object a line): id,label; with more than two classes, id and one column "
         "each.",
+        path=True,
     )
     columns: str = option(
         "",
@@ -413,24 +486,29 @@ class PredictionOptions(Options):
 class EvaluationOptions(Options):
     """Options of `dogcat.evaluate`."""
 
-    model: str = option("runs/latest", "A run's folder or a .keras file.")
+    model: str = option("runs/latest", "A run's folder or a .keras file.", path=True)
     against: str = option(
-        "", "A second model, or with --predictions a second CSV, to compare with on the same pictures. Empty: none."
+        "",
+        "A second model, or with --predictions a second CSV, to compare with on the same pictures. Empty: none.",
+        path=True,
     )
-    tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.")
+    tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.", path=True)
     split: str = option("validation", "Split of the data set.")
     images: str = option(
         "",
         "Take a folder of pictures instead of a data set: a folder per class, or names like cat.0.jpg. Empty: none.",
+        path=True,
     )
-    predictions: str = option("", "Run no model: take its predictions from this CSV of dogcat.predict. Empty: none.")
-    labels: str = option("", "CSV with the columns id,label, the label a class's name; for --predictions.")
+    predictions: str = option(
+        "", "Run no model: take its predictions from this CSV of dogcat.predict. Empty: none.", path=True
+    )
+    labels: str = option("", "CSV with the columns id,label, the label a class's name; for --predictions.", path=True)
     classes: str = option(
         "",
         "The two classes, like cat,dog, of --predictions with a column label, which is the probability of the second. "
         "Empty: sorted by name.",
     )
-    output: str = option("evaluation", "Folder for metrics.json and predictions.csv.")
+    output: str = option("evaluation", "Folder for metrics.json and predictions.csv.", path=True)
     tta: str = option("zoom", "Test-time augmentation, as of dogcat.predict.", choices=TTA)
     batch_size: int = option(32, "Pictures a step.")
     clip: float = option(0.001, "Clip of the clipped log loss, as of dogcat.predict.")
@@ -475,9 +553,9 @@ class EvaluationOptions(Options):
 class ExportOptions(Options):
     """Options of `tools.export_model`."""
 
-    model: str = option("runs/latest", "A run's folder or a .keras file.")
+    model: str = option("runs/latest", "A run's folder or a .keras file.", path=True)
     format: str = option("savedmodel", "What to write.", choices=("savedmodel", "tflite"))
-    output: str = option("exported", "Folder to write; it must not exist yet.")
+    output: str = option("exported", "Folder to write; it must not exist yet.", path=True)
 
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range."""
@@ -490,20 +568,26 @@ class ReportOptions(Options):
     """Options of `tools.make_report`."""
 
     runs: str = option(
-        "runs/latest", "Folder of a finished run, or of several to compare.", positional=True, several=True
+        "runs/latest",
+        "Folder of a finished run, or of several to compare.",
+        positional=True,
+        several=True,
+        path=True,
     )
-    tfrecords: str = option("", "Folder of the data set that they were trained on. Empty: where each run had it.")
-    output: str = option("", "Page that compares several runs. Empty: comparison.html beside the first one.")
+    tfrecords: str = option(
+        "", "Folder of the data set that they were trained on. Empty: where each run had it.", path=True
+    )
+    output: str = option("", "Page that compares several runs. Empty: comparison.html beside the first one.", path=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class ReproductionOptions(Options):
     """Options of `tools.reproduce`."""
 
-    tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.")
-    test_images: str = option("data/test", "Folder of the test pictures.")
-    runs: str = option("runs", "Folder of the runs.")
-    output: str = option("reproduction", "Folder for the predictions, the table and the plot.")
+    tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.", path=True)
+    test_images: str = option("data/test", "Folder of the test pictures.", path=True)
+    runs: str = option("runs", "Folder of the runs.", path=True)
+    output: str = option("reproduction", "Folder for the predictions, the table and the plot.", path=True)
     epochs: int = option(0, "For small machines: epochs of each run at most. 0: as the source, 30 and 50.")
     limit: int = option(0, "For small machines: pictures of each split at most. 0: all.")
 
@@ -525,8 +609,10 @@ class BenchmarkOptions(Options):
         choices=("shards", "load", "disk", "augment", "train", "predict", "memory", "all"),
         positional=True,
     )
-    images: str = option("data/train", "Folder of pictures to measure on.")
-    tfrecords: str = option("", "Folder of a data set of two classes to measure train on. Empty: made from --images.")
+    images: str = option("data/train", "Folder of pictures to measure on.", path=True)
+    tfrecords: str = option(
+        "", "Folder of a data set of two classes to measure train on. Empty: made from --images.", path=True
+    )
     steps: int = option(10, "Training steps of each run of train.")
     seconds: float = option(4.0, "Seconds of each run of load and augment.")
     sizes: str = option("2000,25000,250000", "Numbers of pictures for memory, rising, links to those of --images.")
@@ -538,9 +624,9 @@ class BenchmarkOptions(Options):
         "Measure OpenCV, FFCV, WebDataset, for load also DALI, PyTorch and MosaicML streaming, for augment DALI; "
         "`make peers` installs them.",
     )
-    peers_python: str = option(".venv-peers/bin/python", "The Python that has the peers.")
-    json: str = option("", "File for all figures, those of each round too. Empty: none.")
-    chart: str = option("", "Picture to draw the chart in, .png, .svg or .pdf. Empty: none.")
+    peers_python: str = option(".venv-peers/bin/python", "The Python that has the peers.", path=True)
+    json: str = option("", "File for all figures, those of each round too. Empty: none.", path=True)
+    chart: str = option("", "Picture to draw the chart in, .png, .svg or .pdf. Empty: none.", path=True)
 
     @property
     def numbers(self) -> list[int]:
@@ -554,8 +640,8 @@ class BenchmarkOptions(Options):
         self.require("steps", self.steps >= 1, "use 1 or more")
         self.require("seconds", self.seconds > 0, "use above 0")
         self.require("rounds", self.rounds >= 2, "use 2 or more: one round shows no spread")
-        self.require("workers", self.workers >= 0, "use 1 or more, or 0 for one a core")
-        are_numbers = all(word.isdecimal() and int(word) >= 300 for word in self.sizes.split(","))
+        self.require("workers", 0 <= self.workers <= MOST_WORKERS, f"use 1 to {MOST_WORKERS}, or 0 for one a core")
+        are_numbers = all(word.isdecimal() and len(word) < 16 and int(word) >= 300 for word in self.sizes.split(","))
         self.require("sizes", are_numbers, "use whole numbers of 300 or more with commas between them")
         self.require("sizes", self.numbers == sorted(set(self.numbers)), "let the numbers rise")
         self.require("chart", not self.chart or self.subject != "memory", "memory has a table alone")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dogcat.config import InputError
+from dogcat.printing import shortened
 
 # What file systems answer that do not know a request: network and FUSE file systems, exFAT, overlays of containers.
 UNSUPPORTED = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK, errno.EPERM, errno.ENODEV)
@@ -247,4 +248,4 @@ def lock(descriptor: int, path: Path) -> bool:
 @functools.cache
 def note(text: str) -> None:
     """Says once in a process what is done without."""
-    print(f"note: {text}", file=sys.stderr)
+    print(shortened(f"note: {text}"), file=sys.stderr)

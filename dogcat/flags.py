@@ -1,30 +1,48 @@
 """The one place that knows absl: options classes become flags, flags become options.
 
 An entry point is `flags.run(main, SomeOptions)`: it parses the command line, hands `main` the options,
-and turns what the user got wrong into one line and exit code 2.
+and turns what the user got wrong, and what the machine could not do, into one line and exit code 2.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import inspect
 import os
 import sys
 import textwrap
 import typing
-from typing import Any, Callable
+import warnings
+from typing import Any, Callable, NoReturn
 
 from absl import flags
 
 from dogcat.config import AnyOptions, InputError, Options
-from dogcat.interrupts import Terminated
-from dogcat.printing import printable
+from dogcat.interrupts import Interrupts, Terminated
+from dogcat.printing import shortened
+from dogcat.streams import STANDARD_OUTPUT, Output
 
 EXIT_BAD_INPUT = 2
 # That of sysexits.h for "try again later", so that a scheduler can tell a stopped run from a failed one.
 EXIT_TERMINATED = 75
 # What a shell gives for a program that SIGPIPE ended.
 EXIT_NOT_READ = 141
+# What a shell gives for a program that Ctrl-C ended.
+EXIT_STOPPED = 130
+
+# What the system refuses without naming a file, and what helps.
+_REMEDIES = {
+    errno.ENOSPC: "free some space, also of the temporary folder and of /dev/shm",
+    errno.EMFILE: "let a process open more files, by ulimit -n",
+    errno.EAGAIN: "let a user have more processes, by ulimit -u, or use fewer --workers",
+    errno.ENOMEM: "free some memory, or use fewer --workers",
+}
+# Of TensorFlow's errors those that tell of the machine, a file or another process, and not of a fault in this program.
+_TENSORFLOW_ERRORS = (
+    *("AbortedError", "AlreadyExistsError", "CancelledError", "DataLossError", "DeadlineExceededError"),
+    *("NotFoundError", "PermissionDeniedError", "ResourceExhaustedError", "UnavailableError"),
+)
 
 
 def define_flags(options_class: type[Options], flag_values: flags.FlagValues) -> None:
@@ -60,6 +78,9 @@ def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
         rest = flag_values(["command", *arguments])[1:]
     except flags.Error as error:
         raise InputError(" ".join(str(error).split())) from error
+    except RecursionError as error:
+        # From looking for a flag with a similar name.
+        raise InputError("a flag has a name of very many characters; see --help for those that there are") from error
     given = {}
     for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
         if flag_values[field.name].present:
@@ -101,46 +122,108 @@ def help_text(options_class: type[Options], command: str, about: str) -> str:
     return "\n".join(lines)
 
 
-def run(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions]) -> None:
-    """Runs a command: `main` with the options of the command line; never returns.
+def run(
+    main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions], must_print: bool = False
+) -> NoReturn:
+    """Runs a command: `main` with the options of the command line.
 
-    Exit codes: what `main` returns, 0 for None; 2 for input that cannot be used or a file that cannot be read or
-    written (one line on standard error, no traceback), 75 for a run that SIGTERM stopped and --resume goes on with, 130
-    where the user stopped it, 141 where nobody reads what it prints.
+    Exit codes: what `main` returns, 0 for None; 2 for input that cannot be used, for what the machine has not got or
+    refuses, and where what was printed is lost (one line on standard error, no traceback); 75 for a run that SIGTERM or
+    the end of its terminal stopped and --resume goes on with, 130 where the user stopped it, 141 where nobody reads
+    what it prints. Where printing fails the work goes on to its end.
+
+    Args:
+        main: What the command does.
+        options_class: Its options.
+        must_print: Whether what is printed is all that it does; then it ends where nobody can read that.
     """
-    module = sys.modules[main.__module__]
-    command = f"python -m {module.__spec__.name}" if module.__spec__ else "python"
     arguments = sys.argv[1:]
     wants_help = any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments)
-    # In a pipe or a log file lines come as they are printed, in order with those on standard error.
-    # Whatever is printed without a thought to it prints.
-    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    output = Output(must_print or wants_help)
+    # Libraries warn those who program with them, and name no file.
+    warnings.simplefilter("ignore")
+    with Interrupts() as interrupts:
+        try:
+            code = call(main, options_class, None if wants_help else arguments)
+        finally:
+            interrupts.leave()
+        sys.exit(code or _code_of_lost(output.error))
+
+
+def call(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions], arguments: list[str] | None) -> int:
+    """Calls a command, or shows its help, and tells what went wrong; `run` without what concerns the process.
+
+    Args:
+        main: What the command does.
+        options_class: Its options.
+        arguments: The command line without the command's name; None: show the help.
+
+    Returns:
+        The exit code.
+    """
     try:
-        if wants_help:
+        if arguments is None:
+            module = sys.modules[main.__module__]
+            command = f"python -m {module.__spec__.name}" if module.__spec__ else "python"
             print(help_text(options_class, command, module.__doc__ or ""))
-            code = None
-        else:
-            code = main(parse(options_class, arguments))
+            return 0
+        return main(parse(options_class, arguments)) or 0
     except InputError as error:
-        sys.exit(fail(str(error)))
-    except BrokenPipeError:
-        # Whoever read the output has seen enough, like `head`. What is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_NOT_READ)
+        return fail(str(error))
     except OSError as error:
-        if error.filename is None or error.strerror is None:
-            raise
-        sys.exit(fail(f"{os.fsdecode(error.filename)}: {error.strerror}"))
+        return _code_of_lost(error) if error.filename == STANDARD_OUTPUT else fail(_said_by_system(error))
+    except MemoryError as error:
+        return fail(f"there is not enough memory{_reason(error)}; free some, or use smaller batches or fewer --workers")
+    except RecursionError as error:
+        return fail(f"some input is nested too deeply to be read{_reason(error)}; look at the files that were given")
+    except UnicodeError as error:
+        return fail(f"some text is not in the encoding that it must be in{_reason(error)}; write names in UTF-8")
+    except _tensorflow_errors() as error:
+        return fail(f"TensorFlow could not go on{_reason(error)}")
     except Terminated as terminated:
-        print(f"terminated; {terminated}", file=sys.stderr)
-        sys.exit(EXIT_TERMINATED)
+        _say("terminated" + (f"; {terminated}" if str(terminated) else ""))
+        return EXIT_TERMINATED
     except KeyboardInterrupt as interrupt:
-        print(f"\nstopped; {printable(str(interrupt))}" if str(interrupt) else "\nstopped", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(code or 0)
+        _say("stopped" + (f"; {interrupt}" if str(interrupt) else ""), before="\n")
+        return EXIT_STOPPED
+
+
+def _code_of_lost(error: OSError | None) -> int:
+    """Tells that what was printed is lost, unless nobody wants it; gives the exit code."""
+    if error is None:
+        return 0
+    if isinstance(error, BrokenPipeError):
+        # Whoever read the output has seen enough, like `head`.
+        return EXIT_NOT_READ
+    return fail(f"{_said_by_system(error)}; what was printed is lost, the files are complete")
+
+
+def _said_by_system(error: OSError) -> str:
+    """What the system refused, with the file's name where it is known."""
+    said = error.strerror or str(error) or type(error).__name__
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {said}"
+    remedy = _REMEDIES.get(error.errno or 0)
+    return f"the system refuses: {said}" + (f"; {remedy}" if remedy else "")
+
+
+def _tensorflow_errors() -> tuple[type[Exception], ...]:
+    """Errors of TensorFlow that tell of what the machine did; none before it is imported."""
+    errors = getattr(sys.modules.get("tensorflow"), "errors", None)
+    return tuple(getattr(errors, name) for name in _TENSORFLOW_ERRORS) if errors else ()
+
+
+def _reason(error: Exception) -> str:
+    """The first line of a library's words, in brackets."""
+    lines = str(error).split("\n", 1)
+    return f" ({lines[0]})" if lines[0] else ""
 
 
 def fail(message: str) -> int:
-    """Prints one line for the user on standard error; returns the exit code for it."""
-    print("error:", printable(message), file=sys.stderr)
+    """Prints one line for the user on standard error, of some 300 characters at most; returns the exit code for it."""
+    _say(f"error: {message}")
     return EXIT_BAD_INPUT
+
+
+def _say(line: str, before: str = "") -> None:
+    print(before + shortened(line), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Being stopped from outside: SIGTERM and Ctrl-C become exceptions, and never in the middle of a step."""
+"""Being stopped from outside: SIGTERM, SIGHUP and Ctrl-C become exceptions, and never in the middle of a step."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
+# Those that ask a process to end: SIGHUP comes when its terminal goes.
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
 
 class Terminated(BaseException):
-    """SIGTERM came, as on a machine that is taken away; the message says how to go on."""
+    """SIGTERM or SIGHUP came, as on a machine that is taken away; the message says how to go on."""
 
 
 class Interrupts:
-    """Raises Terminated for SIGTERM and KeyboardInterrupt for Ctrl-C; a context manager.
+    """Raises Terminated for SIGTERM and SIGHUP, and KeyboardInterrupt for Ctrl-C; a context manager.
 
-    For use in the main thread, where Python handles signals.
+    A signal that is ignored stays so, as under nohup, or Ctrl-C in a shell's background. For use in the main thread,
+    where Python handles signals.
     """
 
     def __init__(self) -> None:
@@ -25,7 +29,8 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         """Sets the handlers."""
-        self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._handle) for number in heard}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -50,8 +55,14 @@ class Interrupts:
         for number in self._before:
             signal.signal(number, signal.SIG_IGN)
 
+    def leave(self) -> None:
+        """Ends the block where only the process's end is left: Ctrl-C ends it at once, the others change nothing."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
+        self._before = {}
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        error = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        error = KeyboardInterrupt if number == signal.SIGINT else Terminated
         if not self._deferring:
             raise error()
         self._waiting = error

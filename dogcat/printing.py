@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+# Of a line that tells of an error; its middle goes, since the beginning names what is wrong and the end what is right.
+_LONGEST_LINE = 300
+_LEFT_OUT = " ... "
+
 
 def printable(text: str) -> str:
     r"""Text on one line that any terminal shows: bytes that are no UTF-8 as \xff, control characters escaped."""
     return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def shortened(text: str) -> str:
+    """Text as `printable` makes it, of some 300 characters at most: of more the middle is left out."""
+    # No more than that of it is escaped, in which each character may become ten.
+    text = printable(text if len(text) <= 2 * _LONGEST_LINE else text[:_LONGEST_LINE] + text[-_LONGEST_LINE:])
+    if len(text) <= _LONGEST_LINE:
+        return text
+    kept = (_LONGEST_LINE - len(_LEFT_OUT)) // 2
+    return text[:kept] + _LEFT_OUT + text[-kept:]
 
 
 def _escape(character: str) -> str:

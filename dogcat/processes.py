@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from multiprocessing.context import ForkContext, ForkServerContext
 from typing import Callable, Generic, TypeVar
 
-from dogcat import runtime
+from dogcat import files, runtime
 from dogcat.config import InputError
+from dogcat.interrupts import SIGNALS
 
 Result = TypeVar("Result")
 
@@ -39,9 +40,7 @@ class Workers(Generic[Result]):
         """Takes the number of processes, and the function, of a module."""
         self._count = count
         self._function = function
-        self._executor = concurrent.futures.ProcessPoolExecutor(
-            count, _context(function.__module__), initializer=_prepare_worker
-        )
+        self._executor = _executor(count, function.__module__)
 
     def __enter__(self) -> Workers[Result]:
         """Starts the processes."""
@@ -81,6 +80,18 @@ class Workers(Generic[Result]):
             ) from error
 
 
+def _executor(count: int, module: str) -> concurrent.futures.Executor:
+    """What calls functions of a module: processes, or threads where the system has no semaphores for them to share."""
+    try:
+        return concurrent.futures.ProcessPoolExecutor(count, _context(module), initializer=_prepare_worker)
+    # Semaphores are files of /dev/shm, which is missing or full; a Python built without them raises the others.
+    except (OSError, ImportError, NotImplementedError) as error:
+        files.note(
+            f"no worker processes, since /dev/shm cannot be used ({error}); threads of this process do their work"
+        )
+        return concurrent.futures.ThreadPoolExecutor(count)
+
+
 def _context(module: str) -> ForkContext | ForkServerContext:
     """How workers that need a module are started.
 
@@ -97,8 +108,8 @@ def _context(module: str) -> ForkContext | ForkServerContext:
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Holds Ctrl-C back for a moment: workers that start meanwhile never see it, and leave it to the parent."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Holds back what asks a process to end: workers that start meanwhile leave it to the parent."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
@@ -106,8 +117,11 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _prepare_worker() -> None:
-    """Sets up the allocator, and ends the worker when the parent dies."""
+    """Sets up the allocator, and ends the worker when the parent dies or ends it, but not with the terminal."""
     runtime.keep_large_blocks()
+    # By it the parent ends workers; the others stay held back.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from dogcat import encoding, folders, images, labels, manifest, pipeline, readers, runtime
+from dogcat import encoding, files, folders, images, labels, manifest, pipeline, readers, runtime
 from dogcat.config import MAX_PIXELS, InputError, PredictionOptions
 from dogcat.encoding import Rejection
 from dogcat.manifest import Manifest
@@ -175,9 +175,18 @@ def open_pictures(options: PredictionOptions) -> PictureFiles | DataSetSplit:
     return PictureFiles(folder, [keys[number] for _, number in folders.submission_order(keys)])
 
 
+def _standard_input() -> bytes:
+    """All of standard input."""
+    # Python's word for a stream that was closed when the process began.
+    if sys.stdin is None:
+        raise InputError(f"--images={_STANDARD_INPUT}: standard input is closed; send the paths to it, or give a file")
+    with files.naming(Path("standard input")):
+        return sys.stdin.buffer.read()
+
+
 def _listed(place: str) -> list[str]:
     """The paths that a text file, or standard input, names, a path a line."""
-    content = sys.stdin.buffer.read() if place == _STANDARD_INPUT else Path(place).read_bytes()
+    content = _standard_input() if place == _STANDARD_INPUT else Path(place).read_bytes()
     if b"\0" in content:
         raise InputError(
             f"--images={place}: is no text with a path a line; pictures end in {', '.join(sorted(folders.EXTENSIONS))}"

@@ -17,6 +17,7 @@ from typing import Any
 from dogcat import files, manifest
 from dogcat.config import InputError, ShardOptions
 from dogcat.encoding import Rejection
+from dogcat.interrupts import Terminated
 from dogcat.processes import WorkerKilledError
 
 # Names of the files of a data set, finished or not.
@@ -91,8 +92,8 @@ class Staging:
         kept = f"{len(self.finished)} finished shards are kept in {self.folder}; the same command goes on after them"
         if isinstance(error, OSError) and error.strerror:
             error.strerror = f"{error.strerror} ({kept})"
-        elif issubclass(kind, KeyboardInterrupt):
-            raise KeyboardInterrupt(kept)
+        elif issubclass(kind, (KeyboardInterrupt, Terminated)):
+            raise kind(kept)
         elif isinstance(error, WorkerKilledError):
             raise WorkerKilledError(f"{error} ({kept})")
 

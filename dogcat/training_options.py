@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dogcat.backbones import BACKBONES
-from dogcat.config import InputError, Options, engine_option, option, precision_option, refuse_unused
+from dogcat.config import InputError, Options, engine_option, local_path, option, precision_option, refuse_unused
 from dogcat.presets import PRESETS
 
 
@@ -79,8 +79,8 @@ class TrainingOptions(Options):
     of --config; another preset; the default here.
     """
 
-    tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.")
-    runs: str = option("runs", "Folder in which the run gets a folder of its own.")
+    tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.", path=True)
+    runs: str = option("runs", "Folder in which the run gets a folder of its own.", path=True)
     preset: str = option(
         "none",
         "A named recipe; flags given beside it win. Where neither it nor --config nor one of "
@@ -88,7 +88,9 @@ class TrainingOptions(Options):
         + " is given: best.",
         choices=tuple(PRESETS),
     )
-    config: str = option("", "Take the options from this file, the config.json of a run; flags win. Empty: none.")
+    config: str = option(
+        "", "Take the options from this file, the config.json of a run; flags win. Empty: none.", path=True
+    )
     resume: bool = option(False, "Go on with the last unfinished run in --runs; needs the options it began with.")
     dry_run: bool = option(False, "Print what would be done, and stop.")
     backbone: str = option("xception", "Network below the head.", choices=tuple(BACKBONES))
@@ -96,11 +98,13 @@ class TrainingOptions(Options):
         "imagenet",
         "What the backbone starts with: imagenet; none, for random weights; or a file without the top in Keras' HDF5 "
         "layout.",
+        path=True,
     )
     init_from: str = option(
         "",
         "Start from this model: a run's folder, a .keras file, or a preset's name for the last run of that "
         "preset in --runs. Empty: --weights, and a new head.",
+        path=True,
     )
     head: str = option(
         "fit",
@@ -194,7 +198,8 @@ class TrainingOptions(Options):
         Raises:
             InputError: The file of --config cannot be used, or a value is out of range.
         """
-        stored = read_options(Path(given["config"]), cls) if given.get("config") else {}
+        config = local_path(given.get("config", ""), f"--config={given.get('config')}")
+        stored = read_options(Path(config), cls) if config else {}
         preset = given.get("preset", "none" if given.keys() & set(RECIPE_OPTIONS) else "best")
         of_preset = {"preset": preset, **PRESETS.get(preset, {})}
         layers: list[dict[str, Any]] = [of_preset, stored, given]

@@ -27,7 +27,7 @@ import numpy as np
 from tensorflow import keras
 
 from dogcat.backbones import BACKBONES
-from dogcat.config import InputError
+from dogcat.config import InputError, local_path
 
 # sha256 over the little-endian float32 bytes of the 234 arrays of
 # `keras.applications.Xception(include_top=False).get_weights()`, in order. The file's own hash would not do: the
@@ -57,8 +57,9 @@ class _Unavailable(Exception):
 
 def cache_folder() -> Path:
     """The project's cache: $DOGCAT_CACHE, or `dogcat` in the user's cache folder."""
-    if os.environ.get("DOGCAT_CACHE"):
-        return Path(os.environ["DOGCAT_CACHE"])
+    given = os.environ.get("DOGCAT_CACHE")
+    if given:
+        return Path(local_path(given, f"DOGCAT_CACHE={given}"))
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dogcat"
 
 

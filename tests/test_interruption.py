@@ -212,16 +212,18 @@ def children_of(process):
     return Path(f"/proc/{process}/task/{process}/children").read_text().split()
 
 
-def test_ctrl_c_stops_at_once_and_says_how_to_go_on(noisy, unbroken, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGHUP, 75)])
+def test_a_signal_stops_at_once_and_says_how_to_go_on(noisy, unbroken, tmp_path, number, code):
     # A shell starts what runs in the background with the signal ignored; so may these tests have been started.
-    process = start(noisy, tmp_path / "out", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    process = start(noisy, tmp_path / "out", preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
     wait_for_shards(tmp_path / "out.partial", 2)
     started = time.monotonic()
     # As a terminal does: to the parent and its workers.
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     _, err = process.communicate(timeout=30)
     assert time.monotonic() - started < 2
-    assert process.returncode == 130
+    assert process.returncode == code
+    wait_for_no_process_of(process.pid)
     assert "the same command goes on after them" in err and "Traceback" not in err
     assert not (tmp_path / "out").exists()
     make(noisy, tmp_path / "out", shards=6)

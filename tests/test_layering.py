@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # A module may import those of earlier tiers, and none of its own.
 TIERS = [
-    {"backbones", "presets", "printing", "source_runs", "jpeg_header"},
+    {"backbones", "presets", "printing", "source_runs", "jpeg_header", "streams"},
     {"config"},
     {"training_options", "files"},
     {"outputs"},
@@ -64,7 +64,7 @@ WITHOUT_TENSORFLOW = {
     *("partial", "foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
     *("raw", "index", "order", "mapped_file", "mapped", "streaming_copy", "decoding", "threads", "cache_files"),
     *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
-    *("features", "flags", "files", "outputs", "train", "predict", "evaluate"),
+    *("features", "flags", "files", "streams", "outputs", "train", "predict", "evaluate"),
 }
 ENTRY_POINTS = {"train", "predict", "evaluate"}
 

@@ -15,7 +15,7 @@ import time
 import pytest
 from conftest import ROOT, make, save_model, touch
 
-from dogcat import inference, partial, predict
+from dogcat import inference, partial, predict, sources
 from dogcat.config import InputError, PredictionOptions
 
 
@@ -231,3 +231,15 @@ def test_a_file_of_someone_else_is_left_alone(flags_of_many, tmp_path):
             with pytest.raises(InputError, match=f"s.csv.partial: is {said}"):
                 predict.main(PredictionOptions(output=str(tmp_path / "s.csv"), resume=resume, **flags_of_many))
             assert file.read_text() == content
+
+
+def test_standard_input_that_is_closed_or_no_text_is_named(monkeypatch, tmp_path):
+    options = PredictionOptions(images="-")
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError, match="--images=-: standard input is closed; send the paths to it"):
+        sources.open_pictures(options)
+    with open(os.open(tmp_path / "only_written", os.O_WRONLY | os.O_CREAT)) as only_written:
+        monkeypatch.setattr(sys, "stdin", only_written)
+        with pytest.raises(OSError) as caught:
+            sources.open_pictures(options)
+    assert caught.value.filename == "standard input"

@@ -99,3 +99,24 @@ def test_a_process_with_threads_is_not_forked(threads, tmp_path):
     command = [sys.executable, program, *["threads"] * threads]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == (f"{not threads}\n", "")
+
+
+WITHOUT_SEMAPHORES = """
+import os, resource
+from dogcat import processes
+
+# They are files in memory, and no file may grow now.
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+with processes.Workers(2, os.getpid) as workers:
+    print(set(workers.starmap(iter([()] * 20))) == {os.getpid()})
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="semaphores are files on Linux")
+def test_without_semaphores_threads_do_the_work(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(WITHOUT_SEMAPHORES)
+    done = subprocess.run([sys.executable, program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("True\n", 0)
+    assert done.stderr.startswith("note: no worker processes, since /dev/shm cannot be used (")
+    assert len(done.stderr.splitlines()) == 1

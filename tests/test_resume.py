@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import random
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -28,7 +31,13 @@ def command(tfrecords, runs, *more):
 def start(*arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        command(*arguments), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(*arguments),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in the background with the signal ignored; so may these tests have been started.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -88,12 +97,40 @@ def test_a_stopped_run_saves_and_says_how_to_go_on(tfrecords, unbroken, tmp_path
     runs = tmp_path / "runs"
     process = start(tfrecords, runs)
     wait_for(process, runs, "state/00001-*")
-    # In a shell's background Ctrl-C is ignored unless the program says otherwise, as this one does while it trains.
     process.send_signal(number)
     returned, out, err = finish(process)
     assert returned == code, err
     assert err.strip().endswith(f"the same command with --resume goes on with {(runs / 'latest').resolve()}")
     assert "Traceback" not in err
+    returned, out, err = finish(start(tfrecords, runs, "--resume"))
+    assert (returned, err) == (0, "")
+    assert files_of(runs) == files_of(unbroken)
+
+
+def test_a_run_whose_terminal_goes_saves(tfrecords, unbroken, tmp_path):
+    runs = tmp_path / "runs"
+    master, slave = pty.openpty()
+
+    def take_terminal():
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+    process = subprocess.Popen(
+        command(tfrecords, runs),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+        pass_fds=(slave,),
+    )
+    os.close(slave)
+    wait_for(process, runs, "state/00001-*")
+    # The system sends SIGHUP, and what is printed from here on fails.
+    os.close(master)
+    assert process.wait(timeout=SECONDS) == 75
+    assert list(runs.glob("*/state/*"))
     returned, out, err = finish(start(tfrecords, runs, "--resume"))
     assert (returned, err) == (0, "")
     assert files_of(runs) == files_of(unbroken)

@@ -156,3 +156,12 @@ def test_nothing_reachable_is_one_clear_line_at_once(run, empty_cache, nothing_r
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert weights.BACKBONES[name].weights_url in done.err and f"--backbone={name} --file=" in done.err
     assert ("the package" in done.err) == (name == "xception")
+
+
+def test_the_cache_may_lie_in_the_home_folder_and_on_no_server(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/u")
+    monkeypatch.setenv("DOGCAT_CACHE", "~/cache")
+    assert str(weights.cache_folder()) == "/home/u/cache"
+    monkeypatch.setenv("DOGCAT_CACHE", "gs://bucket/cache")
+    with pytest.raises(InputError, match="DOGCAT_CACHE=gs://bucket/cache: addresses are not supported"):
+        weights.cache_folder()

@@ -184,4 +184,4 @@ def main(options: InspectOptions) -> int:
 
 
 if __name__ == "__main__":
-    flags.run(main, InspectOptions)
+    flags.run(main, InspectOptions, must_print=True)

@@ -44,7 +44,7 @@ def main(options: ReproductionOptions) -> None:
         output.mkdir(parents=True, exist_ok=True)
         _call(
             *("dogcat.predict", f"--model={run.path}", f"--images={options.test_images}"),
-            *(f"--output={output / source.preset}.csv", "--resume"),
+            *(f"--output={options.output}/{source.preset}.csv", "--resume"),
         )
         own.append(run)
     table = compare(own, options)
