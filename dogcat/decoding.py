@@ -7,25 +7,26 @@ import struct
 import numpy as np
 import simplejpeg
 
-from dogcat import images, records, stored
-from dogcat.config import MAX_PIXELS, InputError
-from dogcat.index import ShardIndex
-from dogcat.mapped_file import MappedStretches
+from dogcat import images, records
+from dogcat.byte_ranges import ByteRanges
+from dogcat.config import MAX_PIXELS
+from dogcat.index import DamagedShardError, ShardIndex
+from dogcat.manifest import FORMATS, JPEG
 
 
 class EncodedPictures:
     """The pictures of shards of JPEG or PNG; what a `readers.Reader` reads from.
 
     The decoder is the one that the shard tool and prediction use, so the same picture gives the same pixels everywhere.
-    Nothing is copied on the way but the encoded record.
     """
 
     pictures_a_call = 8
 
-    def __init__(self, shards: list[ShardIndex]) -> None:
-        """Takes the shards, in their order."""
+    def __init__(self, shards: list[ShardIndex], encoding: str) -> None:
+        """Takes the shards, in their order, and the format of their pictures."""
         self._shards = shards
-        self._data = MappedStretches([shard.file for shard in shards], [shard.data for shard in shards])
+        self._encoding = encoding
+        self._data = ByteRanges([shard.file for shard in shards], [shard.data for shard in shards])
         nothing = np.empty((0, 2), np.int64)
         encoded = np.concatenate([nothing, *(np.stack(shard.encoded, axis=1) for shard in shards)])
         # Shard, start and length of the data, start and length of the picture: int64 [pictures, 5].
@@ -40,37 +41,47 @@ class EncodedPictures:
         for (number, start, length, first, size), picture in zip(self._records[places].tolist(), pictures):
             shard = self._shards[number]
             try:
-                _decode_record(shard.file.content, start, length, first, size, picture)
+                record = shard.file.read(start, length + records.FOOTER_BYTES)
+                data = record[:length]
+                if struct.pack("<I", records.masked_crc32c(data)) != record[length:]:
+                    raise ValueError("the data do not match their checksum")
+                _decode(memoryview(data)[first - start : first - start + size], self._encoding, picture)
             except ValueError as error:
-                record = np.searchsorted(shard.data.starts, start)
-                raise InputError(f"{shard.path} is damaged: record {record}: {error}") from error
+                place = int(np.searchsorted(shard.data.starts, start))
+                raise DamagedShardError(shard.file.path, str(error), place) from error
 
 
-def _decode_record(content: np.ndarray, start: int, length: int, first: int, size: int, picture: np.ndarray) -> None:
-    """Decodes a record's picture.
+def _decode(encoded: memoryview, encoding: str, picture: np.ndarray) -> None:
+    """Decodes a picture of the promised format and size.
 
     Args:
-        content: Of the shard, uint8 [bytes].
-        start: Where the record's data begin in it.
-        length: Their bytes.
-        first: Where the encoded picture begins.
-        size: Its bytes.
+        encoded: The picture.
+        encoding: Its format, JPEG or PNG.
         picture: Where the pixels go, uint8 [size, size, 3].
 
     Raises:
-        ValueError: The record is damaged, or its picture is of another size.
+        ValueError: It is of another format or size, or damaged.
     """
-    data = content[start : start + length].tobytes()
-    checksum = content[start + length : start + length + records.FOOTER_BYTES].tobytes()
-    if struct.pack("<I", records.masked_crc32c(data)) != checksum:
-        raise ValueError("the data do not match their checksum")
-    at = first - start
-    if data.startswith(stored.FORMATS[stored.JPEG], at):
-        made = simplejpeg.decode_jpeg(memoryview(data)[at : at + size], "RGB", buffer=picture)
-        if made.shape != picture.shape:
-            raise ValueError(f"the picture has {made.shape[0]}x{made.shape[1]} pixels")
+    magic = FORMATS[encoding]
+    if encoded[: len(magic)] != magic:
+        raise ValueError(f"the picture is not {encoding.upper()}, as the manifest says")
+    if encoding == JPEG:
+        height, width = simplejpeg.decode_jpeg_header(encoded)[:2]
+    else:
+        # Behind the magic number and the beginning of the first chunk.
+        width, height = struct.unpack_from(">8x8xII", encoded)
+    if (height, width) != picture.shape[:2]:
+        wanted = f"{picture.shape[1]}x{picture.shape[0]}"
+        raise ValueError(f"the picture has {width}x{height} pixels, not {wanted}")
+    if encoding == JPEG:
+        pixels = simplejpeg.decode_jpeg(encoded, "RGB", buffer=picture)
     else:
         try:
-            picture[:] = images.decode(data[at : at + size], MAX_PIXELS).pixels
+            pixels = images.decode(bytes(encoded), MAX_PIXELS).pixels
         except images.RejectedPicture as rejected:
-            raise ValueError(str(rejected)) from rejected
+            raise ValueError(f"the picture cannot be decoded: {rejected}") from rejected
+    # Another shape would be spread over the picture.
+    if pixels.shape != picture.shape:
+        raise ValueError(f"the picture has {pixels.shape[1]}x{pixels.shape[0]} pixels")
+    if pixels is not picture:
+        picture[:] = pixels

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from dogcat import files
-from dogcat.config import InputError
-from dogcat.manifest import Manifest, Split
+from dogcat.manifest import Split
 from dogcat.order import epoch_order
 from dogcat.readers import Reader
 
@@ -136,29 +132,6 @@ def prediction_dataset(
     if replicas > 1:
         dataset = dataset.flat_map(lambda batch: tf.data.Dataset.from_tensor_slices(tf.split(batch, replicas)))
     return finish(dataset)
-
-
-@contextlib.contextmanager
-def naming_damaged_shards(folder: Path, manifest: Manifest) -> Iterator[None]:
-    """Turns TensorFlow's errors about records, which name no file, into a line that does.
-
-    Raises:
-        InputError: A shard that was read in the block is damaged.
-    """
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        every = [shard for split in manifest.splits.values() for shard in split.shards]
-        damaged = [
-            shard.name
-            for shard in every
-            if not (folder / shard.name).is_file() or files.sha256_of(folder / shard.name) != shard.sha256
-        ]
-        if not damaged:
-            raise
-        raise InputError(
-            f"{folder / damaged[0]} is damaged or gone; python -m tools.inspect_tfrecords {folder} --verify says where"
-        ) from error
 
 
 def steps_in_epoch(split: Split, batch_size: int) -> int:

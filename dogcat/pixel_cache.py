@@ -1,4 +1,4 @@
-"""Pictures of a split decoded once, and read from then on as a mapped file of pixels, on disk or in memory."""
+"""Pictures of a split decoded once, and read from then on as a file of pixels, on disk or in memory."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from typing import IO
 import numpy as np
 
 from dogcat import cache_files, files, raw
+from dogcat.byte_ranges import ByteRanges, RangeFile, Spans
 from dogcat.config import InputError
 from dogcat.manifest import Manifest
-from dogcat.mapped import MappedPixels
-from dogcat.mapped_file import MappedFile, MappedStretches, Spans
 from dogcat.progress import pictures_bar
+from dogcat.raw_pictures import RawPictures
 from dogcat.readers import Reader
 
 _GIB = 2**30
@@ -65,7 +65,7 @@ class PixelCache:
 
     def _reader(self, source: Reader, data: Manifest, split: str, taken: int) -> Reader:
         """That of one split, beside `taken` bytes of others."""
-        if self.where == "none" or not len(source.labels) or isinstance(source.pixels, MappedPixels):
+        if self.where == "none" or not len(source.labels) or isinstance(source.pixels, RawPictures):
             return source
         size = _size(source)
         made_from = [data.digest(), split, len(source.labels)]
@@ -78,7 +78,7 @@ class PixelCache:
             # Without a name, so that it goes with the process, however that ends.
             with files.naming(_MEMORY), tempfile.TemporaryFile(dir=_MEMORY) as file:
                 _write(file, source, split)
-                return _mapped(Path(f"/proc/self/fd/{file.fileno()}"), source)
+                return _kept(Path(f"/proc/self/fd/{file.fileno()}"), source)
         path = self.folder / name
         if not (path.is_file() and path.stat().st_size == size and _is_of(path, source)):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ class PixelCache:
                     _write(file, source, split)
                 os.replace(written, path)
         os.utime(path)
-        return _mapped(path, source)
+        return _kept(path, source)
 
     def _choose(self, size: int, taken: int, path: Path) -> tuple[str, str]:
         """Where `size` bytes go beside those that are `taken`, and why there."""
@@ -138,7 +138,7 @@ def _write(file: IO[bytes], source: Reader, split: str) -> None:
 def _is_of(path: Path, source: Reader) -> bool:
     """Whether some pictures of a file, spread over all of it, are what the records hold by now."""
     places = np.unique(np.linspace(0, len(source.labels) - 1, _CHECKED).astype(np.int64))
-    kept = _pictures(_mapped(path, source), places)
+    kept = _pictures(_kept(path, source), places)
     return all(np.array_equal(one, other) for one, other in zip(kept, _pictures(source, places)))
 
 
@@ -148,10 +148,10 @@ def _pictures(reader: Reader, places: np.ndarray) -> Iterator[np.ndarray]:
         yield pictures
 
 
-def _mapped(path: Path, source: Reader) -> Reader:
+def _kept(path: Path, source: Reader) -> Reader:
     size, count = raw.picture_bytes(source.image_size), len(source.labels)
-    pixels = MappedStretches([MappedFile(path)], [Spans(np.arange(count) * size, np.full(count, size))])
-    return Reader(source.labels, source.image_size, source.keys, MappedPixels(pixels))
+    pixels = ByteRanges([RangeFile(path)], [Spans(np.arange(count) * size, np.full(count, size))])
+    return Reader(source.labels, source.image_size, source.keys, RawPictures(pixels, None))
 
 
 def _free_memory() -> int:

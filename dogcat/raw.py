@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from dogcat import examples, records
-from dogcat.config import InputError
 
 FORMAT = "raw"
 # Name of the feature of zeros.
@@ -70,20 +69,10 @@ def layout_for(image_size: int, keys: Iterable[str], classes: Iterable[str]) -> 
 
 
 def layout_of(options: dict[str, Any]) -> Layout | None:
-    """The layout that a manifest's options promise; None where its records are of another kind.
-
-    Raises:
-        InputError: They promise none that can be.
-    """
-    if options.get("encoding") != FORMAT:
+    """The layout that a manifest's options promise; None where its records are of another kind."""
+    if options["encoding"] != FORMAT:
         return None
-    record_bytes, pixels_offset = (options.get(name) for name in Layout._fields)
-    if not (isinstance(record_bytes, int) and isinstance(pixels_offset, int) and 0 < pixels_offset < record_bytes):
-        raise InputError(
-            f"dataset.json: record_bytes {record_bytes} and pixels_offset {pixels_offset} are no layout of raw "
-            "records; copy it again"
-        )
-    return Layout(record_bytes, pixels_offset)
+    return Layout(options["record_bytes"], options["pixels_offset"])
 
 
 def pixels_start(image_size: int) -> bytes:

@@ -1,10 +1,11 @@
-"""Pictures of a split by their places: decoded from JPEG or PNG, or copied from mapped pixels, in threads and ahead."""
+"""Pictures of a split by their places: decoded from JPEG or PNG, or read as raw pixels, in threads and ahead."""
 
 from __future__ import annotations
 
 import atexit
 import collections
 import concurrent.futures
+import contextlib
 import itertools
 import math
 import mmap
@@ -19,10 +20,10 @@ import numpy as np
 import tensorflow as tf
 
 from dogcat import index, raw, runtime
+from dogcat.byte_ranges import ByteRanges
 from dogcat.decoding import EncodedPictures
 from dogcat.manifest import Manifest
-from dogcat.mapped import MappedPixels
-from dogcat.mapped_file import MappedStretches
+from dogcat.raw_pictures import RawPictures
 
 # Places of the pictures of each batch; each call begins anew.
 Batches = Callable[[], Iterator[np.ndarray]]
@@ -130,13 +131,14 @@ def open_split(folder: Path, made: Manifest, split: str) -> Reader:
         InputError: A shard is not what the manifest says.
     """
     shards = index.of_split(folder, made, split)
+    layout = raw.layout_of(made.options)
     return Reader(
         labels=np.concatenate([np.empty(0, np.int32), *(shard.labels for shard in shards)]),
         image_size=made.image_size,
         keys=lambda: list(itertools.chain.from_iterable(shard.keys() for shard in shards)),
-        pixels=MappedPixels(MappedStretches([shard.file for shard in shards], [shard.encoded for shard in shards]))
-        if raw.layout_of(made.options)
-        else EncodedPictures(shards),
+        pixels=RawPictures(ByteRanges([shard.file for shard in shards], [shard.encoded for shard in shards]), layout)
+        if layout
+        else EncodedPictures(shards, made.encoding),
     )
 
 
@@ -160,13 +162,36 @@ class _Memory:
         return pixels.reshape(shape)
 
 
+@contextlib.contextmanager
+def raising_own_errors() -> Iterator[None]:
+    """Raises what ended a reader in the block as the reader raised it, where TensorFlow has made an error of its own.
+
+    Raises:
+        InputError: A record that was read is damaged.
+        OSError: A shard cannot be read.
+    """
+    _Stoppable.failure = None
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if _Stoppable.failure is None:
+            raise
+        raise _Stoppable.failure from error
+    finally:
+        _Stoppable.failure = None
+
+
 class _Stoppable:
-    """An iterator that ends when the interpreter does.
+    """An iterator that ends when the interpreter does, and that keeps the first error.
 
     TensorFlow's threads ask for batches ahead, and one that waits for a Python that is no longer there would keep the
-    process from ending.
+    process from ending. Of an error TensorFlow passes on no more than the text.
+
+    Attributes:
+        failure: The first error of any of these iterators since `raising_own_errors` began.
     """
 
+    failure: Exception | None = None
     _lock = threading.Lock()
     _ended = False
 
@@ -180,7 +205,14 @@ class _Stoppable:
         with self._lock:
             if self._ended:
                 raise StopIteration
-            return next(self._iterator)
+            try:
+                return next(self._iterator)
+            except StopIteration:
+                raise
+            except Exception as error:
+                if _Stoppable.failure is None:
+                    _Stoppable.failure = error
+                raise
 
     @classmethod
     def end_all(cls) -> None:

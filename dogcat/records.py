@@ -13,7 +13,7 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import google_crc32c
 
@@ -27,11 +27,20 @@ FOOTER_BYTES = 4
 _SCAN_BYTES = 1 << 20
 # Data behind a damaged length are read back up to this size, so that a long stretch of junk costs no memory.
 _LARGEST_RECOVERED = 64 << 20
+# More than an encoder makes of noise, and than all that stands beside a picture.
+_BYTES_A_PIXEL = 16
+_LARGEST_REST = 1 << 20
+# What a system reads at a call.
+_LARGEST_DATA = 2**31 - 2**20
 
 
 def masked_crc32c(data: bytes) -> int:
     """CRC-32C, rotated and offset as TFRecord files store it (tensorflow/core/lib/hash/crc32c.h)."""
-    crc = google_crc32c.value(data)
+    return masked(google_crc32c.value(data))
+
+
+def masked(crc: int) -> int:
+    """A CRC-32C as TFRecord files store it."""
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
@@ -44,6 +53,11 @@ def frame_header(length: int) -> bytes:
     """The 12 bytes in front of data of this length."""
     packed = struct.pack("<Q", length)
     return packed + struct.pack("<I", masked_crc32c(packed))
+
+
+def largest_data(image_size: int) -> int:
+    """More bytes than the data of any record of such a picture have, whatever its format."""
+    return _BYTES_A_PIXEL * image_size * image_size + _LARGEST_REST
 
 
 class Digest(Protocol):
@@ -71,7 +85,7 @@ class Record(NamedTuple):
     trusted: bool
 
 
-def read_records(path: Path, digest: Digest | None = None) -> Iterator[Record]:
+def read_records(path: Path, digest: Digest | None = None, largest: int = _LARGEST_DATA) -> Iterator[Record]:
     """Reads a file record by record, goes on behind damage, and keeps one record in memory.
 
     A record whose data are damaged ends where its length says, unless another begins before. Behind a damaged
@@ -81,18 +95,20 @@ def read_records(path: Path, digest: Digest | None = None) -> Iterator[Record]:
     Args:
         path: The file.
         digest: Is updated with every byte of the file, in order; complete when the last record was taken.
+        largest: Longer data are damage, and are not read into memory.
 
     Raises:
+        InputError: It is not a regular file.
         OSError: The file cannot be read; its name is with the error.
     """
     number = offset = 0
     # Unbuffered: two reads a record, of the data and of what lies between two data, copy each byte once.
-    with files.naming(path), open(path, "rb", buffering=0) as raw:
-        file = _HashedFile(raw, digest)
+    with files.naming(path), files.open_regular(path) as buffered:
+        file = _HashedFile(cast(io.FileIO, buffered.raw), digest)
         header = file.read(HEADER_BYTES)
         while header:
             length = _length(header)
-            if length is not None and offset + FRAME_BYTES + length <= file.size:
+            if length is not None and length <= min(largest, file.size - offset - FRAME_BYTES):
                 data = file.read(length)
                 between = file.read(FOOTER_BYTES + HEADER_BYTES)
                 end = offset + FRAME_BYTES + length
@@ -120,10 +136,10 @@ class _HashedFile:
     """A file that is read forwards and, behind damage, once more; each byte is hashed once.
 
     Attributes:
-        size: Size of the file in bytes when it was opened.
+        size: Size of the file in bytes when it was opened, up to which it is read, however it grows.
     """
 
-    def __init__(self, file: BinaryIO | io.FileIO, digest: Digest | None) -> None:
+    def __init__(self, file: io.FileIO, digest: Digest | None) -> None:
         self.size = os.fstat(file.fileno()).st_size
         self._file = file
         self._digest = digest
@@ -136,7 +152,7 @@ class _HashedFile:
 
     def read(self, count: int) -> bytes:
         """Reads `count` bytes, or those that are left."""
-        data = self._file.read(count)
+        data = self._file.read(max(0, min(count, self.size - self._position)))
         end = self._position + len(data)
         if self._digest and end > self._hashed:
             self._digest.update(data[self._hashed - self._position :])
@@ -202,6 +218,8 @@ def _header_damage(header: bytes, left: int, skipped: int, recovered: bytes | No
     if left < FRAME_BYTES:
         return f"the last {left} bytes of the file are no record"
     length = _length(header)
+    if length is not None and length <= left - FRAME_BYTES:
+        return f"the record's length is {length} bytes, more than such a picture can have"
     if length is not None:
         return f"cut short: the record's length is {length} bytes, {left - FRAME_BYTES} are left"
     up_to = "the end of the file" if skipped == left else "the next record"

@@ -17,10 +17,10 @@ from dogcat import (
     finished_runs,
     manifest,
     model_files,
+    readers,
     report_page,
     run_plots,
     shards,
-    stored,
     tables,
     views,
 )
@@ -118,7 +118,7 @@ def _data_of(run: FinishedRun, tfrecords: str) -> tuple[Path, Manifest]:
     folder = Path(tfrecords or run.options["tfrecords"])
     if not tfrecords and not folder.exists():
         raise InputError(f"{run.path}: its data set is no longer at {folder}; say where it is with --tfrecords")
-    data = manifest.load(folder)
+    data = manifest.load(folder, shards.VALIDATION)
     if run.options["limit"]:
         data = data.limited(run.options["limit"])
     if data.digest() != run.config["data_digest"]:
@@ -165,8 +165,8 @@ def _pictures(
     findings: Findings, places: Sequence[int], model: keras.Model, folder: Path, data: Manifest
 ) -> dict[int, Picture]:
     """Pixels and heat maps of the pictures at these places, as validation showed them to the model."""
-    found = stored.at_places(folder, data, shards.VALIDATION, places)
-    stored_pixels = np.stack([stored.pixels_of(found[place]) for place in places])
+    stored_pixels = np.empty((len(places), data.image_size, data.image_size, 3), np.uint8)
+    readers.open_split(folder, data, shards.VALIDATION).pixels.read(np.asarray(places, np.int64), stored_pixels)
     view = views.of_validation(findings.run.options.get("magnify", 0.0))
     pixels = np.asarray(views.SHOWN[view](stored_pixels))
     heat = HeatMaps(model)(pixels, findings.predicted[places])

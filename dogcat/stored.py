@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from dogcat import examples, images, raw, records, shards
+from dogcat import examples, images, records, shards
 from dogcat.config import MAX_PIXELS, InputError
-from dogcat.manifest import Manifest
+from dogcat.manifest import FORMATS, RAW, Manifest
 from dogcat.printing import printable
 
-JPEG = "jpeg"
-PNG = "png"
-# Not encoded: the pixels themselves, uint8 [height, width, 3].
-RAW = raw.FORMAT
-# The formats of pictures in shards, and what their bytes begin with.
-FORMATS = {JPEG: b"\xff\xd8\xff", PNG: b"\x89PNG\r\n\x1a\n", RAW: b""}
-
 _CLOSE_MATCHES = 3
+# Of longer keys the likeness would take seconds to tell.
+_LONGEST_COMPARED = 500
 
 _Value = TypeVar("_Value", bytes, int)
 
@@ -106,29 +100,11 @@ def find(folder: Path, made: Manifest, key: str) -> StoredPicture:
             for picture in _pictures(folder / shard.name):
                 if picture.key == key:
                     return picture
-                keys.append(picture.key)
+                if len(picture.key) <= _LONGEST_COMPARED:
+                    keys.append(picture.key)
             alike = difflib.get_close_matches(key, [*alike, *keys], _CLOSE_MATCHES)
     hint = f"; alike are {', '.join(map(printable, alike))}" if alike else ""
     raise InputError(f"--show={printable(key)}: no picture of {folder} has this key{hint}")
-
-
-def at_places(folder: Path, made: Manifest, split: str, places: Iterable[int]) -> dict[int, StoredPicture]:
-    """The pictures at these places of a split, counted from 0 over its shards.
-
-    Raises:
-        InputError: A shard is damaged before or at one of them.
-    """
-    wanted = set(places)
-    found = {}
-    place = 0
-    for shard in made.splits[split].shards:
-        for record in itertools.islice(records.read_records(folder / shard.name), shard.records):
-            if record.data is None or not record.trusted:
-                raise InputError(f"{folder / shard.name} is damaged; copy it again")
-            if place in wanted:
-                found[place] = parse_picture(record.data)
-            place += 1
-    return found
 
 
 def sample(folder: Path, made: Manifest, split: str, count: int) -> dict[int, list[StoredPicture]]:

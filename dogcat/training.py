@@ -19,7 +19,7 @@ import tensorflow_addons as tfa
 from tensorflow import keras
 
 import dogcat
-from dogcat import devices, manifest, model_files, pipeline, run_report, runs, shards, weights
+from dogcat import devices, manifest, model_files, pipeline, readers, run_report, runs, shards, weights
 from dogcat import history as histories
 from dogcat import model as models
 from dogcat.backbones import BACKBONES
@@ -73,7 +73,7 @@ def train(options: TrainingOptions) -> Path | None:
         if options.dry_run:
             print(f"memory: {_memory(model, first_open, options, strategy)}")
             return None
-        stack.enter_context(pipeline.naming_damaged_shards(Path(options.tfrecords), data))
+        stack.enter_context(readers.raising_own_errors())
         stack.enter_context(devices.naming_full_memory(options.batch_size))
         loop = TrainingLoop(options, data, steps, strategy, trainer)
         replicas = strategy.num_replicas_in_sync
@@ -146,7 +146,7 @@ def _write_report(run: Path) -> None:
 
 def _load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> manifest.Manifest:
     """The data set's manifest, checked against what this trainer can use."""
-    data = manifest.load(Path(options.tfrecords))
+    data = manifest.load(Path(options.tfrecords), shards.TRAIN, shards.VALIDATION)
     if len(data.classes) < 2:
         raise InputError(
             f"{options.tfrecords} has {len(data.classes)} classes ({', '.join(data.classes)}); training needs two or "

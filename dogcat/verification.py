@@ -16,7 +16,6 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from dogcat import examples, manifest, progress, raw, records, runtime, shards, stored
-from dogcat.config import InputError
 from dogcat.manifest import Manifest, Shard
 from dogcat.printing import printable
 from dogcat.records import Record
@@ -25,6 +24,8 @@ from dogcat.records import Record
 # small.
 _CHUNK = 16
 _CHUNKS_IN_FLIGHT = 3
+# So much more than the manifest says, beside as much again, is still read of a shard.
+_READ_ALL_THE_SAME = 2**30
 
 _Item = TypeVar("_Item")
 
@@ -81,7 +82,7 @@ class CheckedShard:
     Attributes:
         split: The split that lists it.
         shard: What the manifest says of it.
-        size: Size of the file in bytes.
+        size: Size of the file in bytes, when it had been read.
         sha256: Hash of the file, hex; empty where it could not be read to its end.
         whole: Number of records whose data can be trusted.
         damaged: Number of other records.
@@ -119,11 +120,9 @@ def check_sizes(folder: Path, made: Manifest) -> list[Problem]:
     """Compares the shards' sizes with the manifest, without reading them."""
     problems = []
     for _, shard in _shards(made):
-        path = folder / shard.name
-        if not path.is_file():
-            problems.append(Problem(shard.name, "is missing"))
-        elif path.stat().st_size != shard.bytes:
-            problems.append(Problem(shard.name, _other_size(path.stat().st_size, shard)))
+        wrong = manifest.wrong_file(folder / shard.name, shard)
+        if wrong:
+            problems.append(Problem(shard.name, wrong))
     return problems
 
 
@@ -140,12 +139,16 @@ def verify(folder: Path, made: Manifest, workers: int = 0) -> list[Problem]:
     Returns:
         What is wrong, in the order of the shards; each damaged record once.
     """
-    problems = [*_check_manifest(made), *_foreign_shards(folder, made)]
+    problems = list(_foreign_shards(folder, made))
+    if not any(part.pictures for part in made.splits.values()):
+        problems.append(Problem(manifest.FILE_NAME, "lists no pictures"))
     checked_shards = []
     with _Checker(folder, made, workers or runtime.available_cores()) as checker:
         for split, shard in _shards(made):
-            if not (folder / shard.name).is_file():
-                problems.append(Problem(shard.name, "is missing"))
+            path = folder / shard.name
+            # One of another size is read all the same, since that tells more, unless it would take hours.
+            if not path.is_file() or path.stat().st_size > 2 * shard.bytes + _READ_ALL_THE_SAME:
+                problems.append(Problem(shard.name, manifest.wrong_file(path, shard)))
                 continue
             try:
                 checked = checker.check_shard(split, shard)
@@ -211,15 +214,18 @@ class _Checker:
         """
         path = self._folder / shard.name
         result = CheckedShard(split, shard, path.stat().st_size)
+        largest = records.largest_data(self._made.image_size)
         digest = hashlib.sha256()
         in_flight: collections.deque[concurrent.futures.Future[list[CheckedRecord]]] = collections.deque()
-        for chunk in _chunks(records.read_records(path, digest), _CHUNK):
+        for chunk in _chunks(records.read_records(path, digest, largest), _CHUNK):
             in_flight.append(self._pool.submit(self._check_records, chunk, split, shard.name))
             if len(in_flight) > self._workers * _CHUNKS_IN_FLIGHT:
                 self._take(in_flight.popleft().result(), result)
         for future in in_flight:
             self._take(future.result(), result)
         result.sha256 = digest.hexdigest()
+        # What it has gained meanwhile was not read.
+        result.size = path.stat().st_size
         return result
 
     def _check_records(self, chunk: list[Record], split: str, shard: str) -> list[CheckedRecord]:
@@ -240,9 +246,8 @@ def _check_picture(picture: stored.StoredPicture, split: str, made: Manifest) ->
     if (picture.height, picture.width) != (size, size):
         found = f"{picture.height}x{picture.width}"
         wrong.append(f"{examples.HEIGHT} x {examples.WIDTH} is {found}, not {size}x{size}")
-    encoding = str(made.options.get("encoding"))
-    if encoding in stored.FORMATS and picture.format != encoding and picture.format in stored.FORMATS:
-        wrong.append(f"{examples.FORMAT} is {picture.format}, the manifest says {encoding}")
+    if picture.format != made.encoding and picture.format in manifest.FORMATS:
+        wrong.append(f"{examples.FORMAT} is {picture.format}, the manifest says {made.encoding}")
     label_is_right = 0 <= picture.label < len(made.classes)
     if label_is_right:
         text = made.classes[picture.label]
@@ -265,11 +270,7 @@ def _check_picture(picture: stored.StoredPicture, split: str, made: Manifest) ->
 
 def _check_layout(data: bytes, made: Manifest) -> list[str]:
     """What is wrong with the length of a record of raw pixels, and with their place in it."""
-    try:
-        layout = raw.layout_of(made.options)
-    except InputError:
-        # The manifest's own problem.
-        return []
+    layout = raw.layout_of(made.options)
     if not layout:
         return []
     if len(data) + records.FRAME_BYTES != layout.record_bytes:
@@ -278,33 +279,6 @@ def _check_layout(data: bytes, made: Manifest) -> list[str]:
     if not data[:pixels_at].endswith(raw.pixels_start(made.image_size)):
         return [f"its pixels do not begin at {layout.pixels_offset}, where the manifest says"]
     return []
-
-
-def _check_manifest(made: Manifest) -> Iterator[Problem]:
-    """What is wrong with the manifest in itself."""
-    if not any(part.pictures for part in made.splits.values()):
-        yield Problem(manifest.FILE_NAME, "lists no pictures")
-    if len(set(made.classes)) < len(made.classes):
-        yield Problem(manifest.FILE_NAME, "names a class twice")
-    names = collections.Counter(shard.name for _, shard in _shards(made))
-    for name, times in names.items():
-        if times > 1:
-            yield Problem(manifest.FILE_NAME, f"lists {printable(name)} {times} times")
-    try:
-        raw.layout_of(made.options)
-    except InputError as error:
-        yield Problem(manifest.FILE_NAME, str(error))
-    for split, part in made.splits.items():
-        for index, shard in enumerate(part.shards):
-            wanted = shards.shard_name(split, index, len(part.shards))
-            if shard.name != wanted:
-                found = printable(shard.name)
-                yield Problem(manifest.FILE_NAME, f"shard {index} of {split} is {found}, not {wanted}")
-        if part.counts and sum(part.counts) != part.pictures:
-            yield Problem(
-                manifest.FILE_NAME,
-                f"the counts of {split} make {sum(part.counts)} pictures, its shards {part.pictures}",
-            )
 
 
 def _foreign_shards(folder: Path, made: Manifest) -> Iterator[Problem]:
@@ -324,7 +298,7 @@ def _check_file(checked: CheckedShard, made: Manifest) -> Iterator[Problem]:
         yield Problem(shard.name, f"has the content of {owner.name}")
         return
     if checked.size != shard.bytes:
-        yield Problem(shard.name, _other_size(checked.size, shard))
+        yield Problem(shard.name, f"has {checked.size} bytes, the manifest says {shard.bytes}")
     elif checked.sha256 != shard.sha256:
         yield Problem(shard.name, f"its sha256 is {checked.sha256}, the manifest says {shard.sha256}")
     # A damaged stretch may be a record, or be junk between records.
@@ -400,10 +374,6 @@ def _duplicate_keys(folder: Path, checked_shards: list[CheckedShard]) -> list[Pr
 
 def _hash_key(key: str) -> int:
     return int.from_bytes(hashlib.blake2b(os.fsencode(key), digest_size=8).digest(), "little")
-
-
-def _other_size(size: int, shard: Shard) -> str:
-    return f"has {size} bytes, the manifest says {shard.bytes}"
 
 
 def _shards(made: Manifest) -> Iterator[tuple[str, Shard]]:

@@ -50,6 +50,7 @@ def write_data_set(
         InputError: The output is in the way or being written by another process, or no picture of a class is usable.
         OSError: A folder cannot be read or written.
     """
+    manifest.check_classes(pictures.classes)
     output = usable_output(options)
     plan = _plan(pictures, options)
     layout = None

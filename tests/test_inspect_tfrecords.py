@@ -138,7 +138,7 @@ def test_a_manifest_that_cannot_be_read_is_a_wrong_data_set(run, copy):
     done = run("tools.inspect_tfrecords", copy, "--verify")
     assert (done.code, done.err) == (1, "")
     problem, verdict = done.out.splitlines()
-    assert problem.startswith(f"{manifest.FILE_NAME}: {path} is no manifest") and verdict == "1 problem found"
+    assert problem.startswith(f"{manifest.FILE_NAME}: {path}: ") and verdict == "1 problem found"
     done = run("tools.inspect_tfrecords", copy, "--json")
     told = json.loads(done.out)
     assert (done.code, done.err, told["folder"], told["problems"][0]["shard"]) == (1, "", str(copy), manifest.FILE_NAME)

@@ -18,18 +18,18 @@ TIERS = [
     {
         *("runtime", "progress", "interrupts", "images", "folders", "shards", "examples", "records", "order"),
         *("foreign_models", "tables", "evaluation", "bootstrap", "optimizers", "plotting"),
-        *("openvino_network", "neighbours", "distribution", "mapped_file", "views", "cache_files", "streaming_copy"),
+        *("openvino_network", "neighbours", "distribution", "byte_ranges", "views", "cache_files"),
     },
     {"raw", "augment", "threads", "processes"},
     {
         *("pages", "manifest", "labels", "encoding", "weights", "devices", "feature_cache", "calibration", "history"),
-        *("mapped", "outliers"),
+        "outliers",
     },
     {
         *("model", "features", "staging", "stored", "forward", "assessment", "survey", "predictions", "partial"),
         *("index", "finished_runs", "gallery", "fingerprints"),
     },
-    {"decoding", "writer", "model_files"},
+    {"decoding", "raw_pictures", "writer", "model_files"},
     {"readers"},
     {"pipeline", "pixel_cache"},
     {"export", "verification", "state", "trainer", "extraction", "submission", "scorecard", "sources", "heatmaps"}
@@ -62,7 +62,7 @@ WITHOUT_TENSORFLOW = {
     *("jpeg_header", "processes", "history", "labels", "encoding", "staging", "writer", "stored"),
     *("verification", "evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions"),
     *("partial", "foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
-    *("raw", "index", "order", "mapped_file", "mapped", "streaming_copy", "decoding", "threads", "cache_files"),
+    *("raw", "index", "order", "byte_ranges", "raw_pictures", "decoding", "threads", "cache_files"),
     *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
     *("features", "flags", "files", "streams", "outputs", "train", "predict", "evaluate"),
 }

@@ -10,8 +10,8 @@ from conftest import make
 
 from dogcat import manifest, pipeline, pixel_cache, readers
 from dogcat.decoding import EncodedPictures
-from dogcat.mapped import MappedPixels
 from dogcat.pixel_cache import PixelCache
+from dogcat.raw_pictures import RawPictures
 
 
 def reader_of(folder, split="train"):
@@ -52,7 +52,7 @@ def never_decodes(monkeypatch):
 def test_the_cache_gives_the_same_pictures(tfrecords, tmp_path, where, capsys):
     source = reader_of(tfrecords)
     reader = cached(PixelCache(where, 1.0, tmp_path), tfrecords)
-    assert isinstance(reader.pixels, MappedPixels)
+    assert isinstance(reader.pixels, RawPictures)
     np.testing.assert_array_equal(pictures_of(reader), pictures_of(source))
     np.testing.assert_array_equal(reader.labels, source.labels)
     assert reader.keys() == source.keys()
@@ -124,7 +124,7 @@ def test_splits_of_a_run_do_not_drive_out_each_other(tfrecords, tmp_path, capsys
     size = len(sources["train"].labels) * 96 * 96 * 3 / 2**30
     for _ in range(2):
         found = PixelCache(where, size * 1.1, tmp_path).readers(sources, manifest.load(tfrecords))
-        assert isinstance(found["train"].pixels, MappedPixels) and found["validation"] is sources["validation"]
+        assert isinstance(found["train"].pixels, RawPictures) and found["validation"] is sources["validation"]
         assert "validation, 0.0 GiB: none, since --cache_gib=" in capsys.readouterr().out
     assert len(list(tmp_path.iterdir())) == (where == "disk")
 
@@ -132,7 +132,7 @@ def test_splits_of_a_run_do_not_drive_out_each_other(tfrecords, tmp_path, capsys
 def test_auto_says_what_is_free(tfrecords, tmp_path, monkeypatch, capsys):
     cache = PixelCache("auto", 1.0, tmp_path / "not" / "yet")
     monkeypatch.setattr(pixel_cache, "_free_memory", lambda: 1000)
-    assert isinstance(cached(cache, tfrecords).pixels, MappedPixels)
+    assert isinstance(cached(cache, tfrecords).pixels, RawPictures)
     assert "disk, since 0.0 GiB of memory are free" in capsys.readouterr().out
     monkeypatch.setattr(pixel_cache, "_SHARE_OF_FREE", 0)
     assert isinstance(cached(cache, tfrecords, "validation").pixels, EncodedPictures)
@@ -149,7 +149,7 @@ def test_what_a_container_gives_files_in_memory_is_heeded(monkeypatch):
 
 def test_files_that_another_run_removes_meanwhile_are_no_hindrance(tfrecords, tmp_path):
     (tmp_path / "gone.pixels").symlink_to("nowhere")
-    assert isinstance(cached(PixelCache("disk", 1.0, tmp_path), tfrecords).pixels, MappedPixels)
+    assert isinstance(cached(PixelCache("disk", 1.0, tmp_path), tfrecords).pixels, RawPictures)
 
 
 def test_no_cache_is_made_of_raw_pixels_or_unasked(tfrecords, samples, tmp_path):

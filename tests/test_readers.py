@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
+import io
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,11 +13,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT, make
+from PIL import Image
 
-from dogcat import examples, manifest, pipeline, readers, records, stored
+from dogcat import examples, files, manifest, pipeline, readers, records, stored, verification
+from dogcat.byte_ranges import ByteRanges, RangeFile, Spans
 from dogcat.config import InputError
-from dogcat.mapped import MappedPixels
-from dogcat.mapped_file import MappedFile, MappedStretches, Spans
+from dogcat.index import DamagedShardError
+from dogcat.raw_pictures import RawPictures
 
 SPLITS = ("train", "validation")
 
@@ -68,10 +72,10 @@ def on_disk(folder, split):
 
 @pytest.mark.parametrize("name", ["raw", "raw3"])
 @pytest.mark.parametrize("split", SPLITS)
-def test_mapped_pictures_are_those_that_any_tensorflow_program_reads(data_sets, name, split):
+def test_raw_pictures_are_those_that_any_tensorflow_program_reads(data_sets, name, split):
     pictures, labels = on_disk(data_sets / name, split)
     reader = open_split(data_sets / name, split)
-    assert isinstance(reader.pixels, MappedPixels)
+    assert isinstance(reader.pixels, RawPictures)
     np.testing.assert_array_equal(reader.labels, labels)
     order = np.random.default_rng(0).permutation(len(labels))
     batches = batches_of(reader, order[:5], order[5:6], order[6:])
@@ -124,75 +128,132 @@ def copy_of(folder, tmp_path):
     return copy, copy / manifest.load(copy).splits["train"].shards[0].name
 
 
-def with_sizes_on_disk(folder):
-    """The manifest, with the sizes that the shards have by now."""
-    made = manifest.read(folder)
-    splits = {
-        name: dataclasses.replace(
-            split,
-            shards=[dataclasses.replace(shard, bytes=os.path.getsize(folder / shard.name)) for shard in split.shards],
-        )
-        for name, split in made.splits.items()
-    }
-    return dataclasses.replace(made, splits=splits)
+def rewrite(folder, shard, framed):
+    """Puts records into a shard, with the size and hash of which the manifest agrees."""
+    shard.write_bytes(b"".join(framed))
+    path = folder / manifest.FILE_NAME
+    content = json.loads(path.read_text())
+    [entry] = [
+        entry for split in content["splits"].values() for entry in split["shards"] if entry["name"] == shard.name
+    ]
+    entry.update(bytes=shard.stat().st_size, sha256=files.sha256_of(shard))
+    path.write_text(json.dumps(content))
 
 
-def refused(folder, made):
-    with pytest.raises(InputError) as caught:
-        readers.open_split(folder, made, "train")
-    assert "\n" not in str(caught.value) and "--verify says where" in str(caught.value)
-    return str(caught.value)
+def framed_records(shard):
+    return [records.frame(record.data) for record in records.read_records(shard)]
 
 
-def test_a_raw_shard_cut_short_is_refused(data_sets, tmp_path):
+def changed(framed, **features):
+    """A record of encoded pictures with other values of some features."""
+    values = {key: values[0] for key, values in examples.decode_example(framed[12:-4]).items() if key != "padding"}
+    return records.frame(
+        examples.encode_example({**values, **{getattr(examples, key): value for key, value in features.items()}})
+    )
+
+
+def refused(folder, split="train"):
+    """What is said when a split is read as training does, from the manifest to the last picture."""
+    with pytest.raises(InputError) as caught, readers.raising_own_errors():
+        reader = open_split(folder, split)
+        batches_of(reader, range(len(reader.labels)))
+    said = str(caught.value)
+    assert "\n" not in said and len(said) < 400
+    return said
+
+
+def test_a_shard_of_another_size_is_refused(data_sets, tmp_path):
     folder, shard = copy_of(data_sets / "raw", tmp_path)
     made = manifest.load(folder)
-    os.truncate(shard, shard.stat().st_size - 1)
-    with pytest.raises(InputError, match="the manifest says"):
-        manifest.load(folder)
-    assert f"the manifest says {shard.stat().st_size + 1}" in refused(folder, made)
-    assert "no whole number of records" in refused(folder, with_sizes_on_disk(folder))
-    # By whole records: what is left is a right shard of fewer pictures than the manifest lists.
-    record_bytes = made.options["record_bytes"]
-    os.truncate(shard, (shard.stat().st_size // record_bytes - 1) * record_bytes)
-    assert "holds" in refused(folder, with_sizes_on_disk(folder))
+    size = shard.stat().st_size
+    os.truncate(shard, size - 1)
+    assert f"{shard} has {size - 1} bytes, the manifest says {size}; copy it again" in refused(folder)
+    # Cut short after the manifest was read.
+    with pytest.raises(DamagedShardError, match=f"it has {size - 1} bytes, the manifest says {size}"):
+        readers.open_split(folder, made, "train")
+
+
+@pytest.mark.parametrize("name", ["raw", "jpeg", "png"])
+@pytest.mark.parametrize("left", [0, 1000, 0.5])
+def test_a_shard_that_is_cut_short_while_it_is_read_is_named(data_sets, tmp_path, name, left):
+    folder, shard = copy_of(data_sets / name, tmp_path)
+    reader = open_split(folder)
+    os.truncate(shard, int(left * shard.stat().st_size) if left < 1 else left)
+    with pytest.raises(DamagedShardError) as caught, readers.raising_own_errors():
+        batches_of(reader, range(len(reader.labels)))
+    assert re.fullmatch(
+        rf"{shard} is damaged: record \d+: it ends at byte \d+, of \d+ that it had; .* --verify says more",
+        str(caught.value),
+    )
 
 
 def test_a_raw_shard_with_a_record_of_another_length_is_refused(data_sets, tmp_path):
     folder, shard = copy_of(data_sets / "raw", tmp_path)
-    made = manifest.load(folder)
-    framed = [records.frame(record.data) for record in records.read_records(shard)]
+    framed = framed_records(shard)
     # Whole records with right checksums, and a file of the promised size: lengths alone tell.
     size = len(framed[2])
     longer, shorter = framed[2][12:-4] + b"\x1a\x02\0\0", framed[3][12:-4][:-4]
     framed[2:4] = [records.frame(longer), records.frame(shorter)]
     shard.write_bytes(b"".join(framed))
     assert shard.stat().st_size == len(framed) * size
-    assert "record 2 is not one of" in refused(folder, made)
+    assert f"{shard} is damaged: record 2: it is not one of" in refused(folder)
 
 
-def test_a_raw_shard_with_pixels_elsewhere_is_refused(data_sets, tmp_path):
-    folder, _ = copy_of(data_sets / "raw", tmp_path)
-    made = manifest.load(folder)
-    options = {**made.options, "pixels_offset": made.options["pixels_offset"] - 1}
-    assert "record 0 is not one of" in refused(folder, dataclasses.replace(made, options=options))
-    # Nor are pixels read from where no whole picture can be.
-    for offset in (1, made.options["record_bytes"] - 32 * 32 * 3 + 1):
-        options = {**made.options, "pixels_offset": offset}
-        assert "hold no picture of 32" in refused(folder, dataclasses.replace(made, options=options))
+def test_a_raw_record_is_checked_when_it_is_first_read(data_sets, tmp_path):
+    folder, shard = copy_of(data_sets / "raw", tmp_path)
+    content = bytearray(shard.read_bytes())
+    content[-100] ^= 1
+    shard.write_bytes(content)
+    reader = open_split(folder)
+    last = len(reader.labels) - 1
+    assert len(batches_of(reader, range(last))) == 1
+    assert f"{shard} is damaged: record {last}: the data do not match their checksum" in refused(folder)
 
 
-def test_records_that_are_laid_out_otherwise_are_refused(data_sets, tmp_path):
-    folder, shard = copy_of(data_sets / "jpeg", tmp_path)
-    found = list(records.read_records(shard))
-    lacking = tf.train.Example.FromString(found[1].data)
+@pytest.mark.parametrize("name", ["jpeg", "png"])
+def test_a_record_that_is_laid_out_otherwise_is_named(data_sets, tmp_path, name):
+    folder, shard = copy_of(data_sets / name, tmp_path)
+    framed = framed_records(shard)
+    lacking = tf.train.Example.FromString(framed[3][12:-4])
     del lacking.features.feature[examples.LABEL]
-    framed = [records.frame(record.data) for record in found]
-    framed[1] = records.frame(lacking.SerializeToString(deterministic=True))
-    shard.write_bytes(b"".join(framed))
-    assert "records differ in their features" in refused(folder, with_sizes_on_disk(folder))
-    shard.write_bytes(shard.read_bytes()[:-1])
-    assert "ends behind the end of the file" in refused(folder, with_sizes_on_disk(folder))
+    rewrite(folder, shard, [*framed[:3], records.frame(lacking.SerializeToString(deterministic=True)), *framed[4:]])
+    assert f"{shard} is damaged: record 3: it is not as tools.make_tfrecords writes it" in refused(folder)
+    for number, wrong, said in (
+        (0, changed(framed[0], LABEL=2), "its label is 2, the data set has 2 classes"),
+        (1, changed(framed[1], LABEL=-1), "its label is -1"),
+        (2, records.frame(b""), "it is not as tools.make_tfrecords writes it"),
+        (3, framed[3][:5] + b"\1" + framed[3][6:], "its length does not match the checksum"),
+    ):
+        rewrite(folder, shard, [*framed[:number], wrong, *framed[number + 1 :]])
+        assert f"{shard} is damaged: record {number}: {said}" in refused(folder)
+    rewrite(folder, shard, [*framed[:-1], framed[-1][:-1]])
+    assert f"record {len(framed) - 1}: it ends behind the end of the file" in refused(folder)
+
+
+def picture(size, form):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (10, 20, 30)).save(buffer, form)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png"])
+@pytest.mark.parametrize(
+    ("size", "form"),
+    [(size, "") for size in ((1, 1), (32, 1), (1, 32), (64, 16), (33, 32))]
+    + [((32, 32), form) for form in ("JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP")],
+)
+def test_a_picture_of_another_size_or_format_is_never_spread_over_one(data_sets, tmp_path, name, size, form):
+    form = form or name.upper()
+    if form.lower() == name and size == (32, 32):
+        form = "PPM"
+    folder, shard = copy_of(data_sets / name, tmp_path)
+    framed = framed_records(shard)
+    rewrite(folder, shard, [*framed[:4], changed(framed[4], ENCODED=picture(size, form)), *framed[5:]])
+    wanted = f"the picture has {size[0]}x{size[1]} pixels, not 32x32"
+    said = refused(folder)
+    assert f"{shard} is damaged: record 4: the picture " in said and "--verify says more" in said
+    assert (wanted if form.lower() == name else f"is not {name.upper()}, as the manifest says") in said
+    assert [problem.record for problem in verification.verify(folder, manifest.read(folder))] == [4]
 
 
 def test_a_damaged_jpeg_is_never_given_as_a_picture(data_sets, tmp_path):
@@ -202,17 +263,19 @@ def test_a_damaged_jpeg_is_never_given_as_a_picture(data_sets, tmp_path):
     content[shard.stat().st_size // 2] ^= 1
     shard.write_bytes(content)
     reader = readers.open_split(folder, made, "train")
-    with pytest.raises(InputError, match=f"{shard} is damaged"), pipeline.naming_damaged_shards(folder, made):
+    with pytest.raises(InputError, match=f"{shard} is damaged"), readers.raising_own_errors():
         batches_of(reader, range(len(reader.labels)))
 
 
-def test_a_file_that_has_taken_anothers_name_is_mapped_anew(data_sets, tmp_path):
+def test_a_file_that_has_taken_anothers_name_is_read_anew(data_sets, tmp_path):
     folder, shard = copy_of(data_sets / "raw", tmp_path)
     [(first, _)] = batches_of(open_split(folder), range(3))
     content = bytearray(shard.read_bytes())
     shard.unlink()
     at = manifest.load(data_sets / "raw").options["pixels_offset"]
     content[at] ^= 255
+    record_bytes = manifest.load(data_sets / "raw").options["record_bytes"]
+    content[:record_bytes] = records.frame(bytes(content[12 : record_bytes - 4]))
     shard.write_bytes(content)
     [(second, _)] = batches_of(open_split(folder), range(3))
     assert np.flatnonzero(first != second).tolist() == [0]
@@ -224,14 +287,14 @@ def resident_mib():
     return int(line.split()[1]) / 1024
 
 
-def test_mapped_pixels_are_not_copied_into_memory(tmp_path):
+def test_pixels_are_not_kept_in_memory(tmp_path):
     path, pictures, size = tmp_path / "pixels", 1000, 299
     with open(path, "wb") as file:
         file.truncate(pictures * size * size * 3)
     before = resident_mib()
     picture = size * size * 3
     spans = Spans(np.arange(pictures) * picture, np.full(pictures, picture))
-    pixels = MappedPixels(MappedStretches([MappedFile(path)], [spans]))
+    pixels = RawPictures(ByteRanges([RangeFile(path)], [spans]), None)
     reader = readers.Reader(np.zeros(pictures, np.int32), size, list, pixels)
     assert len(batches_of(reader, range(4), range(4, 8))) == 2
     assert resident_mib() - before < path.stat().st_size / 2**20 / 2

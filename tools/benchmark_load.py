@@ -21,9 +21,8 @@ import numpy as np
 import simplejpeg
 
 from dogcat import examples, manifest, raw, records, runtime, shards, stored
+from dogcat.byte_ranges import RangeFile
 from dogcat.config import InputError, ShardOptions
-from dogcat.mapped_file import MappedFile
-from dogcat.streaming_copy import StreamingCopy
 from tools.benchmark_loaders import BATCH, SHEAR_DEGREES, ZOOM, Stream, check, files_of, measure
 from tools.benchmark_peers import QUALITY, SIZE, Work
 from tools.make_tfrecords import make_data_set
@@ -174,14 +173,11 @@ def decode_alone(folder: Path, workers: int) -> Stream:
 
 
 def copy_alone(folder: Path, workers: int) -> Stream:
-    """The limit from raw pixels: pictures in memory, copied by the fastest copy at hand."""
+    """The limit from raw pixels: pictures in memory, copied."""
     pixels = np.stack([np.frombuffer(encoded, np.uint8) for encoded in _encoded(folder / "raw")])
-    addresses = pixels.ctypes.data + np.arange(len(pixels)) * pixels.shape[1]
-    streaming_copy = StreamingCopy()
 
     def copy(first: int, pictures: np.ndarray) -> None:
-        # For as long as pictures are copied, `pixels` must be there.
-        streaming_copy(addresses[first : first + len(pictures)], pictures.reshape(-1, pixels.shape[1]))
+        np.copyto(pictures.reshape(-1, pixels.shape[1]), pixels[first : first + len(pictures)])
 
     return _in_threads(copy, len(pixels), workers)
 
@@ -303,7 +299,7 @@ LOADERS: dict[str, tuple[Callable[[Path, int], Stream], str]] = {
     "tf-data-raw": (tf_data_raw, "tensorflow"),
     "tfds": (tensorflow_datasets, "tensorflow_datasets"),
     "decode": (decode_alone, "simplejpeg"),
-    "copy": (copy_alone, "llvmlite"),
+    "copy": (copy_alone, "numpy"),
     "read": (read_alone, "numpy"),
     "keras-directory": (keras_directory, "tensorflow"),
     "keras-generator": (keras_generator, "tensorflow"),
@@ -323,9 +319,9 @@ def measure_from_disk(make: Callable[[], Stream], folder: Path, version: str) ->
     for path in folder.glob("*/*.tfrecord"):
         with open(path, "rb", buffering=0) as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            mapped = MappedFile(path)
+            shard = RangeFile(path)
             # Several, since a quick disk may have read a page before the answer is there.
-            if all(mapped.is_in_memory(start) for start in range(0, len(mapped.content), len(mapped.content) // 8)):
+            if all(shard.is_in_memory(start) for start in range(0, shard.size, shard.size // 8)):
                 raise ValueError(f"{path} stays in memory; set TMPDIR to a folder on a disk")
     started = time.perf_counter()
     stream = make()

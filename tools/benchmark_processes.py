@@ -60,7 +60,7 @@ _LOAD_JPEG: tuple[Sequence[_Listed], Sequence[_Listed]] = (
 _LOAD_RAW: tuple[Sequence[_Listed], Sequence[_Listed]] = (
     (
         _DOGCAT_RAW,
-        ("copy", "copying alone, llvmlite", "the limit: nothing is read or shuffled"),
+        ("copy", "copying alone, NumPy", "the limit: nothing is read or shuffled"),
         _TF_DATA_RAW,
     ),
     (("ffcv-raw", "FFCV, raw", ""),),

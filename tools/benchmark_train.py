@@ -33,7 +33,7 @@ def contestants(tfrecords: Path, steps: int) -> list[rounds.Contestant]:
     options = TrainingOptions.from_given(
         {"preset": "best", "tfrecords": str(tfrecords), "weights": "none", "augment": "source"}
     )
-    data = manifest.load(tfrecords)
+    data = manifest.load(tfrecords, shards.TRAIN)
     keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
     strategy = devices.make_strategy("auto")
     with strategy.scope():

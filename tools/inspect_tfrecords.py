@@ -26,7 +26,7 @@ EXIT_WRONG_DATA_SET = 1
 
 _MIB = 2**20
 # What the names of pictures end with, by format.
-_ENDINGS = {stored.JPEG: (".jpg", ".jpeg"), stored.PNG: (".png",)}
+_ENDINGS = {manifest.JPEG: (".jpg", ".jpeg"), manifest.PNG: (".png",)}
 
 
 def summary(folder: Path, made: Manifest) -> dict[str, Any]:
@@ -98,8 +98,8 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> tuple[
     """
     picture = stored.find(folder, made, key)
     encoded, form = picture.encoded, picture.format
-    if form == stored.RAW:
-        encoded, form = images.encode(stored.pixels_of(picture), stored.PNG, quality=100, chroma="444"), stored.PNG
+    if form == manifest.RAW:
+        encoded, form = images.encode(stored.pixels_of(picture), manifest.PNG, quality=100, chroma="444"), manifest.PNG
     name = key.rsplit("/", 1)[-1]
     endings = _ENDINGS.get(form, ("",))
     if not name.lower().endswith(endings):
