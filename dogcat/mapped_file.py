@@ -1,20 +1,28 @@
-"""Files mapped into memory, of which stretches are read before they are wanted. No TensorFlow."""
+"""Files mapped into memory, of which stretches are read before they are wanted. No TensorFlow.
+
+Where the file system maps none, they are read into memory.
+"""
 
 from __future__ import annotations
 
+import errno
 import itertools
 import mmap
 import os
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from dogcat import files
+
 # One of so many stretches is asked for, to tell whether they are in memory.
 _ASKED = 8
 # What Linux reads ahead at a call, wherever a file lies: of more it takes no notice (`force_page_cache_ra`).
 _READ_AHEAD_BYTES = 128 * 2**10
+_NOT_MAPPED = (*files.UNSUPPORTED, errno.EACCES)
 
 
 class Spans(NamedTuple):
@@ -32,9 +40,14 @@ class MappedFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """Maps a file that is not empty."""
+        """Maps a file that is not empty.
+
+        Raises:
+            OSError: It can be neither mapped nor read; its name is with the error.
+        """
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115, it is asked what of it is in memory
-        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        with files.naming(path):
+            self._map = _map(self._file, path)
         self.content = np.frombuffer(self._map, np.uint8)
 
     def expect_jumps(self) -> None:
@@ -53,6 +66,31 @@ class MappedFile:
         end = start + length
         for at in range(start - start % mmap.PAGESIZE, end, _READ_AHEAD_BYTES):
             self._map.madvise(mmap.MADV_WILLNEED, at, min(_READ_AHEAD_BYTES, end - at))
+
+
+def _map(file: FileIO, path: Path) -> mmap.mmap:
+    """A file's bytes in memory."""
+    try:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        if error.errno not in _NOT_MAPPED:
+            raise
+    try:
+        # Which FUSE does for files that it cannot share.
+        return mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ)
+    except OSError as error:
+        if error.errno not in _NOT_MAPPED:
+            raise
+    files.note(f"{path.parent} maps no files into memory; they are read into it whole")
+    memory = mmap.mmap(-1, os.fstat(file.fileno()).st_size)
+    view = memoryview(memory)
+    at = 0
+    while at < len(view):
+        count = file.readinto(view[at:])
+        if not count:
+            raise OSError(errno.EIO, "became shorter while it was read")
+        at += count
+    return memory
 
 
 class MappedStretches:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from multiprocessing.context import ForkContext, ForkServerContext
 from typing import Callable, Generic, TypeVar
 
-from dogcat import runtime
+from dogcat import files, runtime
 from dogcat.config import InputError
 
 Result = TypeVar("Result")
@@ -32,6 +32,8 @@ class WorkerKilledError(InputError):
 class Workers(Generic[Result]):
     """Worker processes that call a function; a context manager, after whose block there are none.
 
+    Where the system has no locks for processes they are threads.
+
     Begin it early: a worker starts with what its parent has in memory by then.
     """
 
@@ -39,12 +41,18 @@ class Workers(Generic[Result]):
         """Takes the number of processes, and the function, of a module."""
         self._count = count
         self._function = function
-        self._executor = concurrent.futures.ProcessPoolExecutor(
-            count, _context(function.__module__), initializer=_prepare_worker
-        )
+        self._executor: concurrent.futures.Executor
+        try:
+            self._executor = concurrent.futures.ProcessPoolExecutor(
+                count, _context(function.__module__), initializer=_prepare_worker
+            )
+        # Its locks are files in memory, which some containers do not have.
+        except OSError as error:
+            files.note(f"threads do the work of processes, which {files.MEMORY} is needed for ({error.strerror})")
+            self._executor = concurrent.futures.ThreadPoolExecutor(count)
 
     def __enter__(self) -> Workers[Result]:
-        """Starts the processes."""
+        """Starts the processes or threads."""
         with _interrupts_held():
             # The first call does, whatever it is.
             self._executor.submit(int)

@@ -26,6 +26,7 @@ import h5py
 import numpy as np
 from tensorflow import keras
 
+from dogcat import runtime
 from dogcat.backbones import BACKBONES
 from dogcat.config import InputError
 
@@ -59,7 +60,7 @@ def cache_folder() -> Path:
     """The project's cache: $DOGCAT_CACHE, or `dogcat` in the user's cache folder."""
     if os.environ.get("DOGCAT_CACHE"):
         return Path(os.environ["DOGCAT_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dogcat"
+    return Path(os.environ.get("XDG_CACHE_HOME") or runtime.home_folder() / ".cache") / "dogcat"
 
 
 def cache_path(name: str) -> Path:
@@ -171,7 +172,7 @@ def load_imagenet_top(model: keras.Model) -> str:
 
 
 def _keras_home() -> Path:
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    return Path(os.environ.get("KERAS_HOME") or runtime.home_folder() / ".keras")
 
 
 def _load_checked(backbone: keras.Model, name: str, path: Path) -> None:
