@@ -19,6 +19,7 @@ import tensorflow as tf
 from conftest import small_run
 from scipy import special
 from sklearn import metrics
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 
 from dogcat import (
     extraction,
@@ -117,6 +118,10 @@ def test_a_run_folder_holds_all(first_run):
 
 def test_tensorboard_has_scalars_pictures_and_the_graph(first_run):
     [events] = (first_run.parent / "tensorboard" / first_run.name).rglob("events.*")
+    # TensorBoard shows it once, though it follows the link to the last run.
+    assert (first_run.parent / "latest").is_symlink()
+    shown = EventMultiplexer().AddRunsFromDirectory(str(first_run.parent)).Reload().Runs()
+    assert list(shown) == [f"tensorboard/{first_run.name}"]
     seen = {}
     for record in tf.data.TFRecordDataset(str(events)):
         event = tf.compat.v1.Event.FromString(record.numpy())
