@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
+import tempfile
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -11,6 +14,12 @@ import tensorflow as tf
 from dogcat import openvino_network, runtime
 from dogcat.config import InputError
 
+# A file in the message of an error, and what the system said of it, where it was not memory that was lacking:
+# TensorFlow has one kind of error for all.
+_FULL_FILE = re.compile(
+    r"(?:\}\} |^)(.+?); (" + "|".join(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE))) + ")",
+    re.MULTILINE,
+)
 # NVIDIA compute capability from which tensor cores multiply float16 (Volta) and bfloat16 (Ampere).
 _FLOAT16_CAPABILITY = (7, 0)
 _BFLOAT16_CAPABILITY = (8, 0)
@@ -161,10 +170,10 @@ def choose_engine(name: str, precision: str, strategy: tf.distribute.Strategy) -
 
 @contextlib.contextmanager
 def naming_full_memory(batch_size: int) -> Iterator[None]:
-    """Turns errors about memory into a line that says what to do.
+    """Turns errors about room into a line that says what to do.
 
     Raises:
-        InputError: A device had no room for what the block computes.
+        InputError: A device had no room for what the block computes, or a disk for what it writes.
     """
     try:
         yield
@@ -172,9 +181,18 @@ def naming_full_memory(batch_size: int) -> Iterator[None]:
         # What OpenVINO passes on is C++'s word for it.
         if isinstance(error, RuntimeError) and "bad_alloc" not in str(error):
             raise
+        full = _FULL_FILE.search(str(error))
+        if full:
+            raise InputError(_say_full(*full.groups())) from error
         raise InputError(
             f"--batch_size={batch_size}: a step takes more memory than there is; use a smaller one"
         ) from error
+
+
+def _say_full(file: str, said: str) -> str:
+    temporary = tempfile.gettempdir()
+    other = ", or set TMPDIR to another folder" if file.startswith(temporary) else ""
+    return f"{file}: {said}; make room there{other}"
 
 
 def describe_engine(name: str) -> str:

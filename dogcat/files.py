@@ -17,6 +17,7 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +27,9 @@ from dogcat.printing import shortened
 
 # What file systems answer that do not know a request: network and FUSE file systems, exFAT, overlays of containers.
 UNSUPPORTED = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK, errno.EPERM, errno.ENODEV)
+
+# Where files are kept in memory, on Linux.
+MEMORY = Path("/dev/shm")
 
 _TEMPORARY_BYTES = 8
 
@@ -148,7 +152,7 @@ class FileSet:
                 # A single file is replaced in one step; of several, those before may have to come back.
                 if len(self._written) > 1 and path.exists():
                     replaced[path] = temporary_beside(path)
-                    _copy_name(path, replaced[path])
+                    copy_name(path, replaced[path])
                 os.replace(temporary, path)
                 placed.append(path)
         except BaseException:
@@ -163,7 +167,7 @@ class FileSet:
                 before.unlink(missing_ok=True)
 
 
-def _copy_name(path: Path, other: Path) -> None:
+def copy_name(path: Path, other: Path) -> None:
     """Gives a file a second name, or where the file system has no such links, a copy."""
     try:
         os.link(path, other)
@@ -183,6 +187,25 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Writes a small file so that it is there whole or not at all."""
     with open_atomically(path) as file:
         file.write(data)
+
+
+def rename_folder(folder: Path, new: Path) -> None:
+    """Gives a folder another name, where nothing is; by a copy where the file system renames no folders.
+
+    Overlays of containers rename none that belong to a lower layer, and some FUSE file systems none at all.
+    """
+    try:
+        os.rename(folder, new)
+        return
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, *UNSUPPORTED):
+            raise
+    try:
+        shutil.copytree(folder, new, symlinks=True)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    shutil.rmtree(folder)
 
 
 def append_durably(path: Path, data: bytes) -> None:
@@ -206,6 +229,25 @@ def sha256_of(path: Path) -> str:
             hash_.update(block)
             left -= len(block)
     return hash_.hexdigest()
+
+
+def find_temporary_folder() -> None:
+    """Has temporary files written into memory where no folder for them can be written.
+
+    Raises:
+        InputError: Memory cannot either.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        os.environ["TMPDIR"] = str(MEMORY)
+        try:
+            tempfile.gettempdir()
+        except FileNotFoundError as error:
+            raise InputError(
+                f"no folder for temporary files can be written, neither /tmp nor {MEMORY}; set the environment "
+                "variable TMPDIR to one"
+            ) from error
 
 
 def make_durable(path: Path) -> None:
@@ -240,7 +282,8 @@ def lock(descriptor: int, path: Path) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno not in UNSUPPORTED:
+        # NFS locks only what is open for writing, which a folder cannot be.
+        if error.errno not in (*UNSUPPORTED, errno.EBADF):
             raise
         note(f"{path.parent} has no locks; let no other command write there meanwhile")
     return True

@@ -65,10 +65,10 @@ def list_images(folder: Path) -> Listing:
     while pending or linked:
         prefix = pending.pop(0) if pending else linked.pop(0)
         path = folder / prefix
-        status = path.stat()
-        if (status.st_dev, status.st_ino) in seen:
+        folder_itself = _identity(path)
+        if folder_itself in seen:
             continue
-        seen.add((status.st_dev, status.st_ino))
+        seen.add(folder_itself)
         with os.scandir(path) as entries:
             # Sorted, so that of several links to one folder always the same one counts.
             for entry in sorted(entries, key=lambda entry: os.fsencode(entry.name)):
@@ -87,6 +87,13 @@ def list_images(folder: Path) -> Listing:
         raise InputError(f"{folder} holds no picture ({found}); pictures end in {', '.join(sorted(EXTENSIONS))}")
     keys.sort(key=os.fsencode)
     return Listing(folder, keys, other)
+
+
+def _identity(folder: Path) -> tuple[int, int] | str:
+    """The same for two paths to one folder, and for no others."""
+    status = folder.stat()
+    # Some file systems number nothing.
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
 
 
 def output_apart_from(images: str, output: str) -> Path:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 from PIL import Image
 
-from dogcat import images, pages
+from dogcat import images, pages, plotting
 
 _SIDE = 240
 _QUALITY = 80
@@ -34,7 +33,7 @@ def heat_address(pixels: np.ndarray, heat: np.ndarray) -> str:
     # The bicubic filter swings beyond its ends.
     spread = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
     cover = _COVER * spread[:, :, np.newaxis]
-    colours = matplotlib.colormaps["inferno"](spread)[:, :, :3] * 255
+    colours = plotting.HEAT(spread)[:, :, :3] * 255
     return _address((grey * (1 - cover) + colours * cover).round().astype(np.uint8))
 
 

@@ -94,7 +94,7 @@ class TrainingLoop:
             InputError: The loss became infinite or not a number.
             Terminated, KeyboardInterrupt: The process was told to stop; the state is saved.
         """
-        board = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
+        board = tf.summary.create_file_writer(str(folder.events))
         with Interrupts() as interrupts, board.as_default():
             before = state.load(folder.state, self._variables)
             if before:
@@ -105,7 +105,7 @@ class TrainingLoop:
             else:
                 self._record(folder, *self._epoch_0())
                 self._show_augmentation(folder)
-            runs.point_links_to(folder.path, self._options)
+            runs.lead_to(folder.path, self._options)
             if not self._goes_on():
                 return
             start_c = self._options.start_c

@@ -20,7 +20,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import files, folders, foreign_models
+from dogcat import files, finished_runs, folders, foreign_models
 from dogcat.backbones import BACKBONES
 from dogcat.config import RESIZE_MODES, InputError
 from dogcat.foreign_models import DESCRIPTION
@@ -88,13 +88,14 @@ def require_archive(path: Path) -> None:
 
 
 def find_file(place: str, flag: str) -> Path:
-    """The model's file: `place` itself, or the best model of the run folder `place`.
+    """The model's file: `place` itself, the best model of the run folder `place`, or the newest version exported to it.
 
     Raises:
         InputError: There is none.
     """
-    path = Path(place)
+    path = finished_runs.resolve(place)
     if path.is_dir():
+        path = max(_versions(path), key=lambda version: int(version.name), default=path)
         _refuse_foreign(path)
         if is_exported(path):
             return path
@@ -104,6 +105,11 @@ def find_file(place: str, flag: str) -> Path:
             f"--{flag}={place}: no model there; give a run's folder with {BEST_MODEL} in it, or a .keras file"
         )
     return path
+
+
+def _versions(path: Path) -> list[Path]:
+    """The SavedModels in a folder that a server is given, each called by its number."""
+    return [file.parent for file in path.glob("*/saved_model.pb") if file.parent.name.isdecimal()]
 
 
 def is_exported(path: Path) -> bool:
@@ -138,7 +144,7 @@ def find_files(places: str, flag: str) -> list[Path]:
 
 
 def _may_be_model(path: str) -> bool:
-    return os.path.isdir(path) or path.endswith((".keras", ".h5"))
+    return finished_runs.may_be_run(path) or path.endswith((".keras", ".h5"))
 
 
 def describe(path: Path) -> Description:

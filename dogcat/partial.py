@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -86,13 +85,8 @@ class PartialPredictions:
             self._file.flush()
 
     def _lock(self) -> None:
-        try:
-            # Ends with the process, however it ends.
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"{self._path}: is being written by another process; wait for it or give another --output"
-            ) from error
+        if not files.lock(self._file.fileno(), self._path):
+            raise InputError(f"{self._path}: is being written by another process; wait for it or give another --output")
 
     def _continue_or_start(self) -> None:
         made_from, whole = self._read()

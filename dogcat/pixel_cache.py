@@ -25,8 +25,6 @@ from dogcat.raw_pictures import RawPictures
 from dogcat.readers import Reader
 
 _GIB = 2**30
-# Where files are kept in memory, on Linux.
-_MEMORY = Path("/dev/shm")
 # Share of the free memory, or of the free space of a disk, that a cache may take without being asked for by name.
 _SHARE_OF_FREE = 0.5
 # Pictures decoded at a time, and those that are decoded again to check a file from an earlier run.
@@ -76,7 +74,7 @@ class PixelCache:
             return source
         if where == "memory":
             # Without a name, so that it goes with the process, however that ends.
-            with files.naming(_MEMORY), tempfile.TemporaryFile(dir=_MEMORY) as file:
+            with files.naming(files.MEMORY), tempfile.TemporaryFile(dir=files.MEMORY) as file:
                 _write(file, source, split)
                 return _kept(Path(f"/proc/self/fd/{file.fileno()}"), source)
         path = self.folder / name
@@ -97,8 +95,8 @@ class PixelCache:
             return "none", f"--cache_gib={self.gib:g} is less"
         if taken + size > self.gib * _GIB:
             return "none", f"--cache_gib={self.gib:g} has no room beside the {taken / _GIB:.1f} GiB before it"
-        if self.where == "memory" and not _MEMORY.is_dir():
-            raise InputError(f"--cache=memory: this system has no {_MEMORY}; use disk")
+        if self.where == "memory" and not _has_memory():
+            raise InputError(f"--cache=memory: {files.MEMORY} is not there or cannot be written; use disk")
         if self.where != "auto":
             return self.where, f"--cache={self.where}"
         if path.exists():
@@ -159,4 +157,9 @@ def _free_memory() -> int:
     meminfo = Path("/proc/meminfo")
     match = re.search(r"^MemAvailable:\s*(\d+) kB$", meminfo.read_text(), re.MULTILINE) if meminfo.exists() else None
     # Containers often give files in memory less than there is.
-    return min(int(match[1]) * 1024, shutil.disk_usage(_MEMORY).free) if match and _MEMORY.is_dir() else 0
+    return min(int(match[1]) * 1024, shutil.disk_usage(files.MEMORY).free) if match and _has_memory() else 0
+
+
+def _has_memory() -> bool:
+    """Whether files can be kept in memory."""
+    return os.access(files.MEMORY, os.W_OK)

@@ -33,6 +33,8 @@ class WorkerKilledError(InputError):
 class Workers(Generic[Result]):
     """Worker processes that call a function; a context manager, after whose block there are none.
 
+    Where the system has no locks for processes they are threads.
+
     Begin it early: a worker starts with what its parent has in memory by then.
     """
 
@@ -43,7 +45,7 @@ class Workers(Generic[Result]):
         self._executor = _executor(count, function.__module__)
 
     def __enter__(self) -> Workers[Result]:
-        """Starts the processes."""
+        """Starts the processes or threads."""
         with _interrupts_held():
             # The first call does, whatever it is.
             self._executor.submit(int)

@@ -7,16 +7,17 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import roc_curve
 
 from dogcat import evaluation, plotting
 from dogcat import history as histories
 from dogcat.history import EpochRecord
 from dogcat.training_options import AugmentationRanges
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 _BINS = 10
 _WIDTH, _HEIGHT = 11, 4.4

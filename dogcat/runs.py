@@ -1,9 +1,10 @@
-"""The folder of a run: its name, its files, the links to the last one, and finding one that was not finished."""
+"""The folder of a run: its name, its files, what leads to the last one, and finding one that was not finished."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import fcntl
+import errno
 import io
 import json
 import os
@@ -15,10 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from tensorflow import keras
 
-from dogcat import files, model_files, run_plots
+from dogcat import files, finished_runs, model_files, run_plots
 from dogcat import history as histories
 from dogcat.config import InputError
-from dogcat.finished_runs import CONFIG, HISTORY, SUMMARY, VALIDATION_LOGITS, preset_run, unfinished_in
+from dogcat.finished_runs import CONFIG, EVENTS, HISTORY, SUMMARY, VALIDATION_LOGITS, unfinished_in
 from dogcat.history import EpochRecord
 from dogcat.training_options import TrainingOptions
 
@@ -33,18 +34,23 @@ class RunFolder:
     Attributes:
         path: Its path.
         state: Folder of the states to go on from.
+        events: Folder of its events for TensorBoard.
     """
 
     def __init__(self, path: Path) -> None:
         """Takes the path of a folder that exists."""
         self.path = path
         self.state = path / _STATE
+        in_run = path / EVENTS
+        # Runs of earlier versions have them in their own folder.
+        self.events = in_run if in_run.is_dir() else path.parent / EVENTS / path.name
         self._lock = os.open(path, os.O_RDONLY)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            if not files.lock(self._lock, path / CONFIG):
+                raise InputError(f"{path}: another process is training this run; wait for it or stop it")
+        except BaseException:
             os.close(self._lock)
-            raise InputError(f"{path}: another process is training this run; wait for it or stop it") from error
+            raise
         # What a kill in the middle of saving left.
         for leftover in path.rglob(".saving-*"):
             shutil.rmtree(leftover)
@@ -56,6 +62,14 @@ class RunFolder:
     def __exit__(self, *error: object) -> None:
         """Lets other processes in."""
         os.close(self._lock)
+
+    def remove(self) -> None:
+        """Removes the run."""
+        shutil.rmtree(self.events, ignore_errors=True)
+        # Other runs may have theirs there.
+        with contextlib.suppress(OSError):
+            self.events.parent.rmdir()
+        shutil.rmtree(self.path)
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Writes what the run is made with, under `options`, and on what."""
@@ -114,9 +128,9 @@ class RunFolder:
 def create(options: TrainingOptions) -> Path:
     """Makes the folder runs/<time>-<what>, with a number behind where two runs begin in the same second."""
     runs = Path(options.runs)
-    for link in _links(runs, options):
-        if link.exists() and not link.is_symlink():
-            raise InputError(f"{link} is in the way of the link to the last run; move it, or give another --runs")
+    for path in _ways_to_last(runs, options):
+        if not _is_way_to_run(path):
+            raise InputError(f"{path} is in the way of the link to the last run; move it, or give another --runs")
     # Keras has names of layers with slashes.
     layers = f"from-{options.unfreeze_from.replace('/', '-')}" if options.unfreeze_from else "head"
     what = options.preset if options.preset != "none" else f"{options.backbone}-{layers}-{options.optimizer}"
@@ -177,33 +191,51 @@ def copy_state(run: Path, folder: Path) -> None:
         shutil.copytree(run / _STATE, folder / _STATE)
 
 
-def point_links_to(folder: Path, options: TrainingOptions) -> None:
-    """Makes runs/latest, and runs/latest-<preset> of a preset's run, links to the run, by a rename."""
-    for link in _links(folder.parent, options):
-        # Another run may be doing the same.
-        temporary = link.with_name(f".{link.name}-{os.getpid()}")
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(folder.name)
-        os.replace(temporary, link)
+def lead_to(folder: Path, options: TrainingOptions) -> None:
+    """Makes runs/latest, and runs/latest-<preset> of a preset's run, lead to the run.
+
+    They are links or, where the file system has none, files that `finished_runs.resolve` follows.
+    """
+    for path in _ways_to_last(folder.parent, options):
+        temporary = files.temporary_beside(path)
+        try:
+            if not _is_way_to_run(path):
+                raise FileExistsError(errno.EEXIST, "is in the way")
+            try:
+                temporary.symlink_to(folder.name)
+            except OSError:
+                with files.create(temporary) as file:
+                    file.write(finished_runs.note_of(folder.name))
+            os.replace(temporary, path)
+        # No reason to give up a run.
+        except OSError as error:
+            files.note(f"{path} does not lead to this run ({error.strerror}); give {folder} by its name")
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
-def _links(runs: Path, options: TrainingOptions) -> list[Path]:
-    links = [runs / "latest"]
-    if options.preset != "none":
-        links.append(preset_run(str(runs), options.preset))
-    return links
+def _ways_to_last(runs: Path, options: TrainingOptions) -> list[Path]:
+    presets = ["", options.preset] if options.preset != "none" else [""]
+    return [runs / finished_runs.latest(preset) for preset in presets]
+
+
+def _is_way_to_run(path: Path) -> bool:
+    """Whether a path is one that `lead_to` made, or nothing is there."""
+    if path.is_symlink():
+        # A link to another folder is somebody else's.
+        return "/" not in os.readlink(path)
+    return not path.exists() or bool(finished_runs.run_in_note(path))
 
 
 def _link(file: Path, link: Path) -> None:
     """Gives a file a second name, which outlives the first."""
-    temporary = link.with_name("." + link.name)
-    temporary.unlink(missing_ok=True)
+    temporary = files.temporary_beside(link)
     try:
-        os.link(file, temporary)
-    except OSError:
-        # A file system without hard links.
-        shutil.copyfile(file, temporary)
-    os.replace(temporary, link)
+        with files.naming(link):
+            files.copy_name(file, temporary)
+        os.replace(temporary, link)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _epoch_of(checkpoint: Path) -> int:

@@ -18,6 +18,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from dogcat import files
+from dogcat.config import InputError
+
 # Blocks up to this size come from the heap and stay there for the next batch. A batch of 128 pictures of
 # 299x299x3 has 34 MB, just above glibc's own limit of 32 MiB, beyond which each block is mapped, faulted in
 # page by page and given back: that costs more than the copy. A batch of floats has 137 MB.
@@ -31,6 +34,11 @@ _M_MMAP_THRESHOLD = -3
 
 # Each shard that is read takes two; a process may have 1,024 unless it asks for more.
 _OPEN_FILES = 8192
+
+# Settings of other programs: with them TensorFlow takes another Keras, or a part of protobuf that is not there.
+_OF_OTHERS = ("TF_USE_LEGACY_KERAS", "KERAS_BACKEND", "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION")
+# Flags of TensorFlow's compilers.
+_FLAGS = ("TF_XLA_FLAGS", "XLA_FLAGS")
 
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 
@@ -47,18 +55,34 @@ _IMPORT_NOISE = re.compile(
 def prepare() -> None:
     """Sets up the allocator, open files, oneDNN and the log level, then imports TensorFlow without its noise.
 
-    Environment variables that the user has set are left as they are.
+    What the user has set for speed and for logging is left as it is. Settings of other programs that use Keras, which
+    would change what this one computes, are kept away.
+
+    Raises:
+        InputError: Nothing can be written where temporary files go, or Python is to strip what TensorFlow needs.
     """
+    if sys.flags.optimize > 1:
+        raise InputError("PYTHONOPTIMIZE=2, or -OO: TensorFlow cannot be imported without docstrings; use 1 or none")
+    files.find_temporary_folder()
     keep_large_blocks()
     allow_open_files()
+    if any(option.startswith("error") for option in sys.warnoptions):
+        # Of a program that is tested; libraries warn all the time.
+        warnings.simplefilter("ignore")
+    # Else HDF5 locks the files that it reads, which fails where there are no locks.
+    os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+    for name in _OF_OTHERS:
+        os.environ.pop(name, None)
     # Off by default on AMD and older Intel processors, where it makes Xception 1.4-1.7 times as fast.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # What goes wrong in a call comes as an exception. Errors are logged where they may tell why a GPU is not used; on
     # a processor XLA logs one of them whenever it begins to compute on another thread.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if _NVIDIA_DRIVER.exists() else "3")
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") not in ("0", "1", "2", "3"):
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2" if _NVIDIA_DRIVER.exists() else "3"
     # Addons says at import that it is no longer developed; BUILD_NOTES.md says why it is used.
     warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons \(TFA\)")
     _import_quietly()
+    _set_keras()
 
 
 def keep_large_blocks() -> None:
@@ -84,7 +108,7 @@ def _import_quietly() -> None:
         return
     with tempfile.TemporaryFile() as printed:
         try:
-            with _native_messages_into(printed.fileno()):
+            with _native_messages_into(printed.fileno()), _without_keras_json():
                 import tensorflow as tf
 
                 for gpu in tf.config.list_physical_devices("GPU"):
@@ -98,6 +122,28 @@ def _import_quietly() -> None:
 
 
 @contextlib.contextmanager
+def _without_keras_json() -> Iterator[None]:
+    """A block in which Keras, when it is imported, neither reads its settings in the user's folder nor writes any."""
+    of_user = os.environ.get("KERAS_HOME")
+    os.environ["KERAS_HOME"] = os.path.join(os.devnull, "keras")
+    try:
+        yield
+    finally:
+        del os.environ["KERAS_HOME"]
+        if of_user is not None:
+            os.environ["KERAS_HOME"] = of_user
+
+
+def _set_keras() -> None:
+    """Sets what the user's settings may have changed where Keras was imported before."""
+    from tensorflow import keras
+
+    keras.backend.set_image_data_format("channels_last")
+    keras.backend.set_floatx("float32")
+    keras.backend.set_epsilon(1e-7)
+
+
+@contextlib.contextmanager
 def native_messages_dropped() -> Iterator[None]:
     """A block in which nothing reaches standard error, where a library only chats; errors come as exceptions."""
     with open(os.devnull, "wb") as nowhere, _native_messages_into(nowhere.fileno()):
@@ -106,7 +152,13 @@ def native_messages_dropped() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _native_messages_into(descriptor: int) -> Iterator[None]:
-    """A block in which standard error, that of libraries in C++ too, goes elsewhere."""
+    """A block in which standard error, that of libraries in C++ too, goes elsewhere.
+
+    Not where TensorFlow may end the process over a flag that it does not know, and says so on standard error.
+    """
+    if any(os.environ.get(name) for name in _FLAGS):
+        yield
+        return
     sys.stderr.flush()
     kept = os.dup(2)
     os.dup2(descriptor, 2)
@@ -125,6 +177,14 @@ def start_xla() -> None:
 
     with native_messages_dropped(), tf.init_scope():
         tf.function(lambda: tf.zeros(()), jit_compile=True)()
+
+
+def home_folder() -> Path:
+    """The user's home folder; of a user whom the system does not know, the root folder, as containers have it."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
 
 
 def available_cores() -> int:

@@ -6,7 +6,6 @@ Finished shards are noted in it, so that the same call goes on after them.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 import re
@@ -64,14 +63,9 @@ class Staging:
         if foreign:
             raise InputError(f"{foreign} is in the way of unfinished work; move it, or give another --output")
         self._lock = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR)
-        try:
-            # Ends with the process, however it ends.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not files.lock(self._lock, self.folder):
             os.close(self._lock)
-            raise InputError(
-                f"{self.folder} is being written by another process; wait for it or give another --output"
-            ) from error
+            raise InputError(f"{self.folder} is being written by another process; wait for it or give another --output")
         self._continue_or_start()
         return self
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import tensorflow as tf
@@ -18,6 +16,7 @@ from dogcat.pipeline import Position
 
 _PROGRESS = "progress.json"
 _VARIABLES = "variables"
+_STATES = "[0-9]*-[0-9]*"
 
 
 @dataclasses.dataclass
@@ -61,37 +60,49 @@ class Progress:
 
 
 def save(folder: Path, progress: Progress, variables: tf.train.Checkpoint) -> None:
-    """Writes a state into a folder of its own below `folder`, whole or not at all, and removes earlier ones.
+    """Writes a state into a folder of its own below `folder`, and removes earlier ones.
+
+    It is whole once it has its progress, which is written last: not every file system renames a folder.
 
     Raises:
         InputError: The disk does not take it.
         OSError: Likewise.
     """
     folder.mkdir(exist_ok=True)
-    earlier = [path for path in folder.iterdir()]
+    earlier = list(folder.glob(_STATES))
     path = folder / f"{progress.epoch:05d}-{progress.step:07d}"
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-        saved = Path(temporary) / "state"
-        saved.mkdir()
+    if _is_whole(path):
+        # Saved at this step before: the same, since all follows from the position.
+        return
+    values = dataclasses.asdict(progress)
+    values["history"] = [history.to_json(record) for record in progress.history]
+    try:
+        path.mkdir(exist_ok=True)
+        # What a kill left.
+        for file in path.iterdir():
+            file.unlink()
         try:
-            variables.write(str(saved / _VARIABLES))
+            variables.write(str(path / _VARIABLES))
         # TensorFlow's own; what the system said stands behind the last semicolon.
         except tf.errors.OpError as error:
             said = error.message.rpartition("; ")[2]
             raise InputError(f"{folder}: the state cannot be written ({said}); make room, then --resume") from error
-        values = dataclasses.asdict(progress)
-        values["history"] = [history.to_json(record) for record in progress.history]
-        # Python writes floats so that they come back the same.
-        (saved / _PROGRESS).write_text(json.dumps(values, indent=2) + "\n")
-        for file in saved.iterdir():
+        for file in path.iterdir():
             files.make_durable(file)
-        if path in earlier:
-            # Saved at this step before: the same, since all follows from the position.
-            return
-        os.replace(saved, path)
-        files.make_durable(folder)
+        # Python writes floats so that they come back the same.
+        files.write_atomically(path / _PROGRESS, (json.dumps(values, indent=2) + "\n").encode())
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    files.make_durable(path)
+    files.make_durable(folder)
     for old in earlier:
-        shutil.rmtree(old)
+        if old != path:
+            shutil.rmtree(old)
+
+
+def _is_whole(path: Path) -> bool:
+    return (path / _PROGRESS).exists()
 
 
 def load(folder: Path, variables: tf.train.Checkpoint) -> Progress | None:
@@ -100,7 +111,7 @@ def load(folder: Path, variables: tf.train.Checkpoint) -> Progress | None:
     Raises:
         InputError: The state is damaged.
     """
-    states = sorted(folder.glob("[0-9]*-[0-9]*"))
+    states = sorted(filter(_is_whole, folder.glob(_STATES)))
     if not states:
         return None
     try:

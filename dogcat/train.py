@@ -3,7 +3,7 @@
 Without more flags than those that name data and folders, the recipe is --preset=best. First the head is fitted on
 features of the frozen backbone, in seconds once these are computed; then the layers from --unfreeze_from on train with
 it, on augmented pictures. Each run gets a folder of its own below --runs, with its options, history, curves,
-checkpoints and best model; runs/latest points to the last one.
+checkpoints and best model; runs/latest leads to the last one.
 
 A run that was stopped or killed goes on with the same command and --resume. SIGTERM ends it with exit code 75, Ctrl-C
 with 130, both with its state saved. Under TF_CONFIG, start the same command in each worker.
@@ -23,7 +23,7 @@ def main(options: TrainingOptions) -> None:
     folder = training.train(options)
     if folder is None:
         return
-    print(f"wrote {folder}: best.keras, history.csv, curves.png, checkpoints, tensorboard")
+    print(f"wrote {folder}: best.keras, history.csv, curves.png, checkpoints")
     where = "" if options.runs == TrainingOptions.runs else f" --model={folder}"
     print(f"next: python -m dogcat.predict{where} --images=data/test --output=submission.csv")
 

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import platform
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -127,7 +126,7 @@ def _folder_of_run(
             yield folder
         except Exception:
             if not begun and not loop.progress.history:
-                shutil.rmtree(path)
+                folder.remove()
             raise
         except (Terminated, KeyboardInterrupt) as stop:
             stop.args = (f"the same command with --resume goes on with {run}",)

@@ -26,6 +26,7 @@ import h5py
 import numpy as np
 from tensorflow import keras
 
+from dogcat import runtime
 from dogcat.backbones import BACKBONES
 from dogcat.config import InputError, local_path
 
@@ -60,7 +61,7 @@ def cache_folder() -> Path:
     given = os.environ.get("DOGCAT_CACHE")
     if given:
         return Path(local_path(given, f"DOGCAT_CACHE={given}"))
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dogcat"
+    return Path(os.environ.get("XDG_CACHE_HOME") or runtime.home_folder() / ".cache") / "dogcat"
 
 
 def cache_path(name: str) -> Path:
@@ -172,7 +173,7 @@ def load_imagenet_top(model: keras.Model) -> str:
 
 
 def _keras_home() -> Path:
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    return Path(os.environ.get("KERAS_HOME") or runtime.home_folder() / ".keras")
 
 
 def _load_checked(backbone: keras.Model, name: str, path: Path) -> None:

@@ -41,7 +41,9 @@ def test_a_saved_model_serves_any_batch_and_jpeg_files(run, tmp_path, classes):
     done = run("tools.export_model", "--model", path, "--output", tmp_path / "served")
     assert done.code == 0, done.err
     assert f"wrote {tmp_path / 'served'}: savedmodel" in done.out
-    signatures = tf.saved_model.load(str(tmp_path / "served")).signatures
+    # As a server looks for it.
+    assert [path.name for path in (tmp_path / "served").iterdir()] == ["1"]
+    signatures = tf.saved_model.load(str(tmp_path / "served" / "1")).signatures
     for count in (1, 5):
         pictures = random_pictures(count, 32)
         expected = probabilities_of(path, pictures)
@@ -52,11 +54,12 @@ def test_a_saved_model_serves_any_batch_and_jpeg_files(run, tmp_path, classes):
         answer = signatures["jpeg"](files=tf.constant(files))
         np.testing.assert_allclose(answer["probabilities"].numpy(), expected, atol=1e-5)
     # And this program takes it as a model.
-    loaded, description = model_files.load(tmp_path / "served")
+    version = model_files.find_file(str(tmp_path / "served"), "model")
+    assert version == model_files.find_file(str(tmp_path / "served" / "1"), "model") == tmp_path / "served" / "1"
+    loaded, description = model_files.load(version)
     assert description == model_files.describe(path)
     for weights, wanted in zip(loaded.get_weights(), model_files.load(path)[0].get_weights()):
         np.testing.assert_array_equal(weights, wanted)
-    assert model_files.find_file(str(tmp_path / "served"), "model") == tmp_path / "served"
 
 
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])

@@ -79,16 +79,20 @@ def imports_of(path: Path, only_at_import: bool = False) -> set[str]:
     def visit(node: ast.AST) -> None:
         if only_at_import and isinstance(node, ast.FunctionDef):
             return
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            found.add(node.module or "")
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        found.update(imports_of_node(node))
         for child in ast.iter_child_nodes(node):
             visit(child)
 
     visit(tree)
     return found
+
+
+def imports_of_node(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    if isinstance(node, ast.ImportFrom):
+        return {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return set()
 
 
 def own_modules(imports: set[str]) -> set[str]:
@@ -115,6 +119,16 @@ def test_who_touches_what(path):
     at_import = {name.split(".")[0] for name in imports_of(path, only_at_import=True)}
     if path.parent.name == "tools" or path.stem in WITHOUT_TENSORFLOW:
         assert not at_import & {"tensorflow", "tensorflow_addons", "keras"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_matplotlib_is_imported_behind_what_keeps_the_users_settings_away(path):
+    if path.stem == "plotting":
+        return
+    imported = [imports_of_node(node) for node in ast.parse(path.read_text()).body]
+    of_matplotlib = [at for at, names in enumerate(imported) if any(name.startswith("matplotlib") for name in names)]
+    if of_matplotlib:
+        assert any("dogcat.plotting" in names for names in imported[: of_matplotlib[0]])
 
 
 def test_workspace_md_shows_the_same():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import make
 
-from dogcat import manifest, pipeline, pixel_cache, readers
+from dogcat import files, manifest, pipeline, pixel_cache, readers
 from dogcat.decoding import EncodedPictures
 from dogcat.pixel_cache import PixelCache
 from dogcat.raw_pictures import RawPictures
@@ -62,7 +62,7 @@ def test_the_cache_gives_the_same_pictures(tfrecords, tmp_path, where, capsys):
 
 
 def test_what_is_written_into_memory_has_no_name_that_a_kill_could_leave(tfrecords, tmp_path, monkeypatch):
-    monkeypatch.setattr(pixel_cache, "_MEMORY", tmp_path)
+    monkeypatch.setattr(files, "MEMORY", tmp_path)
     write = pixel_cache._write
 
     def look(file, source, split):
@@ -141,7 +141,7 @@ def test_auto_says_what_is_free(tfrecords, tmp_path, monkeypatch, capsys):
 
 def test_what_a_container_gives_files_in_memory_is_heeded(monkeypatch):
     free = pixel_cache._free_memory()
-    assert 2**26 < free <= shutil.disk_usage(pixel_cache._MEMORY).free
+    assert 2**26 < free <= shutil.disk_usage(files.MEMORY).free
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=2**26))
     assert pixel_cache._free_memory() == 2**26

@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from matplotlib import colors
 from PIL import Image
 
 from dogcat import plotting, run_plots
 from dogcat.history import EpochRecord
 from dogcat.training_options import AugmentationRanges
+
+from matplotlib import colors
 
 EPOCHS = [
     EpochRecord(0, math.nan, math.nan, 0.5, 0.8, 0.9, math.nan, 9.0, 10.0, math.nan),

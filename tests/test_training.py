@@ -19,6 +19,7 @@ import tensorflow as tf
 from conftest import small_run
 from scipy import special
 from sklearn import metrics
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 
 from dogcat import (
     extraction,
@@ -94,7 +95,7 @@ def predictions(model, tfrecords, split="validation"):
 def test_a_run_folder_holds_all(first_run):
     assert {path.name for path in first_run.iterdir()} == {
         *("best.keras", "last.keras", "checkpoints", "config.json", "summary.json", "validation.npy"),
-        *("history.csv", "history.jsonl", "curves.png", "augmented.png", "tensorboard"),
+        *("history.csv", "history.jsonl", "curves.png", "augmented.png"),
     }
     history = history_of(first_run)
     assert [row["epoch"] for row in history] == [0, 1, 2]
@@ -116,7 +117,11 @@ def test_a_run_folder_holds_all(first_run):
 
 
 def test_tensorboard_has_scalars_pictures_and_the_graph(first_run):
-    [events] = (first_run / "tensorboard").rglob("events.*")
+    [events] = (first_run.parent / "tensorboard" / first_run.name).rglob("events.*")
+    # TensorBoard shows it once, though it follows the link to the last run.
+    assert (first_run.parent / "latest").is_symlink()
+    shown = EventMultiplexer().AddRunsFromDirectory(str(first_run.parent)).Reload().Runs()
+    assert list(shown) == [f"tensorboard/{first_run.name}"]
     seen = {}
     for record in tf.data.TFRecordDataset(str(events)):
         event = tf.compat.v1.Event.FromString(record.numpy())
@@ -443,7 +448,7 @@ def test_replicas_train_compiled(tfrecords, tmp_path):
 def test_runs_that_begin_together_do_not_hinder_each_other(tfrecords, tmp_path):
     script = (
         "import sys; from pathlib import Path; from dogcat import runs; from dogcat.training_options import *;"
-        "[runs.point_links_to(Path(sys.argv[1]), TrainingOptions(preset='best')) for _ in range(5000)]"
+        "[runs.lead_to(Path(sys.argv[1]), TrainingOptions(preset='best')) for _ in range(5000)]"
     )
     together = [
         subprocess.Popen([sys.executable, "-c", script, tmp_path / name], stderr=subprocess.PIPE) for name in "ab"

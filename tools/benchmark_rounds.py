@@ -265,25 +265,30 @@ def draw_chart(groups: Sequence[Group], title: str, path: Path) -> None:
         title: Where it was measured.
         path: The picture to write; its ending tells the format.
     """
+    from dogcat import plotting
+
     from matplotlib.figure import Figure as Canvas
 
-    sizes = [len(group.results) for group in groups]
-    canvas = Canvas(figsize=(10, 1 + sum(0.9 + 0.55 * size for size in sizes)), layout="constrained")
-    panels = canvas.subplots(len(groups), 1, squeeze=False, height_ratios=[size + 0.8 for size in sizes])[:, 0]
-    for axes, group in zip(panels, groups):
-        rates = [result.rate for result in group.results]
-        medians = [rate.median for rate in rates]
-        spread = [[rate.median - rate.low for rate in rates], [rate.high - rate.median for rate in rates]]
-        colours = ["tab:blue" if result.contestant.ours else "lightgrey" for result in group.results]
-        axes.barh(range(len(rates)), medians, xerr=spread, color=colours, ecolor="black", capsize=4)
-        for place, rate in enumerate(rates):
-            axes.annotate(_rate_text(rate.median), (rate.high, place), (8, 0), textcoords="offset points", va="center")
-        labels = [f"{result.label}\n{result.contestant.note}".strip() for result in group.results]
-        axes.set_yticks(range(len(rates)), labels)
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1.12 * max(rate.high for rate in rates))
-        axes.set_title(group.title, loc="left", fontsize="medium")
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[-1].set_xlabel("pictures a second: median of the rounds, slowest and fastest as the thin line")
-    canvas.suptitle(title)
-    canvas.savefig(path, dpi=120)
+    with plotting.style(dark=False):
+        sizes = [len(group.results) for group in groups]
+        canvas = Canvas(figsize=(10, 1 + sum(0.9 + 0.55 * size for size in sizes)), layout="constrained")
+        panels = canvas.subplots(len(groups), 1, squeeze=False, height_ratios=[size + 0.8 for size in sizes])[:, 0]
+        for axes, group in zip(panels, groups):
+            rates = [result.rate for result in group.results]
+            medians = [rate.median for rate in rates]
+            spread = [[rate.median - rate.low for rate in rates], [rate.high - rate.median for rate in rates]]
+            colours = ["tab:blue" if result.contestant.ours else "lightgrey" for result in group.results]
+            axes.barh(range(len(rates)), medians, xerr=spread, color=colours, ecolor="black", capsize=4)
+            for place, rate in enumerate(rates):
+                axes.annotate(
+                    _rate_text(rate.median), (rate.high, place), (8, 0), textcoords="offset points", va="center"
+                )
+            labels = [f"{result.label}\n{result.contestant.note}".strip() for result in group.results]
+            axes.set_yticks(range(len(rates)), labels)
+            axes.invert_yaxis()
+            axes.set_xlim(0, 1.12 * max(rate.high for rate in rates))
+            axes.set_title(group.title, loc="left", fontsize="medium")
+            axes.spines[["top", "right"]].set_visible(False)
+        panels[-1].set_xlabel("pictures a second: median of the rounds, slowest and fastest as the thin line")
+        canvas.suptitle(title)
+        canvas.savefig(path, dpi=120)

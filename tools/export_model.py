@@ -1,10 +1,10 @@
 """Writes a model for servers and phones: uint8 RGB pictures in, in batches of any size, probabilities out.
 
 Preprocessing, the temperature and the classes are inside, so a server needs no code of this program. `savedmodel`, for
-TensorFlow Serving and the like, has two signatures, serving_default for pixels and jpeg for JPEG or PNG files (upright
-ones: EXIF orientations are not heeded), both with the outputs `probabilities` and `class`. `tflite` is one file, with
-dogcat.json, which names the classes, in the zip archive behind the model. What was written is run on 32 drawn pictures
-and compared with the original before it appears.
+TensorFlow Serving and the like, is written as version 1 of a model, OUTPUT/1. It has two signatures, serving_default
+for pixels and jpeg for JPEG or PNG files (upright ones: EXIF orientations are not heeded), both with the outputs
+`probabilities` and `class`. `tflite` is one file, with dogcat.json, which names the classes, in the zip archive behind
+the model. What was written is run on 32 drawn pictures and compared with the original before it appears.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dogcat import flags, images, runtime
+from dogcat import files, flags, images, runtime
 from dogcat.config import ExportOptions, InputError
 from dogcat.printing import printable
 from tools.drawing import SPECIES, draw_animal
@@ -40,17 +40,19 @@ def main(options: ExportOptions) -> None:
     print(printable(f"model: {path} ({' or '.join(description.classes)}, {description.image_size} pixels)"))
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".exporting-") as temporary:
         folder = Path(temporary) / output.name
-        folder.mkdir()
-        export.write(path, options.format, folder)
+        # A server is given the folder of all versions of a model, each in a folder called by its number.
+        written = folder / "1" if options.format == "savedmodel" else folder
+        written.mkdir(parents=True)
+        export.write(path, options.format, written)
         pictures = _draw(description.image_size, description.resize)
-        differences = export.largest_differences(path, options.format, folder, pictures)
+        differences = export.largest_differences(path, options.format, written, pictures)
         for what, difference in differences.items():
             if not difference <= _TOLERANCE:
                 raise InputError(
                     f"--format={options.format}: a log-probability of {what} differs from the model's by "
                     f"{difference:.4f}, more than {_TOLERANCE}; not written, use another format"
                 )
-        folder.rename(output)
+        files.rename_folder(folder, output)
     said = ", ".join(f"{difference:.1e} for {what}" for what, difference in differences.items())
     print(f"compared on {_PICTURES} drawn pictures: log-probabilities differ by at most {said}")
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 
-from matplotlib import font_manager, ft2font
 from PIL import ImageFont
 
+from dogcat import plotting  # noqa: F401, before matplotlib
 from dogcat.printing import printable
+
+from matplotlib import font_manager, ft2font
 
 _ELLIPSIS = "…"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dogcat import flags, folders, runtime
+from dogcat import finished_runs, flags, folders, runtime
 from dogcat.config import InputError, ReportOptions
 from dogcat.printing import printable
 
@@ -23,11 +23,12 @@ def find_runs(places: str) -> list[Path]:
         InputError: A pattern fits nothing.
     """
     found: dict[str, Path] = {}
-    for place, matches in folders.expand(places, os.path.isdir):
+    for place, matches in folders.expand(places, finished_runs.may_be_run):
         if not matches:
             raise InputError(f"{place} fits no folder; give those of runs, like runs/latest")
         for match in matches:
-            found.setdefault(os.path.realpath(match), Path(match))
+            run = finished_runs.resolve(match)
+            found.setdefault(os.path.realpath(run), run)
     return list(found.values())
 
 

@@ -14,9 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from dogcat import files, finished_runs, flags, folders, history, manifest, plotting
 from dogcat.config import InputError, ReproductionOptions
@@ -24,6 +22,10 @@ from dogcat.finished_runs import FinishedRun
 from dogcat.interrupts import Interrupts, Terminated
 from dogcat.source_runs import SOURCE_RUNS
 from dogcat.training_options import TrainingOptions
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 
 def main(options: ReproductionOptions) -> None:
@@ -147,6 +149,11 @@ def _shortened(options: ReproductionOptions) -> str:
 
 def draw(own: Sequence[FinishedRun], options: ReproductionOptions, path: Path) -> None:
     """Draws the best validation losses beside the report's, and how they came down."""
+    with plotting.style(dark=False):
+        files.write_atomically(path, plotting.png(_figure(own, options)))
+
+
+def _figure(own: Sequence[FinishedRun], options: ReproductionOptions) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     places = np.arange(len(own))
     bars = (
@@ -175,7 +182,7 @@ def draw(own: Sequence[FinishedRun], options: ReproductionOptions, path: Path) -
     right.grid(alpha=0.3, which="both")
     right.legend()
     figure.suptitle(f"{own[0].config['device']}{_shortened(options)}", fontsize=10)
-    files.write_atomically(path, plotting.png(figure))
+    return figure
 
 
 if __name__ == "__main__":

@@ -7,8 +7,13 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
+
+from dogcat import plotting
+from dogcat.survey import NO_CLASS, Usable, outliers
+from tools import lettering
+
+import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
@@ -16,10 +21,6 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from matplotlib.transforms import Bbox
-
-from dogcat import plotting
-from dogcat.survey import NO_CLASS, Usable, outliers
-from tools import lettering
 
 # Cells along each axis of the plot of sizes, whose pictures share a dot: with more of them dots would overlap.
 _CELLS = 130
