@@ -84,6 +84,9 @@ def local_path(place: str, said: str) -> str:
         raise InputError(f"{said}: has characters in it that no file's name can have")
     if _SCHEME.match(place):
         raise InputError(f"{said}: addresses are not supported; give a path of this machine: mount it there or copy it")
+    if place.startswith("./~"):
+        # Else it would be a home folder to whoever leaves `./` out, like pathlib.
+        return os.path.abspath(place)
     if not place.startswith("~"):
         return place
     user = place[1:].partition("/")[0]
@@ -93,6 +96,11 @@ def local_path(place: str, said: str) -> str:
         why = f"there is no user {user}" if user else "the home folder is unknown, since HOME is not set"
         raise InputError(f"{said}: {why}; give the whole path, or ./{place} for what is called so here")
     return expanded
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text, like the name of a file, is UTF-8 and no other bytes: TensorFlow writes no other names."""
+    return text == text.encode("utf-8", "replace").decode()
 
 
 def refuse_unused(given: dict[str, Any], names: tuple[str, ...], why: str) -> None:
@@ -561,6 +569,7 @@ class ExportOptions(Options):
         """Raises InputError for a value out of range."""
         super().__post_init__()
         self.require("output", bool(self.output), "give a folder")
+        self.require("output", is_utf8(self.output), "TensorFlow writes under names in UTF-8 alone; give such a name")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import inspect
+import logging
 import os
 import sys
 import textwrap
@@ -140,8 +141,9 @@ def run(
     arguments = sys.argv[1:]
     wants_help = any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments)
     output = Output(must_print or wants_help)
-    # Libraries warn those who program with them, and name no file.
+    # Libraries warn those who program with them, and name no file; Matplotlib tells of its cache, too.
     warnings.simplefilter("ignore")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     with Interrupts() as interrupts:
         try:
             code = call(main, options_class, None if wants_help else arguments)

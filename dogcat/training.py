@@ -27,6 +27,7 @@ from dogcat.finished_runs import SUMMARY, preset_run
 from dogcat.interrupts import Interrupts, Terminated
 from dogcat.loop import TrainingLoop, description_of
 from dogcat.presets import PRESETS
+from dogcat.printing import printable
 from dogcat.runs import RunFolder
 from dogcat.state import Progress
 from dogcat.trainer import Trainer
@@ -65,8 +66,8 @@ def train(options: TrainingOptions) -> Path | None:
     with contextlib.ExitStack() as stack:
         if not devices.is_chief(strategy):
             stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
-        print(f"data: {options.tfrecords}, {_counts(data)}")
-        print(f"start: {source}")
+        print(printable(f"data: {options.tfrecords}, {_counts(data)}"))
+        print(printable(f"start: {source}"))
         print(f"device: {devices.describe(strategy)}; {policy}, since {reason}{_engine(options, policy, strategy)}")
         print(f"trains: {_what_trains(model, first_open, options)}; {_epochs(steps, options)}")
         if options.dry_run:

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from dogcat.backbones import BACKBONES
-from dogcat.config import InputError, Options, engine_option, local_path, option, precision_option, refuse_unused
+from dogcat.config import (
+    InputError,
+    Options,
+    engine_option,
+    is_utf8,
+    local_path,
+    option,
+    precision_option,
+    refuse_unused,
+)
 from dogcat.presets import PRESETS
 
 
@@ -240,6 +249,7 @@ class TrainingOptions(Options):
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range."""
         super().__post_init__()
+        self.require("runs", is_utf8(self.runs), "TensorFlow writes under names in UTF-8 alone; give such a name")
         self.require("feature_views", 1 <= self.feature_views <= 100, "use 1 to 100")
         self.require("weights", bool(self.weights), "use imagenet, none or the name of a file")
         self.require("start_c", self.start_c > 0, "use above 0, like 0.01")

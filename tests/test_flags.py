@@ -191,7 +191,8 @@ def test_home_folders_are_expanded(options_class, name, monkeypatch, tmp_path):
     assert getattr(parsed, name) == f"{tmp_path}{end}"
     # What is called so is reached all the same.
     if name != "config":
-        assert getattr(flags.parse(options_class, [f"--{name}=./~{end}", *more]), name) == f"./~{end}"
+        monkeypatch.chdir(tmp_path)
+        assert getattr(flags.parse(options_class, [f"--{name}=./~{end}", *more]), name) == f"{tmp_path}/~{end}"
 
 
 @pytest.mark.parametrize(("options_class", "name"), PATH_FLAGS)
@@ -205,11 +206,17 @@ def test_addresses_are_refused(options_class, name, address):
 def test_words_and_lists_are_expanded(monkeypatch):
     monkeypatch.setenv("HOME", "/home/u")
     assert flags.parse(InspectOptions, ["~/x"]).folder == "/home/u/x"
-    assert flags.parse(ReportOptions, ["~", "./~", "~/a*"]).runs == "/home/u,./~,/home/u/a*"
+    assert flags.parse(ReportOptions, ["~", "./~", "~/a*"]).runs == f"/home/u,{os.getcwd()}/~,/home/u/a*"
     assert flags.parse(PredictionOptions, ["--model=~/a,~root/b,c~"]).model == "/home/u/a,/root/b,c~"
     with pytest.raises(InputError, match="--model=a,gs://b: addresses"):
         flags.parse(PredictionOptions, ["--model=a", "--model=gs://b"])
     assert flags.parse(ShardOptions, ["--output=./gs:/bucket"]).output == "./gs:/bucket"
+
+
+@pytest.mark.parametrize("call", [lambda: TrainingOptions(runs="\udcff"), lambda: ExportOptions(output="\udcff")])
+def test_what_tensorflow_cannot_write_is_refused_before_the_work(call):
+    with pytest.raises(InputError, match="names in UTF-8 alone"):
+        call()
 
 
 @pytest.mark.parametrize(
