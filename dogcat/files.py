@@ -202,8 +202,11 @@ def rename_folder(folder: Path, new: Path) -> None:
             raise
     try:
         shutil.copytree(folder, new, symlinks=True)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(new, ignore_errors=True)
+        if isinstance(error, shutil.Error):
+            # Of each file that was not copied: where from, where to, and what the system said.
+            raise OSError(errno.EIO, error.args[0][0][2], str(new)) from error
         raise
     shutil.rmtree(folder)
 

@@ -53,7 +53,7 @@ warnings.warn("what a library says")
         **{"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "TF_CONFIG": "none"},
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["channels_last float32 1e-07 tensorflow", f"agg 1.5 {home}"]
+    assert done.stdout.splitlines() == ["channels_last float32 1e-07 tensorflow", f"Agg 1.5 {home}"]
 
 
 @pytest.mark.parametrize("settings", ["{", '{"floatx": "float99"}', '{"epsilon": 1}', "[]", None])
