@@ -13,6 +13,7 @@ import functools
 import hashlib
 import io
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -26,12 +27,17 @@ from dogcat.config import InputError
 from dogcat.printing import shortened
 
 # What file systems answer that do not know a request: network and FUSE file systems, exFAT, overlays of containers.
-UNSUPPORTED = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK, errno.EPERM, errno.ENODEV)
+UNSUPPORTED = (
+    *(errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK, errno.EPERM, errno.ENODEV),
+    # NFS, of a lock on what is open for reading alone, like a folder.
+    errno.EBADF,
+)
 
 # Where files are kept in memory, on Linux.
 MEMORY = Path("/dev/shm")
 
 _TEMPORARY_BYTES = 8
+_TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{{2 * _TEMPORARY_BYTES}}}\.tmp", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -84,6 +90,11 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{start}.{secrets.token_hex(_TEMPORARY_BYTES)}.tmp")
 
 
+def is_temporary(name: str) -> bool:
+    """Whether `temporary_beside` gives such names; a killed process leaves its file behind."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
 def create(path: Path) -> BinaryIO:
     """Creates a file for writing where nothing is, not even a link."""
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb")
@@ -116,6 +127,8 @@ class FileSet:
         path = Path(os.path.realpath(path))
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: is not a regular file; give another name")
+        if path in self._written:
+            raise InputError(f"{path}: two files would have this name; give them different ones")
         temporary = temporary_beside(path)
         with naming(path):
             try:
@@ -290,6 +303,14 @@ def lock(descriptor: int, path: Path) -> bool:
             raise
         note(f"{path.parent} has no locks; let no other command write there meanwhile")
     return True
+
+
+def is_still(descriptor: int, path: Path) -> bool:
+    """Whether an open file still has its name: another process may have taken it away before it could be locked."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 @functools.cache

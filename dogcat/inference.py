@@ -158,7 +158,8 @@ def predict(options: PredictionOptions) -> Predictions:
         "strategy": strategy.num_replicas_in_sync,
         "engine": devices.describe_engine(engine),
     }
-    with Interrupts() as interrupts, PartialPredictions(options, made_from) as partial:
+    outputs = len(paths), 1 if len(classes) == 2 else len(classes)
+    with Interrupts() as interrupts, PartialPredictions(options, made_from, pictures.keys, outputs) as partial:
         predictor = Predictor(paths, options.tta, options.batch_size, strategy, engine)
         for path in paths:
             print(f"model: {path} ({' or '.join(classes)})")

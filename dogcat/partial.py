@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from dogcat import files
+from dogcat import files, journal
 from dogcat.config import InputError, PredictionOptions
 from dogcat.encoding import Rejection
 from dogcat.interrupts import Terminated
 
 _MADE_FROM = "made_from"
+_OUTPUT = "output"
 _START = b'{"made_from": '
+# A line is of a batch.
+_LONGEST_LINE = 2**28
 
 
 def path_beside(output: Path) -> Path:
@@ -25,8 +29,8 @@ def path_beside(output: Path) -> Path:
 class PartialPredictions:
     """Logits batch by batch, each appended to a file when it is computed; a context manager.
 
-    The file has a line of JSON that tells what the logits are made from, and one for each batch. A kill may cut the
-    last one short; that batch is computed again.
+    The file has a line of JSON that tells what the logits are made from and for which output, and one for each batch. A
+    kill may cut the last one short; that batch is computed again.
 
     Attributes:
         pictures: Number of pictures so far.
@@ -34,14 +38,26 @@ class PartialPredictions:
         rejections: The pictures so far that cannot be read.
     """
 
-    def __init__(self, options: PredictionOptions, made_from: dict[str, Any]) -> None:
-        """Takes what decides the logits, as JSON knows it, by the name of the option that it comes from."""
+    def __init__(
+        self, options: PredictionOptions, made_from: dict[str, Any], keys: list[str], outputs: tuple[int, int]
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            options: Those of the prediction.
+            made_from: What decides the logits, as JSON knows it, by the name of the option that it comes from.
+            keys: The pictures, in the order in which they are predicted.
+            outputs: Number of models, and of logits that each gives.
+        """
         self.pictures = 0
         self.logits: list[np.ndarray] = []
         self.rejections: list[Rejection] = []
         self._path = path_beside(Path(options.output))
+        self._output = Path(options.output).name
         self._options = options
         self._made_from = made_from
+        self._keys = keys
+        self._outputs = outputs
 
     def __enter__(self) -> PartialPredictions:
         """Opens the file, and with --resume reads what is there.
@@ -49,12 +65,15 @@ class PartialPredictions:
         Raises:
             InputError: Another process writes the file, or it holds something else, or batches without --resume.
         """
-        self._file = open(self._path, "ab")  # noqa: SIM115, it stays open until the end of the block
+        self._file = self._open()
         try:
-            self._lock()
             self._continue_or_start()
         except BaseException:
-            self._file.close()
+            # An empty one holds nothing, whoever made it.
+            if not os.fstat(self._file.fileno()).st_size:
+                self._path.unlink()
+            with contextlib.suppress(OSError):
+                self._file.close()
             raise
         return self
 
@@ -62,16 +81,24 @@ class PartialPredictions:
         """Closes the file; without a batch in it, it goes."""
         if not self.logits:
             self._path.unlink()
-        with files.naming(self._path):
-            self._file.close()
+        try:
+            with files.naming(self._path):
+                self._file.close()
+        except OSError:
+            # What could not be written is told by the first error.
+            if error is None:
+                raise
+        kept = f"{self.pictures} pictures are kept in {self._path}; --resume goes on after them"
         if isinstance(error, (KeyboardInterrupt, Terminated)):
-            kept = f"{self.pictures} pictures are kept in {self._path}; --resume goes on after them"
             raise type(error)(kept if self.logits else "no picture had been predicted; start again")
+        if isinstance(error, OSError) and error.strerror and self.logits:
+            error.strerror += f" ({kept})"
 
     def add(self, logits: np.ndarray, rejections: list[Rejection]) -> None:
         """Keeps the logits of the next pictures, and those among these that cannot be read."""
-        self._take(logits, rejections)
+        # First: what could not be written is not kept.
         self._append({"logits": logits.tolist(), "rejections": rejections})
+        self._take(logits, rejections)
 
     def _take(self, logits: np.ndarray, rejections: list[Rejection]) -> None:
         self.pictures += len(logits)
@@ -80,13 +107,29 @@ class PartialPredictions:
 
     def _append(self, content: dict[str, Any]) -> None:
         with files.naming(self._path):
-            self._file.write(json.dumps(content).encode() + b"\n")
+            self._file.write(journal.line(content))
             # Then it is with the system, whatever becomes of this process.
             self._file.flush()
 
-    def _lock(self) -> None:
-        if not files.lock(self._file.fileno(), self._path):
-            raise InputError(f"{self._path}: is being written by another process; wait for it or give another --output")
+    def _open(self) -> BinaryIO:
+        """Opens the file and takes it for this process, until it closes it or ends, however it ends."""
+        while True:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            if self._path.is_symlink() or (self._path.exists() and not self._path.is_file()):
+                raise self._in_the_way()
+            file = open(os.open(self._path, flags, 0o666), "r+b")  # noqa: SIM115, it stays open until the end of the block
+            if not files.lock(file.fileno(), self._path):
+                file.close()
+                raise InputError(
+                    f"{self._path}: is being written by another process; wait for it or give another --output"
+                )
+            if files.is_still(file.fileno(), self._path):
+                return file
+            # The process that had it is done, and has removed it.
+            file.close()
+
+    def _in_the_way(self) -> InputError:
+        return InputError(f"{self._path}: is in the way; move it, or give another --output")
 
     def _continue_or_start(self) -> None:
         made_from, whole = self._read()
@@ -97,39 +140,77 @@ class PartialPredictions:
             )
         if self.logits:
             self._require_same(made_from)
+            self._require_fitting()
             print(f"going on after {self.pictures} pictures in {self._path}")
-            self._file.truncate(whole)
-        else:
-            self._file.truncate(0)
-            self._append({_MADE_FROM: self._made_from})
+        with files.naming(self._path):
+            self._file.seek(whole if self.logits else 0)
+            self._file.truncate()
+        if not self.logits:
+            self._append({_MADE_FROM: self._made_from, _OUTPUT: self._output})
 
     def _read(self) -> tuple[dict[str, Any], int]:
-        """Takes what is kept; returns what it is made from, and the number of bytes of all whole lines."""
-        made_from: dict[str, Any] = {}
-        whole = 0
-        with open(self._path, "rb") as file:
-            for line in file:
-                if not whole and not line.startswith(_START):
-                    raise InputError(f"{self._path}: is in the way; move it, or give another --output")
-                if not line.endswith(b"\n"):
+        """Takes what is kept; returns what it is made from, and the number of bytes of all whole lines.
+
+        Raises:
+            InputError: It is somebody else's, or damaged.
+        """
+        start = self._file.read(len(_START))
+        if not start:
+            return {}, 0
+        if start != _START:
+            raise self._in_the_way()
+        self._file.seek(0)
+        try:
+            # A line at a time, and none that is longer than any that was written.
+            begun = journal.parse(self._file.readline(_LONGEST_LINE))
+            if begun[_OUTPUT] != self._output:
+                raise self._in_the_way()
+            made_from = dict(begun[_MADE_FROM])
+            whole = self._file.tell()
+            for line in iter(lambda: self._file.readline(_LONGEST_LINE), b""):
+                if not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
                     # The kill came in the middle of it.
                     break
-                try:
-                    content = json.loads(line)
-                    if not whole:
-                        made_from = content[_MADE_FROM]
-                    else:
-                        rejections = [Rejection(*rejection) for rejection in content["rejections"]]
-                        self._take(np.array(content["logits"], np.float32), rejections)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise InputError(f"{self._path}: is damaged; remove it and begin anew") from error
+                content = journal.parse(line)
+                rejections = [Rejection(*map(str, rejection)) for rejection in content["rejections"]]
+                self._take(_as_logits(content["logits"]), rejections)
                 whole += len(line)
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise self._damaged() from error
         return made_from, whole
 
+    def _damaged(self) -> InputError:
+        return InputError(f"{self._path}: is damaged or of a former version; remove it and begin anew")
+
+    def _require_fitting(self) -> None:
+        """Raises InputError where the logits are not those of these models, or the pictures others."""
+        shapes = {logits.shape[1:] for logits in self.logits}
+        unknown = {rejection.key for rejection in self.rejections}.difference(self._keys[: self.pictures])
+        if shapes != {self._outputs} or self.pictures > len(self._keys) or unknown:
+            raise self._damaged()
+
     def _require_same(self, made_from: dict[str, Any]) -> None:
+        if made_from.keys() - self._made_from.keys() - {"images", "tfrecords"}:
+            raise self._damaged()
         for name in sorted(made_from.keys() | self._made_from.keys()):
             if made_from.get(name) != self._made_from.get(name):
                 raise InputError(
                     f"--{name}={getattr(self._options, name)}: is not what {self._path} was begun with; give that, or "
                     "remove the file and begin anew"
                 )
+
+
+def _as_logits(value: Any) -> np.ndarray:
+    """Numbers from JSON as float32 [pictures, models, 1 or classes].
+
+    Raises:
+        ValueError: They are none.
+    """
+    logits = np.array(value)
+    if logits.ndim != 3 or logits.dtype != np.float64 or not len(logits):
+        raise ValueError("no logits")
+    if not (np.abs(logits) <= np.finfo(np.float32).max).all():
+        raise ValueError("no finite logits")
+    return logits.astype(np.float32)

@@ -27,8 +27,15 @@ def main(options: PredictionOptions) -> int:
 
     path = Path(options.output)
     predicted = inference.predict(options)
-    listed = predictions.write(predicted, options)
-    partial.path_beside(path).unlink()
+    kept = partial.path_beside(path)
+    try:
+        listed = predictions.write(predicted, options)
+    except OSError as error:
+        if error.strerror:
+            error.strerror += f" (all pictures are predicted and kept in {kept}; --resume goes on from there)"
+        raise
+    # Another process may have gone on from there, to the same end.
+    kept.unlink(missing_ok=True)
     unreadable = predicted.unreadable
     for picture in unreadable:
         print(printable(f"unreadable: {picture.key}: {picture.reason}, {picture.detail}"), file=sys.stderr)

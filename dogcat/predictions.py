@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from dogcat.encoding import Rejection
 
 ID = "id"
 LABEL = "label"
+
+# The last one tells whose list it is.
+_LIST_COLUMNS = ("path", "reason", "detail", "output")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +49,9 @@ def check_output(options: PredictionOptions, classes: list[str]) -> None:
         raise InputError(f"--output={path}: is no file; give the name of a file")
     if not path.parent.is_dir():
         raise InputError(f"--output={path}: the folder {path.parent} does not exist; make it first")
+    if os.path.realpath(path) == os.path.realpath(options.images):
+        raise InputError(f"--output={path}: is the file of --images; give another file")
+    _require_own_list(path)
     columns = _columns(classes, options.column_names)
     twice = [name for name in columns if columns.count(name) > 1]
     if twice:
@@ -54,27 +62,62 @@ def check_output(options: PredictionOptions, classes: list[str]) -> None:
 
 
 def write(predictions: Predictions, options: PredictionOptions) -> Path | None:
-    """Writes --output and, where pictures were unreadable, a CSV that lists them beside it.
+    """Writes --output and, where pictures were unreadable, a CSV that lists them beside it: both, or neither.
 
     Returns:
         The list's path, or None if every picture was read.
 
     Raises:
-        OSError: A file cannot be written; then --output is as it was.
+        InputError: Another program's file has the list's name.
+        OSError: A file cannot be written; then all are as they were.
     """
     path = Path(options.output)
-    beside = path.with_name((path.stem if path.suffix == ".csv" else path.name) + ".unreadable.csv")
-    if predictions.unreadable:
-        files.write_atomically(beside, tables.as_csv(("path", "reason", "detail"), predictions.unreadable))
-    else:
-        # One of an earlier prediction would tell of other pictures.
-        beside.unlink(missing_ok=True)
+    beside = _list_beside(path)
+    _require_own_list(path)
     columns = _columns(predictions.classes, options.column_names)
     rows = _rows(predictions, options)
     as_lines = tables.csv_lines if path.suffix == ".csv" else _json_lines
-    with files.open_atomically(path) as file:
-        file.writelines(as_lines(columns, rows))
-    return beside if predictions.unreadable else None
+    with files.FileSet() as written:
+        with written.open(path) as file:
+            file.writelines(as_lines(columns, rows))
+        if predictions.unreadable:
+            listed = ([*picture, path.name] for picture in predictions.unreadable)
+            written.write(beside, tables.as_csv(_LIST_COLUMNS, listed))
+    if predictions.unreadable:
+        return beside
+    # One of an earlier prediction would tell of other pictures.
+    beside.unlink(missing_ok=True)
+    return None
+
+
+def _list_beside(path: Path) -> Path:
+    return path.with_name((path.stem if path.suffix == ".csv" else path.name) + ".unreadable.csv")
+
+
+def _require_own_list(path: Path) -> None:
+    """Raises InputError where a file has the list's name and does not say of itself that it is one of this output."""
+    beside = _list_beside(path)
+    if os.path.lexists(beside) and not _is_list_of(beside, path.name):
+        raise InputError(
+            f"{beside}: is in the way of the list of unreadable pictures, since it is none of {path.name}; move it, or "
+            "give another --output"
+        )
+
+
+def _is_list_of(beside: Path, output: str) -> bool:
+    if beside.is_symlink() or not beside.is_file():
+        return False
+    header = tables.as_csv(_LIST_COLUMNS, [])
+    with open(beside, "rb") as begun:
+        # Not a line, which may be as long as the file.
+        if begun.read(len(header)) != header:
+            return False
+    with open(beside, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        try:
+            rows = list(csv.reader(file))[1:]
+        except csv.Error:
+            return False
+    return bool(rows) and all(len(row) == len(_LIST_COLUMNS) and row[-1] == output for row in rows)
 
 
 def _columns(classes: list[str], more: list[str]) -> list[str]:

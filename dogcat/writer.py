@@ -57,7 +57,7 @@ def write_data_set(
     if options.encoding == raw.FORMAT:
         layout = raw.layout_for(options.image_size, pictures.keys, pictures.classes)
     _require_enough_pictures(pictures, plan, options)
-    with Staging(output, _digest(folder, pictures, options)) as staging:
+    with Staging(output, options, _digest(folder, pictures, options)) as staging:
 
         def encode(chunks: Iterator[list[Task]]) -> Iterator[Chunk]:
             return workers.starmap((folder, tasks, options, layout) for tasks in chunks)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 import re
+import resource
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -116,6 +117,18 @@ def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
         str(path.relative_to(folder)): (path.lstat().st_mode, path.read_bytes() if path.is_file() else b"")
         for path in sorted(folder.rglob("*"))
     }
+
+
+@contextlib.contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """A block in which no file grows beyond `room` bytes: writing fails as on a full disk."""
+    most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Of which the signal is ignored by Python.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ TIERS = [
     {"backbones", "presets", "printing", "source_runs", "jpeg_header", "streams"},
     {"config"},
     {"training_options", "files"},
-    {"outputs"},
+    {"outputs", "journal"},
     {
         *("runtime", "progress", "interrupts", "images", "folders", "shards", "examples", "records", "order"),
         *("foreign_models", "tables", "evaluation", "bootstrap", "optimizers", "plotting"),
@@ -64,7 +64,7 @@ WITHOUT_TENSORFLOW = {
     *("partial", "foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
     *("raw", "index", "order", "byte_ranges", "raw_pictures", "decoding", "threads", "cache_files"),
     *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
-    *("features", "flags", "files", "streams", "outputs", "train", "predict", "evaluate"),
+    *("features", "flags", "files", "streams", "outputs", "journal", "train", "predict", "evaluate"),
 }
 ENTRY_POINTS = {"train", "predict", "evaluate"}
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import contents, draw, make
+from fuzzing import tree
 from PIL import Image
 
-from dogcat import manifest
+from dogcat import manifest, staging
 from dogcat.config import InputError, ShardOptions
 from tools import make_tfrecords
 
@@ -129,6 +130,41 @@ def test_what_others_put_there_is_never_removed(tmp_path, place):
     assert (tmp_path / place).read_text() == '{"name": "somebody else\'s"}'
 
 
+@pytest.mark.parametrize("ending", [".before", ".partial"])
+@pytest.mark.parametrize(
+    "kind", ["data set", "former work", "work for another output", "empty", "link", "dangling link"]
+)
+@pytest.mark.parametrize("exists", [True, False])
+def test_what_is_called_like_unfinished_work_is_named_and_stays(tmp_path, ending, kind, exists):
+    images = draw(tmp_path / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg")
+    output, theirs = tmp_path / "out", tmp_path / f"out{ending}"
+    if kind == "data set":
+        make(images, theirs)
+    elif kind == "former work":
+        theirs.mkdir()
+        (theirs / ".lock").touch()
+        (theirs / "finished.jsonl").write_text('{"plan": "x"}\n')
+        (theirs / "train-00000-of-00002.tfrecord").write_text("shard")
+    elif kind == "work for another output":
+        os.close(staging._take_or_begin(tmp_path / "other.partial", tmp_path / "other"))
+        (tmp_path / "other.partial").rename(theirs)
+    elif kind == "empty":
+        theirs.mkdir()
+    else:
+        theirs.symlink_to(tmp_path / ("in" if kind == "link" else "nowhere"))
+    if exists:
+        shutil.copytree(theirs if kind == "data set" else make_elsewhere(images, tmp_path), output)
+    before = tree(tmp_path)
+    with pytest.raises(InputError, match=f"out{ending}: is in the way"):
+        make(images, output, overwrite=True)
+    assert tree(tmp_path) == before
+
+
+def make_elsewhere(images, folder):
+    make(images, folder / "elsewhere")
+    return folder / "elsewhere"
+
+
 def test_the_pictures_are_never_overwritten_by_the_data_set(tmp_path):
     images = draw(tmp_path / "c" / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg")
     for output in (tmp_path / "c", images):
@@ -145,6 +181,19 @@ def test_an_output_that_is_a_link_stays_one(tmp_path):
         make(images, tmp_path / "link", overwrite=True)
     assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / manifest.FILE_NAME).is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "link", "real"]
+
+
+def test_a_mount_point_is_refused_at_once(tmp_path, monkeypatch):
+    images = draw(tmp_path / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg")
+    (tmp_path / "a b").mkdir()
+    monkeypatch.setattr(staging, "_MOUNTS", tmp_path / "mountinfo")
+    escaped = str(tmp_path / "a b").replace(" ", r"\040")
+    (tmp_path / "mountinfo").write_text(
+        f"22 27 0:21 / /sys rw - sysfs sysfs rw\n31 27 0:2 /x {escaped} rw - ext4 a rw\n"
+    )
+    with pytest.raises(InputError, match="is a mount point"):
+        make(images, tmp_path / "a b")
+    make(images, tmp_path / "a")
 
 
 def test_a_share_of_validation_that_leaves_no_training_picture_is_refused_at_once(tmp_path):

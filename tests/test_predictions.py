@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from fuzzing import full_disk, tree
 
 from dogcat import predictions, submission
 from dogcat.config import EvaluationOptions, InputError, PredictionOptions
@@ -35,7 +36,10 @@ def test_clipping_and_the_list_of_unreadable_pictures(tmp_path):
         tmp_path / "out.unreadable.csv"
     )
     assert rows_of(path) == [["id", "label"], ["1", "0.01"], ["2", "0.25"], ["3", "0.5"]]
-    assert rows_of(tmp_path / "out.unreadable.csv") == [["path", "reason", "detail"], ["3.jpg", "truncated", "x, y"]]
+    assert rows_of(tmp_path / "out.unreadable.csv") == [
+        ["path", "reason", "detail", "output"],
+        ["3.jpg", "truncated", "x, y", "out.csv"],
+    ]
     # A later prediction without trouble takes the list away.
     assert write(path, [[0, 1]], ["cat", "dog"]) is None
     assert rows_of(path) == [["id", "label"], ["1", "1"]]
@@ -93,6 +97,7 @@ def test_what_was_written_can_be_read(tmp_path):
     ("output", "columns", "classes", "said"),
     [
         ("folder.csv", "", ["cat", "dog"], "is no file"),
+        ("list.csv", "", ["cat", "dog"], "list.csv: is the file of --images"),
         ("none/out.csv", "", ["cat", "dog"], "does not exist; make it first"),
         ("out.csv", "path,path", ["cat", "dog"], "would be called 'path'"),
         ("out.csv", "", ["id", "cat", "dog"], "would be called 'id'"),
@@ -101,7 +106,52 @@ def test_what_was_written_can_be_read(tmp_path):
 )
 def test_what_could_not_be_written_is_refused_before(tmp_path, output, columns, classes, said):
     (tmp_path / "folder.csv").mkdir()
-    options = PredictionOptions(output=str(tmp_path / output), columns=columns)
+    options = PredictionOptions(output=str(tmp_path / output), columns=columns, images=str(tmp_path / "list.csv"))
     with pytest.raises(InputError) as caught:
         predictions.check_output(options, classes)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        b"",
+        b"mine",
+        b"path,reason,detail\n",
+        b"path,reason,detail\n3.jpg,truncated,x\n",
+        b"path,reason,detail,output\n",
+        b"path,reason,detail,output\n3.jpg,truncated,x,other.csv\n",
+        b"path,reason,detail,output\n3.jpg,truncated,x,out.csv\nmine\n",
+        b"path,reason,detail,output\n" + b"x" * 200_000,
+        b"path,reason,detail,output\n\0\xff\n",
+    ],
+)
+def test_a_list_of_somebody_else_stays(tmp_path, theirs):
+    path, beside = tmp_path / "out.csv", tmp_path / "out.unreadable.csv"
+    beside.write_bytes(theirs)
+    with pytest.raises(InputError, match=r"out\.unreadable\.csv: is in the way"):
+        predictions.check_output(PredictionOptions(output=str(path)), ["cat", "dog"])
+    for unreadable in ([], [Rejection("2.jpg", "truncated", "")]):
+        with pytest.raises(InputError, match=r"out\.unreadable\.csv: is in the way"):
+            write(path, [[1, 0], [0.5, 0.5]], ["cat", "dog"], unreadable)
+    assert beside.read_bytes() == theirs and not path.exists()
+
+
+def test_a_link_in_the_lists_place_stays(tmp_path):
+    (tmp_path / "out.unreadable.csv").symlink_to(tmp_path / "target")
+    with pytest.raises(InputError, match="in the way"):
+        write(tmp_path / "out.csv", [[1, 0], [0.5, 0.5]], ["cat", "dog"], [Rejection("2.jpg", "truncated", "")])
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("room", [0, 40, 150])
+def test_a_full_disk_leaves_output_and_list_as_they_were(tmp_path, room):
+    path = tmp_path / "out.csv"
+    bad = [Rejection("1.jpg", "truncated", "")]
+    write(path, [[0.5, 0.5]], ["cat", "dog"], bad)
+    before = tree(tmp_path)
+    for unreadable in ([], [Rejection(f"{number}.jpg", "truncated", "x" * 20) for number in range(1, 11)]):
+        with full_disk(room), pytest.raises(OSError) as error:
+            write(path, [[0.9, 0.1]] * 10, ["cat", "dog"], unreadable, columns="path,probabilities")
+        assert error.value.filename in (str(path), str(tmp_path / "out.unreadable.csv"))
+        assert tree(tmp_path) == before
