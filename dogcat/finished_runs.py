@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import io
 import os
 import re
+import reprlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
-from dogcat import files
+from dogcat import files, typed_json
 from dogcat import history as histories
+from dogcat.backbones import BACKBONES
 from dogcat.config import InputError
 from dogcat.history import EpochRecord
 
@@ -22,6 +24,7 @@ HISTORY = "history.jsonl"
 # Folder beside the runs in which TensorBoard finds the events of each. In a run's own folder it would find them twice,
 # since it follows the link to the last run.
 EVENTS = "tensorboard"
+PAGE = "report.html"
 # Logits of the best model for the validation split, float32 [pictures, 1 or classes], in the order of the split.
 VALIDATION_LOGITS = "validation.npy"
 
@@ -30,10 +33,30 @@ _NOTE_START = "dogcat run: "
 _NOTE = re.compile(_NOTE_START.encode() + rb"([^/\0\n]+)\n")
 _LARGEST_NOTE = 1024
 
-# What pages are made of, beside the options.
-_CONFIG_FIELDS = {"options", "data_digest", "device", "replicas", "precision", "versions", "commit"}
-_SUMMARY_FIELDS = {"best", "epochs", "seconds", "input_wait"}
-_OPTIONS = {"backbone", "limit", "preset", "tfrecords", "unfreeze_from"}
+# The largest that these files may be, far above those of a run of 100,000 epochs.
+_MOST_BYTES = 2**25
+_MOST_HEADER_BYTES = 2**10
+# A hundred years.
+_MOST_SECONDS = 3.2e9
+
+_PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+
+# What config.json and summary.json have at least: what --resume and pages are made of.
+_CONFIG_FIELDS: dict[str, Any] = {
+    "options": {"backbone": str, "limit": int, "preset": str, "tfrecords": str, "unfreeze_from": str},
+    "data_digest": str,
+    "device": str,
+    "replicas": int,
+    "precision": str,
+    "versions": dict[str, str],
+    "commit": Optional[str],
+}
+_SUMMARY_FIELDS: dict[str, Any] = {
+    "best": {"epoch": int},
+    "epochs": int,
+    "seconds": dict[str, float],
+    "input_wait": Optional[float],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,19 +90,35 @@ class FinishedRun:
         """Time of all stages together."""
         return sum(self.summary["seconds"].values())
 
-    def validation_logits(self) -> np.ndarray | None:
+    def validation_logits(self, pictures: int, classes: int) -> np.ndarray | None:
         """See `VALIDATION_LOGITS`; None where the run is from before they were kept.
 
+        Args:
+            pictures: Number of pictures of the validation split.
+            classes: Number of classes.
+
         Raises:
-            InputError: The file is damaged, or holds anything but numbers.
+            InputError: The file is damaged, or of another number of pictures or classes.
         """
         path = self.path / VALIDATION_LOGITS
         if not path.exists():
             return None
-        try:
-            return np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise InputError(f"{path}: is damaged; remove it, and the model is asked again ({error})") from error
+        shape = (pictures, 1 if classes == 2 else classes)
+        size = 4 * shape[0] * shape[1]
+        data = files.read_bounded(path, size + _MOST_HEADER_BYTES)
+        # NumPy would allocate whatever the header says, so that only the one header that it must be is taken.
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        start = len(data) - size
+        if start < 0 or data[:8] + data[10:start].strip() != header.getvalue()[:8] + header.getvalue()[10:].strip():
+            raise InputError(
+                f"{path}: is not of the {pictures:,} validation pictures of the data set, or damaged; remove it, and "
+                "the model is asked again"
+            )
+        logits = np.frombuffer(data, "<f4", offset=start).reshape(shape)
+        if not np.isfinite(logits).all():
+            raise InputError(f"{path}: has a number that is infinite or none; remove it, and the model is asked again")
+        return logits
 
 
 def latest(preset: str = "") -> str:
@@ -120,10 +159,20 @@ def may_be_run(path: str) -> bool:
     return bool(run_in_note(Path(path))) or (os.path.isdir(path) and os.path.basename(path) != EVENTS)
 
 
+def begun_in(runs: Path) -> list[Path]:
+    """The folders of runs that were begun in a folder, the last one first."""
+    begun = [path for path in runs.glob(f"*/{CONFIG}") if not path.parent.is_symlink()]
+    return [path.parent for path in sorted(begun, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a run came to its end."""
+    return (run / SUMMARY).exists()
+
+
 def unfinished_in(runs: Path) -> list[Path]:
-    """The folders of runs that were begun in a folder and not finished, in no order."""
-    begun = [path.parent for path in runs.glob(f"*/{CONFIG}") if not path.parent.is_symlink()]
-    return [path for path in begun if not (path / SUMMARY).exists()]
+    """The folders of runs that were begun in a folder and not finished, the last one first."""
+    return [path for path in begun_in(runs) if not is_finished(path)]
 
 
 def read(folder: Path) -> FinishedRun:
@@ -137,22 +186,32 @@ def read(folder: Path) -> FinishedRun:
         raise InputError(f"{folder}: no run there; give the folder of a run, like runs/latest")
     if not (folder / SUMMARY).is_file():
         raise InputError(f"{folder}: the run is not finished; go on with it with dogcat.train --resume")
-    try:
-        config, summary = (json.loads((folder / name).read_text("utf-8")) for name in (CONFIG, SUMMARY))
-        lines = (folder / HISTORY).read_text("utf-8").splitlines()
-        run = FinishedRun(folder, config, summary, [histories.from_json(json.loads(line)) for line in lines])
-        if not run.history:
-            raise ValueError(f"{HISTORY} has no epoch")
-        _require_fields(config, _CONFIG_FIELDS, CONFIG)
-        _require_fields(run.options, _OPTIONS, CONFIG)
-        _require_fields(summary, _SUMMARY_FIELDS, SUMMARY)
-        return run
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{folder}: a file of the run is damaged ({' '.join(str(error).split())[:200]})") from error
+    config = read_config(folder)
+    summary = typed_json.read(folder / SUMMARY, _SUMMARY_FIELDS, _MOST_BYTES)
+    epochs = histories.read(folder / HISTORY)
+    if summary["epochs"] != epochs[-1].epoch or summary["best"]["epoch"] not in [record.epoch for record in epochs]:
+        raise InputError(f"{folder / SUMMARY}: is damaged: its epochs are not those of {HISTORY}")
+    for name, seconds in summary["seconds"].items():
+        if not 0 <= seconds <= _MOST_SECONDS:
+            raise InputError(f"{folder / SUMMARY}: is damaged: seconds[{reprlib.repr(name)}] is {seconds:.4g}")
+    return FinishedRun(folder, config, summary, epochs)
 
 
-def _require_fields(content: Any, fields: set[str], name: str) -> None:
-    """Raises ValueError unless the content of a file is an object with these fields."""
-    missing = sorted(fields - content.keys()) if isinstance(content, dict) else ["an object"]
-    if missing:
-        raise ValueError(f"{name} lacks {missing[0]}")
+def read_config(folder: Path) -> dict[str, Any]:
+    """What a run was made with, finished or not: the content of its config.json.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    path = folder / CONFIG
+    config: dict[str, Any] = typed_json.read(path, _CONFIG_FIELDS, _MOST_BYTES)
+    options = config["options"]
+    for name, value, is_right in (
+        ("options.backbone", options["backbone"], options["backbone"] in BACKBONES),
+        ("options.limit", options["limit"], options["limit"] >= 0),
+        ("replicas", config["replicas"], config["replicas"] >= 1),
+        ("precision", config["precision"], config["precision"] in _PRECISIONS),
+    ):
+        if not is_right:
+            raise InputError(f"{path}: is damaged: {name} is {reprlib.repr(value)}")
+    return config

@@ -6,9 +6,13 @@ import dataclasses
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Optional
 
-from dogcat import tables
+from dogcat import files, tables, typed_json
+from dogcat.config import InputError
+
+_MOST_BYTES, _MOST_EPOCHS = 2**25, 10**6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +46,8 @@ class EpochRecord:
 
 # Fields that another run of the same options does not repeat.
 _OF_THE_CLOCK = ("seconds", "pictures_per_second", "input_wait")
+# As JSON has them.
+_FIELDS = {field.name: int if field.name == "epoch" else Optional[float] for field in dataclasses.fields(EpochRecord)}
 _REPEATABLE = [field.name for field in dataclasses.fields(EpochRecord) if field.name not in _OF_THE_CLOCK]
 
 
@@ -65,7 +71,49 @@ def to_json(record: EpochRecord) -> dict[str, Any]:
     return {name: None if math.isnan(value) else value for name, value in dataclasses.asdict(record).items()}
 
 
-def from_json(values: dict[str, Any]) -> EpochRecord:
-    """The record that `to_json` gave."""
-    known: dict[str, Any] = {name: math.nan if value is None else value for name, value in values.items()}
+def from_json(values: Any) -> EpochRecord:
+    """The record that `to_json` gave.
+
+    Raises:
+        ValueError: It is not one; the message names the field.
+    """
+    found = typed_json.checked(values, _FIELDS)
+    known: dict[str, Any] = {name: math.nan if found[name] is None else found[name] for name in _FIELDS}
+    if not 0 <= known["epoch"] <= _MOST_EPOCHS:
+        raise ValueError(f"epoch is {known['epoch']}")
     return EpochRecord(**known)
+
+
+def all_from_json(values: list[Any]) -> list[EpochRecord]:
+    """The records of a run, from epoch 0 on.
+
+    Raises:
+        ValueError: They are not those of a run; the message says which.
+    """
+    records = []
+    for number, value in enumerate(values):
+        try:
+            records.append(from_json(value))
+        except ValueError as error:
+            raise ValueError(f"of epoch {number}, {error}") from error
+        if records[-1].epoch != number:
+            raise ValueError(f"epoch {records[-1].epoch} stands where {number} would be")
+    return records
+
+
+def read(path: Path) -> list[EpochRecord]:
+    """Reads a history.jsonl.
+
+    Raises:
+        InputError: It is damaged, or has no epoch.
+    """
+    try:
+        lines = files.read_bounded(path, _MOST_BYTES).splitlines()
+        records = all_from_json([typed_json.parse(line, Any) for line in lines])
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path}: is damaged: {error}") from error
+    if not records:
+        raise InputError(f"{path}: is damaged: it has no epoch")
+    return records

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
+import contextlib
+import io
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import devices, files, folder_pass, foreign_models, weights
+from dogcat import devices, files, folder_pass, foreign_models, keras_files, weights
 from dogcat import model as models
 from dogcat.config import InputError
+from dogcat.keras_files import Archive
 from dogcat.sources import PictureFiles
 
 CLASSES = 1000
@@ -23,15 +25,20 @@ DOGS = range(151, 269)
 DOMESTIC_CATS = range(281, 286)
 WILD_CATS = range(286, 294)
 
-# The only modules that the configuration of a classifier may name: Keras imports what it finds there.
-_MODULES = (
-    "keras.initializers",
-    "keras.regularizers",
-    "keras.constraints",
-    "keras.activations",
-    "keras.mixed_precision",
-)
-_MODELS = ("keras", "keras.models", "keras.src.engine.functional", "keras.src.engine.sequential")
+# The layers of which the networks of keras.applications are made. None of them reads a file or runs what it is given.
+_LAYERS = {
+    *("InputLayer", "Rescaling", "Normalization", "Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense"),
+    *("BatchNormalization", "LayerNormalization", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax"),
+    *("Add", "Multiply", "Concatenate", "Average", "Dropout", "SpatialDropout2D", "GaussianNoise"),
+    *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D"),
+    *("ZeroPadding2D", "Cropping2D", "UpSampling2D", "Flatten", "Reshape", "Permute"),
+}
+_MODELS = {"Functional", "Sequential", "Model"}
+_MODULES_OF_MODELS = {"keras", "keras.models", "keras.src.engine.functional", "keras.src.engine.sequential"}
+# Parts of layers that matter to training alone.
+_OF_TRAINING = {"keras.regularizers", "keras.constraints"}
+_POLICY = ("keras.mixed_precision", "Policy")
+_ZEROS: dict[str, Any] = {"module": "keras.initializers", "class_name": "Zeros", "config": {}, "registered_name": None}
 
 
 class Classifier:
@@ -97,53 +104,104 @@ def pet_ranks(scores: np.ndarray, wild_cats: bool) -> np.ndarray:
     return (scores > best).sum(axis=1)
 
 
+# What Keras raises for a configuration that does not fit.
+_OF_A_WRONG_CONFIGURATION = (KeyError, TypeError, RuntimeError, AttributeError, IndexError, tf.errors.OpError)
+_HINT = f"give a .keras file of standard layers with {CLASSES} ImageNet outputs"
+
+
 def _sound_file(file: str) -> Path:
     """The file, if nothing in it could run.
 
     Raises:
         InputError: It is none, or something could.
     """
-    path, hint = Path(file), "give a .keras file of standard layers with 1000 ImageNet outputs"
+    path = Path(file)
     if not path.is_file():
-        raise InputError(f"--classifier={file}: no such file; {hint}")
-    # Keras chooses by the ending how it reads a file, and HDF5 could hold code.
+        raise InputError(f"--classifier={file}: no such file; {_HINT}")
+    # HDF5 could hold code.
     if path.suffix != ".keras":
-        raise InputError(f"--classifier={file}: its name does not end in .keras; {hint}")
+        raise InputError(f"--classifier={file}: its name does not end in .keras; {_HINT}")
     reason = foreign_models.reason(path)
-    try:
-        if not reason:
-            with zipfile.ZipFile(path) as archive:
-                reason = _foreign_part(json.loads(archive.read("config.json")))
-    except (*foreign_models.DAMAGE, KeyError) as error:
-        raise InputError(f"--classifier={file}: is no .keras file ({error}); {hint}") from error
     if reason:
-        raise InputError(f"--classifier={file}: {reason}; {hint}")
+        raise InputError(f"--classifier={file}: {reason}; {_HINT}")
     return path
 
 
-def _foreign_part(config: Any) -> str:
-    """The first thing in a configuration that is no standard layer and nothing of one; empty if there is none."""
+def _plain(config: Any) -> Any:
+    """A configuration of standard layers with all left out that inference does not need.
+
+    What a new layer begins with is zeros, since its weights come from the file.
+
+    Raises:
+        ValueError: There is anything else in it; the message names it.
+    """
     if isinstance(config, list):
-        return next(filter(None, map(_foreign_part, config)), "")
+        return [_plain(item) for item in config]
     if not isinstance(config, dict):
-        return ""
-    if "class_name" in config or "module" in config:
-        name, module = config.get("class_name"), config.get("module")
-        layer = getattr(keras.layers, str(name), None)
-        is_layer = module == "keras.layers" and isinstance(layer, type) and issubclass(layer, keras.layers.Layer)
-        is_model = module in _MODELS and name in ("Functional", "Sequential", "Model")
-        if not (is_layer or is_model or module in _MODULES):
-            return f"has a part {module}.{name}, which is no standard layer of Keras"
-    return _foreign_part(list(config.values()))
+        return config
+    if not config.keys() & {"class_name", "module", "registered_name"}:
+        return {name: _plain(value) for name, value in config.items()}
+    name, module = config.get("class_name"), config.get("module")
+    if module == "keras.initializers":
+        return _ZEROS
+    if module in _OF_TRAINING:
+        return None
+    is_known = (
+        (module == "keras.layers" and name in _LAYERS)
+        or (module in _MODULES_OF_MODELS and name in _MODELS)
+        or (module, name) == _POLICY
+    )
+    if not is_known:
+        inner = config.get("config")
+        own_name = str(inner.get("name", ""))[:60] if isinstance(inner, dict) else ""
+        raise ValueError(
+            f"has a part {str(module)[:60]}.{str(name)[:60]}, which is no standard layer of Keras: {own_name!r}"
+        )
+    kept = {key: _plain(value) for key, value in config.items() if key not in ("build_config", "compile_config")}
+    return {**kept, "registered_name": None}
+
+
+@contextlib.contextmanager
+def _variables_within(most_bytes: int) -> Iterator[None]:
+    """A block in which no more variables are made than a file of weights of this size can fill.
+
+    Raises:
+        ValueError: More are.
+    """
+    left = most_bytes
+
+    def create(following: Callable[..., tf.Variable], **settings: Any) -> tf.Variable:
+        nonlocal left
+        # Of two bytes at least each. Of a single number Keras gives no shape.
+        left -= 2 * (settings["shape"].num_elements() if settings["shape"] is not None else 1)
+        if left < 0:
+            raise ValueError(f"its layers have more weights than its {most_bytes:,} bytes of them")
+        return following(**settings)
+
+    with tf.variable_creator_scope(create):
+        yield
 
 
 def _load(file: str) -> keras.Model:
     try:
-        model = keras.models.load_model(file, compile=False, safe_mode=True)
-    # What Keras raises for a configuration or weights that do not fit.
-    except (*foreign_models.DAMAGE, KeyError, TypeError, AttributeError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise InputError(f"--classifier={file}: cannot be loaded ({said}); give another .keras file") from error
+        with Archive(Path(file)) as archive:
+            config = _plain(foreign_models.config_of(archive))
+            with _variables_within(archive.size(keras_files.WEIGHTS)):
+                model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            if not isinstance(model, keras.Model):
+                raise ValueError("its configuration is not that of a model")
+            weights_ = archive.read(keras_files.WEIGHTS, keras_files.most_bytes_of(model))
+        keras_files.set_weights(model, io.BytesIO(weights_))
+    except (
+        *keras_files.DAMAGE,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        AttributeError,
+        IndexError,
+        tf.errors.OpError,
+    ) as error:
+        raise InputError(f"--classifier={file}: {keras_files.said(error)}; {_HINT}") from error
     if len(model.inputs) != 1 or len(model.outputs) != 1 or model.output_shape != (None, CLASSES):
         outputs = [tuple(output.shape[1:]) for output in model.outputs]
         raise InputError(

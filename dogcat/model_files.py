@@ -13,20 +13,35 @@ import io
 import json
 import math
 import os
+import reprlib
+import shutil
 import tempfile
+import typing
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import files, finished_runs, folders, foreign_models
+from dogcat import files, finished_runs, folders, foreign_models, keras_files, typed_json
 from dogcat.backbones import BACKBONES
 from dogcat.config import RESIZE_MODES, InputError
-from dogcat.foreign_models import DESCRIPTION
+from dogcat.foreign_models import DESCRIPTION, MOST_DESCRIPTION_BYTES
+from dogcat.keras_files import Archive
 from dogcat.model import build_model
 
 BEST_MODEL = "best.keras"
+
+# Raised for files of weights that are damaged or of another model; the last two by TensorFlow's reader of variables.
+WRONG_WEIGHTS = (*keras_files.DAMAGE, tf.errors.OpError, IndexError)
+
+_LARGEST_IMAGE = 4096
+# No backbone gives fewer features to the head.
+_FEWEST_FEATURES = 512
+# What a SavedModel's file of variables holds besides them: the names of its objects.
+_BYTES_BESIDES_VARIABLES = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +63,22 @@ class Description:
     temperature: float = 1.0
 
 
+_DESCRIPTION_FIELDS = typing.get_type_hints(Description)
+
+
 def description_json(description: Description) -> str:
-    """A description as it is kept with a model."""
-    return json.dumps(dataclasses.asdict(description))
+    """A description as it is kept with a model.
+
+    Raises:
+        InputError: The names of the classes take more room than any reader gives them.
+    """
+    text = json.dumps(dataclasses.asdict(description))
+    if len(text) > MOST_DESCRIPTION_BYTES:
+        raise InputError(
+            f"{len(description.classes):,} classes: their names take {len(text):,} bytes; a model has room for "
+            f"{MOST_DESCRIPTION_BYTES:,}, so use fewer or shorter ones"
+        )
+    return text
 
 
 def save(model: keras.Model, path: Path, description: Description) -> None:
@@ -72,13 +100,12 @@ def store_temperature(path: Path, temperature: float) -> None:
     """
     require_archive(path)
     description = dataclasses.replace(describe(path), temperature=temperature)
-    copied = io.BytesIO()
-    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copied, "w") as copy:
-        for member in archive.infolist():
-            if member.filename != DESCRIPTION:
-                copy.writestr(member, archive.read(member))
+    with Archive(path) as archive, files.open_atomically(path) as file, zipfile.ZipFile(file, "w") as copy:
+        for name in archive:
+            if name != DESCRIPTION:
+                with archive.open(name) as member, copy.open(name, "w") as copied:
+                    shutil.copyfileobj(member, copied)
         copy.writestr(DESCRIPTION, description_json(description))
-    files.write_atomically(path, copied.getvalue())
 
 
 def require_archive(path: Path) -> None:
@@ -157,24 +184,20 @@ def describe(path: Path) -> Description:
     if path.suffix == ".tflite":
         raise InputError(f"{path} is a TensorFlow Lite file, for other programs; give the .keras file it was made of")
     try:
-        # Files from before there was a choice of backbones name none.
-        description = Description(**{"backbone": "xception", **json.loads(_stored_description(path))})
-        if not _is_sound(description):
-            raise ValueError(f"{DESCRIPTION} says {dataclasses.asdict(description)}")
-        return description
-    except (*foreign_models.DAMAGE, KeyError, TypeError) as error:
+        return _sound(typed_json.parse(_stored_description(path), dict[str, Any]))
+    except keras_files.DAMAGE as error:
         raise InputError(
-            f"{path} is no model that dogcat.train wrote; give a .keras file of a run ({error})"
+            f"{path} is no model that dogcat.train wrote; give a .keras file of a run ({keras_files.said(error)})"
         ) from error
 
 
 def _stored_description(path: Path) -> bytes:
     if is_exported(path):
-        return (path / DESCRIPTION).read_bytes()
+        return files.read_bounded(path / DESCRIPTION, MOST_DESCRIPTION_BYTES)
     if path.suffix == ".h5":
-        return path.with_name(DESCRIPTION).read_bytes()
-    with zipfile.ZipFile(path) as archive:
-        return archive.read(DESCRIPTION)
+        return files.read_bounded(path.with_name(DESCRIPTION), MOST_DESCRIPTION_BYTES)
+    with Archive(path) as archive:
+        return archive.read(DESCRIPTION, MOST_DESCRIPTION_BYTES)
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -183,19 +206,31 @@ def _refuse_foreign(path: Path) -> None:
         raise InputError(f"{path} {reason}; give a .keras file that dogcat.train wrote, or its run's folder")
 
 
-def _is_sound(description: Description) -> bool:
-    return (
-        isinstance(description.classes, list)
-        and len(description.classes) >= 2
-        and all(isinstance(name, str) for name in description.classes)
-        and isinstance(description.backbone, str)
-        and description.backbone in BACKBONES
-        and type(description.image_size) is int
-        and BACKBONES[description.backbone].smallest_image <= description.image_size <= 4096
-        and description.resize in RESIZE_MODES
-        and isinstance(description.temperature, float)
-        and 0 < description.temperature < math.inf
-    )
+def _sound(stored: dict[str, Any]) -> Description:
+    """A description, checked field by field.
+
+    Raises:
+        ValueError: A field is wrong; the message names it.
+    """
+    # Files from before there was a choice of backbones name none, and those from before calibration no temperature.
+    values = {"backbone": "xception", "temperature": 1.0, **stored}
+    odd = sorted(values.keys() - _DESCRIPTION_FIELDS.keys())
+    if odd:
+        raise ValueError(f"{DESCRIPTION} has the unknown field {reprlib.repr(odd[0])}")
+    made = Description(**typed_json.checked(values, _DESCRIPTION_FIELDS))
+    backbone = BACKBONES.get(made.backbone)
+    smallest = backbone.smallest_image if backbone else 1
+    rules = {
+        "classes": (len(made.classes) >= 2 and len(set(made.classes)) == len(made.classes), "two or more names"),
+        "backbone": (backbone is not None, f"one of {len(BACKBONES)} that dogcat.train offers"),
+        "image_size": (smallest <= made.image_size <= _LARGEST_IMAGE, f"from {smallest} to {_LARGEST_IMAGE}"),
+        "resize": (made.resize in RESIZE_MODES, f"one of {', '.join(RESIZE_MODES)}"),
+        "temperature": (0 < made.temperature < math.inf, "above 0"),
+    }
+    for name, (is_right, wanted) in rules.items():
+        if not is_right:
+            raise ValueError(f"{name} in {DESCRIPTION} is {reprlib.repr(getattr(made, name))}, not {wanted}")
+    return made
 
 
 def load(path: Path) -> tuple[keras.Model, Description]:
@@ -205,16 +240,59 @@ def load(path: Path) -> tuple[keras.Model, Description]:
         InputError: The file is no model of this program, or is damaged.
     """
     description = describe(path)
-    model = build_model(description.backbone, description.image_size, len(description.classes))
     try:
-        if is_exported(path):
-            reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
-            keys = [f"saved_weights/{index}/.ATTRIBUTES/VARIABLE_VALUE" for index in range(len(model.weights))]
-            model.set_weights([reader.get_tensor(key) for key in keys])
-        else:
-            model.load_weights(path)
-    # What Keras and h5py raise besides for an archive that is damaged or holds another model.
-    except (*foreign_models.DAMAGE, KeyError, tf.errors.OpError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} is damaged, or its weights are of another model than it tells: {said}") from error
+        # Before a head is made, of which the description alone would say how large it is.
+        if 4 * _FEWEST_FEATURES * len(description.classes) > _bytes_of_weights(path):
+            raise ValueError(f"it has not the weights for {len(description.classes):,} classes")
+        model = build_model(description.backbone, description.image_size, len(description.classes))
+        load_weights(model, path)
+    except WRONG_WEIGHTS as error:
+        raise InputError(
+            f"{path} is damaged, or its weights are of another model than it tells: {keras_files.said(error)}"
+        ) from error
     return model, description
+
+
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Sets a model's weights to those in a file of this program.
+
+    Raises:
+        InputError: A file is not a regular one.
+        WRONG_WEIGHTS: The file is damaged, or has other weights.
+    """
+    if is_exported(path):
+        _load_variables(model, path / "variables")
+    elif path.suffix == ".h5":
+        with files.open_regular(path) as file:
+            keras_files.set_weights(model, file)
+    else:
+        with Archive(path) as archive:
+            weights = archive.read(keras_files.WEIGHTS, keras_files.most_bytes_of(model))
+        keras_files.set_weights(model, io.BytesIO(weights))
+
+
+def _bytes_of_weights(path: Path) -> int:
+    if is_exported(path) or path.suffix == ".h5":
+        return weights_file(path).stat().st_size
+    with Archive(path) as archive:
+        return archive.size(keras_files.WEIGHTS)
+
+
+def _load_variables(model: keras.Model, folder: Path) -> None:
+    """Sets a model's weights to the variables of a SavedModel."""
+    needed = sum(4 * int(np.prod(weight.shape)) for weight in model.weights)
+    for name in ("variables.index", "variables.data-00000-of-00001"):
+        with files.open_regular(folder / name) as file:
+            if file.seek(0, 2) > needed + _BYTES_BESIDES_VARIABLES:
+                raise ValueError(f"{name} is larger than the variables of the model")
+    reader = tf.train.load_checkpoint(str(folder / "variables"))
+    shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+    keys = [f"saved_weights/{index}/.ATTRIBUTES/VARIABLE_VALUE" for index in range(len(model.weights))]
+    # All of them, before the first is allocated.
+    for key, weight in zip(keys, model.weights):
+        if shapes.get(key) != list(weight.shape) or types[key] != tf.float32:
+            raise ValueError(f"the variable {key.partition('/.')[0]} is not there in the shape {tuple(weight.shape)}")
+    arrays = [reader.get_tensor(key) for key in keys]
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError("a variable has an element that is infinite or not a number")
+    model.set_weights(arrays)

@@ -27,15 +27,15 @@ from dogcat import (
 from dogcat import model as models
 from dogcat.assessment import LabelledPredictions
 from dogcat.config import EvaluationOptions, InputError
-from dogcat.finished_runs import FinishedRun
+from dogcat.finished_runs import PAGE, FinishedRun
 from dogcat.heatmaps import HeatMaps
 from dogcat.inference import Predictor
 from dogcat.manifest import Manifest
+from dogcat.model_files import Description
 from dogcat.pages import Plot
 from dogcat.report_page import Findings, Picture
 from dogcat.sources import DataSetSplit
 
-PAGE = "report.html"
 # For a person's spreadsheet; nothing reads it.
 TABLE = "pictures.csv"
 # What `inference` takes at a time for runs that kept no logits.
@@ -65,6 +65,7 @@ def write(folder: Path, tfrecords: str = "") -> Path | None:
     if data.splits[shards.VALIDATION].pictures < _FEWEST_PICTURES:
         return None
     model, description = model_files.load(folder / model_files.BEST_MODEL)
+    _require_fitting(description, data, folder)
     predictions = _predictions(run, data_folder, data, description.temperature)
     findings = Findings(
         run=run,
@@ -106,8 +107,9 @@ def compare(folders: Sequence[Path], tfrecords: str, output: Path) -> None:
         data_folder, data = _data_of(run, tfrecords)
         if data.splits[shards.VALIDATION].pictures < _FEWEST_PICTURES:
             raise InputError(f"{run.path}: was validated on less than two pictures, too few to compare")
-        temperature = model_files.describe(run.path / model_files.BEST_MODEL).temperature
-        predictions.append(_predictions(run, data_folder, data, temperature))
+        description = model_files.describe(run.path / model_files.BEST_MODEL)
+        _require_fitting(description, data, run.path)
+        predictions.append(_predictions(run, data_folder, data, description.temperature))
     curves = {name: run.history for name, run in zip(comparison_page.short_names(runs), runs)}
     plot = Plot(*(run_plots.draw_overlay(curves, dark) for dark in (False, True)))
     files.write_atomically(output, comparison_page.render(runs, predictions, plot))
@@ -126,10 +128,18 @@ def _data_of(run: FinishedRun, tfrecords: str) -> tuple[Path, Manifest]:
     return folder, data
 
 
+def _require_fitting(description: Description, data: Manifest, run: Path) -> None:
+    if (description.classes, description.image_size) != (data.classes, data.image_size):
+        raise InputError(
+            f"{run / model_files.BEST_MODEL}: is of other classes or another size of pictures than the data set of "
+            "the run; put the run's own model back"
+        )
+
+
 def _predictions(run: FinishedRun, folder: Path, data: Manifest, temperature: float) -> LabelledPredictions:
     path = run.path / model_files.BEST_MODEL
     pictures = DataSetSplit(folder, data, shards.VALIDATION)
-    logits = run.validation_logits()
+    logits = run.validation_logits(len(pictures.keys), len(data.classes))
     if logits is None:
         # This process alone asks, also where several trained.
         strategy = devices.make_strategy("one_device")
@@ -138,11 +148,6 @@ def _predictions(run: FinishedRun, folder: Path, data: Manifest, temperature: fl
         tta = "zoom" if run.options.get("magnify") else "none"
         predictor = Predictor([path], tta, _BATCH, strategy, engine)
         logits = np.concatenate(list(predictor.logits(pictures)))[:, 0]
-    if len(logits) != len(pictures.keys):
-        raise InputError(
-            f"{run.path / finished_runs.VALIDATION_LOGITS}: has {len(logits)} pictures, the data set "
-            f"{len(pictures.keys)}; remove the file, and the model is asked again"
-        )
     return LabelledPredictions(
         source=f"{folder}, split {shards.VALIDATION}",
         keys=pictures.keys,

@@ -8,6 +8,7 @@ import errno
 import io
 import json
 import os
+import reprlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,18 @@ from tensorflow import keras
 from dogcat import files, finished_runs, model_files, run_plots
 from dogcat import history as histories
 from dogcat.config import InputError
-from dogcat.finished_runs import CONFIG, EVENTS, HISTORY, SUMMARY, VALIDATION_LOGITS, unfinished_in
+from dogcat.finished_runs import (
+    CONFIG,
+    EVENTS,
+    HISTORY,
+    PAGE,
+    SUMMARY,
+    VALIDATION_LOGITS,
+    begun_in,
+    is_finished,
+    read_config,
+    unfinished_in,
+)
 from dogcat.history import EpochRecord
 from dogcat.training_options import TrainingOptions
 
@@ -163,26 +175,57 @@ def unfinished(options: TrainingOptions, data_digest: str) -> Unfinished:
         InputError: There is none.
     """
     runs = Path(options.runs)
-    left = sorted(unfinished_in(runs), key=_begun_at)
-    if not left:
-        raise InputError(f"--resume: {runs} has no unfinished run; start one without --resume")
-    differences = []
-    for path in reversed(left):
-        config = json.loads((path / CONFIG).read_text("utf-8"))
-        different = options.difference(config["options"])
-        if not different and config["data_digest"] != data_digest:
-            different = "tfrecords"
+    differences: list[tuple[str, Path, Any]] = []
+    damaged: list[InputError] = []
+    for path in unfinished_in(runs):
+        try:
+            config = read_config(path)
+        except InputError as error:
+            damaged.append(error)
+            continue
+        different = _difference(options, data_digest, config)
         if not different:
             return Unfinished(path, config)
         differences.append((different, path, config["options"].get(different)))
+    if damaged:
+        # It may be the one that is meant.
+        raise damaged[0]
+    if not differences:
+        finished = _last_of(options, data_digest)
+        also = f"; {finished} is finished" if finished else ""
+        raise InputError(f"--resume: {runs} has no unfinished run{also}; start one without --resume")
     # Of the newest one.
     name, path, before = differences[0]
     if name == "tfrecords":
         raise InputError(f"--tfrecords={options.tfrecords}: is not the data set that {path} began with, {before}")
     raise InputError(
-        f"--{name}={getattr(options, name)}: {path} began with --{name}={before}; give what it began with, "
-        "or start a new run without --resume"
+        f"--{name}={getattr(options, name)}: {path} began with --{name}={reprlib.repr(before)}; give what it began "
+        "with, or start a new run without --resume"
     )
+
+
+def finished_without_page(options: TrainingOptions, data_digest: str) -> Path | None:
+    """The last run in --runs that was begun with these options, where it is finished and its page was not made."""
+    run = _last_of(options, data_digest)
+    return run if run and is_finished(run) and not (run / PAGE).exists() else None
+
+
+def _last_of(options: TrainingOptions, data_digest: str) -> Path | None:
+    """The last run in --runs that was begun with these options, finished or not."""
+    for path in begun_in(Path(options.runs)):
+        try:
+            if not _difference(options, data_digest, read_config(path)):
+                return path
+        except InputError:
+            # Whether it matters, `unfinished` says.
+            continue
+    return None
+
+
+def _difference(options: TrainingOptions, data_digest: str, config: dict[str, Any]) -> str:
+    """The first option in which a run is another than these make; empty: none."""
+    different = options.difference(config["options"])
+    return different or ("tfrecords" if config["data_digest"] != data_digest else "")
 
 
 def copy_state(run: Path, folder: Path) -> None:
@@ -240,10 +283,6 @@ def _link(file: Path, link: Path) -> None:
 
 def _epoch_of(checkpoint: Path) -> int:
     return int(checkpoint.name.split("-")[1])
-
-
-def _begun_at(path: Path) -> int:
-    return (path / CONFIG).stat().st_mtime_ns
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -6,10 +6,11 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
-from dogcat import files, history
+from dogcat import files, history, typed_json
 from dogcat.config import InputError
 from dogcat.history import EpochRecord
 from dogcat.pipeline import Position
@@ -17,6 +18,14 @@ from dogcat.pipeline import Position
 _PROGRESS = "progress.json"
 _VARIABLES = "variables"
 _STATES = "[0-9]*-[0-9]*"
+# Far above what a run of 100,000 epochs has, and a hundred years.
+_MOST_BYTES, _MOST_SECONDS = 2**25, 3.2e9
+_FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("epoch", "step"), int),
+    **dict.fromkeys(("loss_sum", "right", "seconds", "waited"), float),
+    "stages": dict[str, float],
+    "history": list[Any],
+}
 
 
 @dataclasses.dataclass
@@ -70,7 +79,7 @@ def save(folder: Path, progress: Progress, variables: tf.train.Checkpoint) -> No
     """
     folder.mkdir(exist_ok=True)
     earlier = list(folder.glob(_STATES))
-    path = folder / f"{progress.epoch:05d}-{progress.step:07d}"
+    path = folder / _name(progress)
     if _is_whole(path):
         # Saved at this step before: the same, since all follows from the position.
         return
@@ -114,12 +123,39 @@ def load(folder: Path, variables: tf.train.Checkpoint) -> Progress | None:
     states = sorted(filter(_is_whole, folder.glob(_STATES)))
     if not states:
         return None
+    folder = states[-1]
+    advice = "start a new run without --resume"
     try:
-        values = json.loads((states[-1] / _PROGRESS).read_text())
-        values["history"] = [history.from_json(record) for record in values["history"]]
-        progress = Progress(**values)
-        variables.read(str(states[-1] / _VARIABLES)).expect_partial()
+        progress = _progress(folder / _PROGRESS)
+        if folder.name != _name(progress):
+            raise ValueError(f"{_PROGRESS} is of epoch {progress.epoch} and step {progress.step}")
+        for file in folder.iterdir():
+            files.open_regular(file).close()
+        variables.read(str(folder / _VARIABLES)).expect_partial()
     # TensorFlow's own for files that are cut: OpError for one, IndexError for the other.
-    except (OSError, ValueError, KeyError, TypeError, IndexError, tf.errors.OpError) as error:
-        raise InputError(f"{states[-1]} is damaged ({' '.join(str(error).split())[:200]}); start a new run") from error
+    except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
+        raise InputError(f"{folder} is damaged ({' '.join(str(error).split())[:160]}); {advice}") from error
     return progress
+
+
+def _progress(path: Path) -> Progress:
+    """Reads how far a run was.
+
+    Raises:
+        ValueError: It is damaged.
+        OSError: It cannot be read.
+    """
+    values = typed_json.parse(files.read_bounded(path, _MOST_BYTES), _FIELDS)
+    known = {name: values[name] for name in _FIELDS}
+    progress = Progress(**{**known, "history": history.all_from_json(known["history"])})
+    times = [progress.seconds, progress.waited, *progress.stages.values()]
+    # Of steps that are done, speed is told.
+    if min(times) < 0 or max(times) > _MOST_SECONDS or progress.step < 0 or (progress.step and not progress.seconds):
+        raise ValueError(f"the steps or times in {path.name} are those of no run")
+    if not progress.history or progress.history[-1].epoch != progress.epoch:
+        raise ValueError(f"the epoch in {path.name} is not the last of its history")
+    return progress
+
+
+def _name(progress: Progress) -> str:
+    return f"{progress.epoch:05d}-{progress.step:07d}"

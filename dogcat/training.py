@@ -23,7 +23,7 @@ from dogcat import history as histories
 from dogcat import model as models
 from dogcat.backbones import BACKBONES
 from dogcat.config import InputError
-from dogcat.finished_runs import SUMMARY, preset_run
+from dogcat.finished_runs import PAGE, is_finished, preset_run
 from dogcat.interrupts import Interrupts, Terminated
 from dogcat.loop import TrainingLoop, description_of
 from dogcat.presets import PRESETS
@@ -53,6 +53,10 @@ def train(options: TrainingOptions) -> Path | None:
     steps = min(
         pipeline.steps_in_epoch(data.splits[shards.TRAIN], options.batch_size), options.steps_per_epoch or 2**31
     )
+    if options.resume and options.report:
+        finished = runs.finished_without_page(options, data.digest())
+        if finished:
+            return _make_missing_page(finished, options, strategy)
     begun = runs.unfinished(options, data.digest()) if options.resume else None
     policy, reason = _precision(options, begun)
     keras.mixed_precision.set_global_policy(policy)
@@ -119,7 +123,7 @@ def _folder_of_run(
             if begun:
                 runs.copy_state(begun.path, path)
         folder = stack.enter_context(RunFolder(path))
-        if begun and (path / SUMMARY).exists():
+        if begun and is_finished(path):
             raise InputError(f"--resume: {path} has been finished by another process meanwhile")
         try:
             if not begun:
@@ -134,12 +138,25 @@ def _folder_of_run(
             raise
 
 
+def _make_missing_page(run: Path, options: TrainingOptions, strategy: tf.distribute.Strategy) -> Path | None:
+    """Makes the page of a run that was stopped between its end and that of its page; gives the run's folder."""
+    if not devices.is_chief(strategy):
+        return None
+    print(f"the run {run} is finished; what is left is its page, {PAGE}")
+    if options.dry_run:
+        return None
+    keras.mixed_precision.set_global_policy(devices.choose_precision(options.precision)[0])
+    with RunFolder(run):
+        _write_report(run)
+    return run
+
+
 def _write_report(run: Path) -> None:
     try:
         with Interrupts():
             page = run_report.write(run)
     except (Terminated, KeyboardInterrupt) as stop:
-        stop.args = (f"the run is finished; python -m tools.make_report {run} makes its page",)
+        stop.args = (f"the run {run} is finished; the same command with --resume makes its page",)
         raise
     print(f"report: {page or 'none, since validation has less than two pictures'}")
 

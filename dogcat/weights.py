@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 from tensorflow import keras
 
-from dogcat import runtime
+from dogcat import files, hdf5, keras_files, runtime
 from dogcat.backbones import BACKBONES
 from dogcat.config import InputError, local_path
 
@@ -225,20 +225,22 @@ def _load_hdf5(backbone: keras.Model, path: Path) -> None:
         raise _Unavailable("no such file")
     shapes = [tuple(variable.shape) for variable in backbone.weights]
     try:
-        with h5py.File(path) as file:
-            layers = file.get("model_weights", file)
-            names = [
-                (layer, name) for layer in layers.attrs["layer_names"] for name in layers[layer].attrs["weight_names"]
-            ]
-            arrays = [layers[layer][name] for layer, name in names]
-            if [array.shape for array in arrays] != shapes:
+        with files.open_regular(path) as opened:
+            file = hdf5.File(opened)
+            found = [array for layer in keras_files.arrays_of_older_layout(_weights_in(file.root)) for array in layer]
+            if [array.shape for array in found] != shapes:
                 raise _Unavailable(
-                    f"its {len(arrays)} arrays are not the {len(shapes)} of this backbone, or their shapes"
+                    f"its {len(found)} arrays are not the {len(shapes)} of this backbone, or their shapes"
                 )
-            backbone.set_weights([np.asarray(array) for array in arrays])
-    # What h5py raises for a file that is damaged or of another layout.
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise _Unavailable(f"no such weights: {' '.join(str(error).split())[:120]}") from error
+            backbone.set_weights([file.numbers(array) for array in found])
+    except (OSError, ValueError) as error:
+        raise _Unavailable(f"no such weights: {keras_files.said(error)[:120]}") from error
+
+
+def _weights_in(root: hdf5.Group) -> hdf5.Group:
+    """The group with the weights: that of a whole model, or all of a file of weights."""
+    inner = root.members.get("model_weights")
+    return inner if isinstance(inner, hdf5.Group) else root
 
 
 def _download(url: str, folder: Path) -> Path:

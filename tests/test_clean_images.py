@@ -14,6 +14,7 @@ import zipfile
 import numpy as np
 import pytest
 from conftest import draw
+from fuzzing import check, json_mutations, memory_within
 from PIL import Image
 
 from dogcat import flags, folder_features, manifest, weights
@@ -243,21 +244,110 @@ def test_classifiers_that_are_refused(tmp_path):
         Classifier(str(save(tmp_path / "ten.keras", 10)))
     with pytest.raises(InputError, match="Lambda"):
         Classifier(str(save(tmp_path / "lambda.keras", layer=keras.layers.Lambda(lambda x: x))))
-    sound = save(tmp_path / "sound.keras")
-    with zipfile.ZipFile(sound) as archive, zipfile.ZipFile(tmp_path / "odd.keras", "w") as odd:
+    # HDF5 could hold code.
+    save(tmp_path / "sound.keras").rename(tmp_path / "sound.h5")
+    with pytest.raises(InputError, match=r"sound\.h5: its name does not end in \.keras"):
+        Classifier(str(tmp_path / "sound.h5"))
+
+
+def changed(path, change):
+    """A classifier whose configuration was changed by hand."""
+    sound = save(path.with_name("sound.keras"))
+    with zipfile.ZipFile(sound) as archive, zipfile.ZipFile(path, "w") as odd:
         for name in archive.namelist():
             data = archive.read(name)
             if name == "config.json":
                 config = json.loads(data)
-                config["config"]["layers"][1].update(module="os", class_name="system")
+                change(config)
                 data = json.dumps(config).encode()
             odd.writestr(name, data)
-    # Keras would read this as HDF5, whatever is in front of the archive.
-    sound.rename(tmp_path / "sound.h5")
-    with pytest.raises(InputError, match=r"sound\.h5: its name does not end in \.keras"):
-        Classifier(str(tmp_path / "sound.h5"))
-    with pytest.raises(InputError, match="has a part os.system, which is no standard layer"):
-        Classifier(str(tmp_path / "odd.keras"))
+    return str(path)
+
+
+def reads_a_file(config):
+    layer = {"name": "lookup", "vocabulary": "/etc/passwd"}
+    config["config"]["layers"][1].update(class_name="StringLookup", config=layer)
+
+
+def hides_a_layer_in_a_layer(config):
+    inner = {"module": "keras.layers", "class_name": "Lambda", "config": {"name": "inner"}}
+    config["config"]["layers"][1]["config"]["activation"] = inner
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda config: config["config"]["layers"][1].update(module="os", class_name="system"), "a part os.system"),
+        (reads_a_file, "a part keras.layers.StringLookup, which is no standard layer of Keras: 'lookup'"),
+        (
+            lambda config: config["config"]["layers"][1].update(
+                class_name="TextVectorization", config={"name": "t", "vocabulary": "file:///etc/passwd"}
+            ),
+            "a part keras.layers.TextVectorization",
+        ),
+        (
+            lambda config: config["config"]["layers"][1].update(module=None, registered_name="Custom>Evil"),
+            "a part None.Flatten",
+        ),
+        (
+            lambda config: config["config"]["layers"][2]["config"].update(
+                activation={"module": "os", "class_name": "function", "config": "abort", "registered_name": "abort"}
+            ),
+            "a part os.function",
+        ),
+        (lambda config: config["config"]["layers"][2]["config"].update(units=2**29), "more weights than its"),
+        (lambda config: config["config"]["layers"][2]["config"].update(units=10**400), "digits"),
+        (lambda config: config["config"]["layers"][2]["config"].update(units=999), "has the shape"),
+        (lambda config: config["config"].pop("layers"), "give a .keras file"),
+        (lambda config: config.update(config=None), "give a .keras file"),
+    ],
+)
+def test_classifiers_that_do_more_than_classify_are_refused(tmp_path, change, said):
+    from dogcat.imagenet import Classifier
+
+    path = changed(tmp_path / "odd.keras", change)
+    with memory_within(2**27), pytest.raises(InputError, match=said) as caught:
+        Classifier(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_a_layer_inside_of_a_layer_is_found(tmp_path):
+    from dogcat.imagenet import Classifier
+
+    with pytest.raises(InputError, match="has a Lambda layer, 'inner'"):
+        Classifier(changed(tmp_path / "odd.keras", hides_a_layer_in_a_layer))
+
+
+def test_what_a_classifier_began_with_is_not_run(tmp_path):
+    from dogcat.imagenet import Classifier
+
+    def begin_elsewhere(config):
+        config["config"]["layers"][2]["config"]["kernel_initializer"] = {
+            "module": "keras.initializers",
+            "class_name": "Constant",
+            "config": {"value": [1.0] * 7},
+        }
+
+    kernel = Classifier(changed(tmp_path / "odd.keras", begin_elsewhere))._model.layers[-1].get_weights()[0]
+    assert kernel.std() > 0
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(600, marks=pytest.mark.long)])
+def test_damaged_classifiers_are_taken_or_refused(tmp_path, count):
+    from dogcat.imagenet import Classifier
+
+    path = save(tmp_path / "sound.keras")
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+
+    def load(config):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in {**members, "config.json": config}.items():
+                archive.writestr(name, data)
+        Classifier(str(path))
+
+    with memory_within(2**27):
+        assert check(load, json_mutations(json.loads(members["config.json"]), count, seed=10)) > count // 4
 
 
 def test_without_a_classifier_the_weights_of_xception_are_asked_for(monkeypatch, tmp_path):

@@ -146,7 +146,7 @@ def test_a_saved_model(good, trace, tmp_path):
 def test_an_archive_with_members_outside_of_it(good, tmp_path, name):
     with zipfile.ZipFile(good, "a") as archive:
         archive.writestr(name, "x")
-    assert f"{good} is an archive with a member {name!r} outside of it" in refusal(good, tmp_path)
+    assert f"{good} is a damaged archive: it has a member {name!r} outside of it" in refusal(good, tmp_path)
 
 
 def test_weights_alone(good, tmp_path):

@@ -11,10 +11,10 @@ ROOT = Path(__file__).parents[1]
 
 # A module may import those of earlier tiers, and none of its own.
 TIERS = [
-    {"backbones", "presets", "printing", "source_runs", "jpeg_header", "streams"},
+    {"backbones", "presets", "printing", "source_runs", "jpeg_header", "streams", "hdf5"},
     {"config"},
     {"training_options", "files"},
-    {"outputs", "journal"},
+    {"outputs", "journal", "typed_json", "keras_files"},
     {
         *("runtime", "progress", "interrupts", "images", "folders", "shards", "examples", "records", "order"),
         *("foreign_models", "tables", "evaluation", "bootstrap", "optimizers", "plotting"),
@@ -64,7 +64,8 @@ WITHOUT_TENSORFLOW = {
     *("partial", "foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
     *("raw", "index", "order", "byte_ranges", "raw_pictures", "decoding", "threads", "cache_files"),
     *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
-    *("features", "flags", "files", "streams", "outputs", "journal", "train", "predict", "evaluate"),
+    *("features", "flags", "files", "streams", "outputs", "journal", "typed_json", "keras_files", "hdf5"),
+    *("train", "predict", "evaluate"),
 }
 ENTRY_POINTS = {"train", "predict", "evaluate"}
 

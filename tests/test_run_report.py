@@ -154,14 +154,14 @@ def test_a_run_without_logits_is_asked_again_and_tells_the_same(two_runs, tmp_pa
     kept = finished_runs.read(two_runs[1])
     shutil.copytree(two_runs[1], tmp_path / "run", symlinks=True)
     (tmp_path / "run" / finished_runs.VALIDATION_LOGITS).unlink()
-    assert finished_runs.read(tmp_path / "run").validation_logits() is None
+    assert finished_runs.read(tmp_path / "run").validation_logits(0, 2) is None
     run_report.write(tmp_path / "run")
     again, before = (
         [float(line.rsplit(",", 1)[1]) for line in (folder / "pictures.csv").read_text("utf-8-sig").splitlines()[1:]]
         for folder in (tmp_path / "run", two_runs[1])
     )
     np.testing.assert_allclose(again, before, rtol=1e-3, atol=1e-4)
-    assert len(kept.validation_logits()) == len(before)
+    assert len(kept.validation_logits(len(before), 2)) == len(before)
 
 
 def test_the_command_makes_one_page_or_compares(run, two_runs, tmp_path):

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import resource
 
 import pytest
 import tensorflow as tf
+from fuzzing import check, json_mutations, memory_within, mutations
 
-from dogcat import state
+from dogcat import history, state
 from dogcat.config import InputError
 from dogcat.history import EpochRecord
 
@@ -20,7 +22,9 @@ def variables(value):
 
 
 def progress(**changes):
-    return state.Progress(**{"epoch": 1, "step": 3, "loss_sum": 0.1, "history": [FIRST, SECOND], **changes})
+    return state.Progress(
+        **{"epoch": 1, "step": 3, "seconds": 1.0, "loss_sum": 0.1, "history": [FIRST, SECOND], **changes}
+    )
 
 
 def test_a_state_comes_back_to_the_last_digit(tmp_path):
@@ -57,6 +61,46 @@ def test_a_damaged_state_is_named(tmp_path, name):
     (saved / name).write_bytes(b"")
     with pytest.raises(InputError, match="00001-0000003 is damaged .*; start a new run"):
         state.load(tmp_path, variables(0.0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"step": 4}, "is of epoch 1 and step 4"),
+        ({"step": -1}, "steps or times"),
+        ({"seconds": 0.0}, "steps or times"),
+        ({"stages": {"training": -1.0}}, "steps or times"),
+        ({"history": []}, "is not the last of its history"),
+        ({"history": [history.to_json(SECOND)]}, "epoch 1 stands where 0 would be"),
+        ({"loss_sum": None}, "loss_sum is None, not a number"),
+        ({"step": 10**20}, "a number has 21 digits"),
+    ],
+)
+def test_progress_that_no_run_makes_is_named(tmp_path, changes, said):
+    state.save(tmp_path, progress(seconds=1.0), variables(1.0))
+    [saved] = tmp_path.iterdir()
+    path = saved / "progress.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(InputError, match=f"is damaged .*{said}.*start a new run without --resume"):
+        state.load(tmp_path, variables(0.0))
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(400, marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", ["progress.json", "variables.index", "variables.data-00000-of-00001"])
+def test_damaged_states_are_taken_or_refused(tmp_path, name, count):
+    state.save(tmp_path, progress(seconds=1.0), variables(1.0))
+    [saved] = tmp_path.iterdir()
+    path, into = saved / name, variables(0.0)
+    whole = path.read_bytes()
+
+    def load(data):
+        path.write_bytes(data)
+        state.load(tmp_path, into)
+
+    with memory_within(2**26):
+        assert check(load, mutations(whole, count, seed=8)) > count // 4
+        if name == "progress.json":
+            assert check(load, json_mutations(json.loads(whole), count, seed=9)) > count // 4
 
 
 def test_a_full_disk_is_named_and_the_state_before_stays(tmp_path):

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -30,6 +31,7 @@ from dogcat import (
     readers,
     run_report,
     runs,
+    state,
     trainer,
     training,
     views,
@@ -490,9 +492,39 @@ def test_a_run_goes_on_from_what_it_started_from_wherever_its_data_are(tfrecords
 
 def test_stopped_while_it_makes_the_page_a_run_is_finished(tfrecords, tmp_path, monkeypatch):
     monkeypatch.setattr(run_report, "write", lambda run: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(Terminated, match="the run is finished; python -m tools.make_report .* makes its page"):
+    with pytest.raises(Terminated, match="the run .* is finished; the same command with --resume makes its page"):
         training.train(options(tfrecords, tmp_path, epochs=0, report=True))
     assert (tmp_path / "latest" / "summary.json").is_file()
+
+
+def test_the_page_that_a_finished_run_lacks_is_made_by_resume(tfrecords, tmp_path, capsys):
+    run = training.train(options(tfrecords, tmp_path, epochs=0))
+    kept = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    with pytest.raises(InputError, match=f"has no unfinished run; {run} is finished"):
+        training.train(options(tfrecords, tmp_path, epochs=0, resume=True))
+    capsys.readouterr()
+    again = options(tfrecords, tmp_path, epochs=0, resume=True, report=True)
+    assert training.train(dataclasses.replace(again, dry_run=True)) is None
+    assert not (run / "report.html").exists()
+    assert training.train(again) == run
+    said = capsys.readouterr().out
+    assert f"the run {run} is finished; what is left is its page, report.html" in said
+    assert f"report: {run / 'report.html'}" in said
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.name in kept} == kept
+    with pytest.raises(InputError, match=f"has no unfinished run; {run} is finished"):
+        training.train(again)
+
+
+def test_a_damaged_run_is_named_unless_another_is_meant(tfrecords, tmp_path):
+    wanted = options(tfrecords, tmp_path, epochs=0)
+    run = training.train(wanted)
+    (run / "summary.json").unlink()
+    damaged = shutil.copytree(run, tmp_path / "20990101-000000-other", symlinks=True)
+    (damaged / "config.json").write_text('{"options": {}}')
+    resuming = dataclasses.replace(wanted, resume=True)
+    assert training.train(resuming) == run
+    with pytest.raises(InputError, match=f"{damaged}/config.json: is damaged: options lacks 'backbone'"):
+        training.train(resuming)
 
 
 def test_a_run_that_was_finished_meanwhile_stays_as_it_is(tfrecords, tmp_path, monkeypatch):
@@ -509,6 +541,27 @@ def test_a_run_that_was_finished_meanwhile_stays_as_it_is(tfrecords, tmp_path, m
 def test_a_layer_with_a_slash_makes_no_folder(tfrecords, tmp_path):
     run = training.train(options(tfrecords, tmp_path, backbone="densenet121", unfreeze_from="conv1/bn", epochs=0))
     assert run.parent == tmp_path and "from-conv1-bn" in run.name
+
+
+def test_a_run_goes_on_after_room_was_made(tfrecords, tmp_path, monkeypatch):
+    small = {"backbone": "mobilenetv2", "unfreeze_from": "", "epochs": 2}
+    whole = training.train(options(tfrecords, tmp_path / "whole", **small))
+    save, limits = state.save, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def on_a_full_disk(folder, progress, variables):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000 if progress.epoch == 1 else limits[0], limits[1]))
+        try:
+            save(folder, progress, variables)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(state, "save", on_a_full_disk)
+    wanted = options(tfrecords, tmp_path / "full", **small)
+    with pytest.raises(InputError, match="the state cannot be written .*; make room, then --resume"):
+        training.train(wanted)
+    monkeypatch.setattr(state, "save", save)
+    run = training.train(dataclasses.replace(wanted, resume=True))
+    assert (run / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
 
 
 def test_a_full_disk_is_one_line(tfrecords, tmp_path):

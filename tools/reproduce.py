@@ -7,7 +7,6 @@ that it was at.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -84,8 +83,8 @@ def _train(options: ReproductionOptions, preset: str, digest: str) -> None:
     """Trains a preset, going on with a run of it that was stopped."""
     arguments = [f"--preset={preset}", f"--runs={options.runs}"]
     arguments += [f"--{name}={value}" for name, value in _changes(options).items()]
-    configs = [path / finished_runs.CONFIG for path in finished_runs.unfinished_in(Path(options.runs))]
-    if any(_fits(json.loads(config.read_text("utf-8")), options, preset, digest) for config in configs):
+    begun = finished_runs.unfinished_in(Path(options.runs))
+    if any(_fits(finished_runs.read_config(path), options, preset, digest) for path in begun):
         arguments.append("--resume")
     _call("dogcat.train", *arguments)
 
