@@ -39,8 +39,12 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path, buffer_bytes: int = -1) -> BinaryIO:
     """Opens a regular file for reading, links followed; nothing else is waited for or read.
+
+    Args:
+        path: The file.
+        buffer_bytes: What is read at once; -1: what the file system suggests.
 
     Raises:
         InputError: It is a folder, a pipe, a device or the like.
@@ -51,7 +55,7 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise InputError(f"{path}: is not a regular file; give one")
-        return open(descriptor, "rb")
+        return open(descriptor, "rb", buffer_bytes)
     except BaseException:
         os.close(descriptor)
         raise

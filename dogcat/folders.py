@@ -11,11 +11,11 @@ import errno
 import glob
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Callable
 
+from dogcat import files
 from dogcat.config import InputError
 
 # Most pictures come in one read.
@@ -124,9 +124,10 @@ def open_file(path: Path) -> BinaryIO:
     Raises:
         OSError: It cannot be read, or is a pipe or a device, which might never end.
     """
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return open(path, "rb", _BUFFER_BYTES)
+    try:
+        return files.open_regular(path, _BUFFER_BYTES)
+    except InputError:
+        raise OSError(errno.EINVAL, "not a regular file", str(path)) from None
 
 
 def digest(folder: Path, keys: list[str]) -> str:
