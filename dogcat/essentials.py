@@ -27,6 +27,27 @@ MOST_TEXT_BYTES = 2**24
 # Pillow reads this compression in Python, a run of pixels a step.
 MOST_BMP_RUN_BYTES = 2**23
 
+# As many bytes as tell all formats apart.
+START_BYTES = 32
+# How pictures begin, of formats that are read and of others that are known; those that are not read, since which Pillow
+# has a decoder for them differs.
+_STARTS = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*"),
+    "JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
+    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+    "PSD": (b"8BPS",),
+}
+# Of those that begin with `ftyp`, by their brands.
+_BRANDS = {
+    "AVIF": {b"avif", b"avis"},
+    "HEIC": {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"},
+}
+# The sizes that the header of a BMP can have, which tell it from text that begins with BM.
+_BMP_HEADERS = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
+
 _ORIENTATION = 0x0112
 _ORIENTATION_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
@@ -142,29 +163,37 @@ class _Pieces(io.RawIOBase):
         return len(data)
 
 
-def of(file: BinaryIO, start: bytes) -> Essentials:
+def format_of(start: bytes) -> str | None:
+    """The name of a picture's format, by the first `START_BYTES` of its file; None for what is no picture."""
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WEBP"
+    if start[:2] == b"BM" and int.from_bytes(start[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    if start[4:8] == b"ftyp":
+        # The brand, a version, further brands.
+        brands = {start[at : at + 4] for at in (8, *range(16, len(start), 4))}
+        return next((name for name, known in _BRANDS.items() if brands & known), None)
+    return next((name for name, starts in _STARTS.items() if start.startswith(starts)), None)
+
+
+def of(file: BinaryIO, format_: str) -> Essentials:
     """Takes the essential parts of a picture's file.
 
     Args:
         file: The file, open.
-        start: Its first 16 bytes.
+        format_: As `format_of` tells it.
 
     Raises:
         TooComplex: It asks for more work than a picture can need.
         CutShort: It ends early.
         Damaged: No decoder could read it.
     """
-    if start.startswith(b"\xff\xd8"):
-        return _of_jpeg(file)
-    if start.startswith(_PNG_START):
-        return _of_png(file)
-    if start.startswith(b"GIF8"):
-        return _of_gif(file)
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return _of_webp(file)
-    if start.startswith((b"II", b"MM")):
+    take = {"JPEG": _of_jpeg, "PNG": _of_png, "GIF": _of_gif, "WEBP": _of_webp}.get(format_)
+    if take:
+        return take(file)
+    if format_ == "TIFF":
         _check_tiff(file)
-    elif start.startswith(b"BM"):
+    elif format_ == "BMP":
         _check_bmp(file)
     file.seek(0)
     return Essentials(file)

@@ -10,7 +10,6 @@ library: the pixels are equal. Resizing is by one implementation for all, and fo
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import itertools
 import logging
@@ -78,21 +77,7 @@ _MOST_BYTES_A_PIXEL = 16
 # A progressive JPEG's coefficients are all in memory before its first pixel is.
 _COEFFICIENT_BYTES = 2
 
-# As many bytes as tell all formats apart.
-_START_BYTES = 32
 _JPEG_END = b"\xff\xd9"
-
-# Pictures in formats that are not read, since which Pillow has a decoder for them differs: by the brand behind `ftyp`,
-# or by how they begin.
-_BRANDS = {
-    "AVIF": {b"avif", b"avis"},
-    "HEIC": {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"},
-}
-_UNSUPPORTED = {
-    "JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
-    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
-    "PSD": (b"8BPS",),
-}
 
 _ORIENTATION = 0x0112  # EXIF
 # How an array is turned upright for each EXIF orientation: quarter turns counter-clockwise after a mirroring.
@@ -174,11 +159,11 @@ def decode(file: bytes | BinaryIO, max_pixels: int, size: int | None = None) -> 
     """
     if isinstance(file, bytes):
         file = io.BytesIO(file)
-    start = file.read(_START_BYTES)
-    if start is None:
-        raise BlockingIOError(errno.EAGAIN, "its bytes would have to be waited for")
-    if not start:
+    # Asked for its size first: a file of the kernel's, of none, might have to be waited for.
+    if not file.seek(0, os.SEEK_END):
         raise RejectedPicture(EMPTY, "the file has no bytes")
+    file.seek(0)
+    start = file.read(essentials.START_BYTES)
     plain = _decode_plain_jpeg(file, max_pixels, size) if start.startswith(jpeg_header.START) else None
     return plain or _decode_any(file, start, max_pixels, size)
 
@@ -285,15 +270,17 @@ def _decode_plain_jpeg(file: BinaryIO, max_pixels: int, size: int | None) -> Pic
 
 def _decode_any(file: BinaryIO, start: bytes, max_pixels: int, size: int | None) -> Picture:
     """Decodes any picture, after asking Pillow what it is; arguments as of `decode`, and the first bytes."""
-    unsupported = _unsupported_format(start)
-    if unsupported:
-        raise RejectedPicture(UNSUPPORTED_FORMAT, f"{unsupported} is not read; convert the picture to JPEG or PNG")
-    in_memory = start.startswith((jpeg_header.START, b"RIFF"))
-    most = max_pixels * (_BYTES_A_PIXEL if in_memory else _MOST_BYTES_A_PIXEL) + _LARGE_BYTES
+    format_ = essentials.format_of(start)
+    if format_ is None:
+        raise RejectedPicture(NOT_A_PICTURE, f"the file begins with {start[:8]!r}")
+    if format_ not in FORMATS:
+        raise RejectedPicture(UNSUPPORTED_FORMAT, f"{format_} is not read; convert the picture to JPEG or PNG")
+    # Those two stand in memory as a whole.
+    most = max_pixels * (_BYTES_A_PIXEL if format_ in ("JPEG", "WEBP") else _MOST_BYTES_A_PIXEL) + _LARGE_BYTES
     if file.seek(0, os.SEEK_END) > most:
         raise RejectedPicture(TOO_LARGE, f"the file has more than {most} bytes")
     try:
-        parts = essentials.of(file, start)
+        parts = essentials.of(file, format_)
     except essentials.TooComplex as error:
         raise RejectedPicture(TOO_COMPLEX, str(error)) from None
     except essentials.CutShort as error:
@@ -302,11 +289,10 @@ def _decode_any(file: BinaryIO, start: bytes, max_pixels: int, size: int | None)
         raise RejectedPicture(DECODER_ERROR, str(error)) from None
     if parts.size:
         width, height = parts.size
-        is_webp = start.startswith(b"RIFF")
-        memory = width * height * (_WEBP_BYTES_A_PIXEL if is_webp else _BYTES_A_PIXEL)
-        _require_size(width, height, "WEBP" if is_webp else "GIF", memory, max_pixels)
+        of_each = _WEBP_BYTES_A_PIXEL if format_ == "WEBP" else _BYTES_A_PIXEL
+        _require_size(width, height, format_, width * height * of_each, max_pixels)
     try:
-        image = _open(parts.file, start)
+        image = _open(parts.file, format_, start)
         memory = _decoding_bytes(file, image)
     except RejectedPicture:
         raise
@@ -331,38 +317,28 @@ def _decode_any(file: BinaryIO, start: bytes, max_pixels: int, size: int | None)
     return Picture(upright, width, height, str(image.format), mode, orientation)
 
 
-def _unsupported_format(start: bytes) -> str | None:
-    """The name of a format of pictures that is not among `FORMATS`, by a file's first bytes."""
-    if start[4:8] == b"ftyp":
-        # The brand, a version, further brands.
-        brands = {start[at : at + 4] for at in (8, *range(16, _START_BYTES, 4))}
-        return next((name for name, known in _BRANDS.items() if brands & known), None)
-    return next((name for name, beginnings in _UNSUPPORTED.items() if start.startswith(beginnings)), None)
-
-
-def _open(file: BinaryIO, start: bytes) -> Image.Image:
+def _open(file: BinaryIO, format_: str, start: bytes) -> Image.Image:
     """Opens a picture by the plugin for it alone: Pillow's limit of pixels, which the host program sets, is not ours.
 
     Raises:
         RejectedPicture: It is none.
     """
-    for name in FORMATS:
-        factory, accept = Image.OPEN[name]
-        # Text says that this Pillow lacks the decoder.
-        if accept is not None and accept(start) is True:
-            file.seek(0)
-            with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
-                return factory(file, "")
+    factory, accept = Image.OPEN[format_]
+    # Text says that this Pillow lacks the decoder.
+    if accept is None or accept(start) is True:
+        file.seek(0)
+        with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+            return factory(file, "")
     raise RejectedPicture(NOT_A_PICTURE, f"the file begins with {start[:8]!r}")
 
 
-def _require_size(width: int, height: int, format: str, memory: int, max_pixels: int) -> None:
+def _require_size(width: int, height: int, format_: str, memory: int, max_pixels: int) -> None:
     """Refuses a picture of too many pixels, or whose decoding takes as much memory as too many."""
     if width * height > max_pixels:
         raise RejectedPicture(TOO_LARGE, f"{width}x{height} is more than {max_pixels} pixels")
     if memory > max_pixels * _BYTES_A_PIXEL:
         of_pixels = f"as {memory // _BYTES_A_PIXEL} pixels of other formats, more than {max_pixels}"
-        raise RejectedPicture(TOO_LARGE, f"{width}x{height} {format} takes as much memory {of_pixels}")
+        raise RejectedPicture(TOO_LARGE, f"{width}x{height} {format_} takes as much memory {of_pixels}")
 
 
 def _decode_jpeg(image: Image.Image, file: BinaryIO, size: int | None) -> np.ndarray | None:

@@ -388,7 +388,7 @@ def test_any_bytes_have_pieces_or_are_refused(count):
     allowed = (essentials.TooComplex, essentials.CutShort, essentials.Damaged)
     for make in SEEDS.values():
         fuzzing.check(
-            lambda data: essentials.of(io.BytesIO(data), data[:32]).file.read(),
+            lambda data: essentials.of(io.BytesIO(data), essentials.format_of(data[:32]) or "").file.read(),
             fuzzing.mutations(make(), count, 1),
             allowed,
         )
