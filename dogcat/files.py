@@ -51,8 +51,12 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def open_regular(path: Path) -> io.BufferedReader:
+def open_regular(path: Path, buffer_bytes: int = -1) -> io.BufferedReader:
     """Opens a regular file for reading, links followed; nothing else is waited for or read.
+
+    Args:
+        path: The file.
+        buffer_bytes: What is read at once; -1: as much as usual.
 
     Raises:
         InputError: It is a folder, a pipe, a device or the like.
@@ -63,7 +67,7 @@ def open_regular(path: Path) -> io.BufferedReader:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise InputError(f"{path}: is not a regular file; give one")
-        return open(descriptor, "rb")
+        return io.BufferedReader(io.FileIO(descriptor), buffer_bytes if buffer_bytes > 0 else io.DEFAULT_BUFFER_SIZE)
     except BaseException:
         os.close(descriptor)
         raise

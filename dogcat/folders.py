@@ -11,17 +11,31 @@ import errno
 import glob
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Callable
 
+from dogcat import essentials, files
 from dogcat.config import InputError
+from dogcat.printing import printable
 
 # Most pictures come in one read.
 _BUFFER_BYTES = 2**16
 
+# Files that end in one of these are pictures without a look into them; of all others their first bytes decide.
 EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"))
+# Files that are no TIFF, though they begin like one: a camera's own format, which may begin with a small preview.
+_RAW = frozenset(
+    (".dng", ".nef", ".nrw", ".cr2", ".arw", ".sr2", ".srf", ".pef", ".srw", ".3fr", ".erf", ".iiq", ".dcr")
+)
+# What systems, servers and browsers leave beside pictures.
+_LITTER = frozenset(
+    (
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "#recycle", "#snapshot", "__macosx"),
+        *("lost+found", "$recycle.bin", "system volume information"),
+    )
+)
+_LITTER_ENDINGS = (".part", ".partial", ".crdownload", ".download", ".tmp", "~")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,23 +45,38 @@ class Listing:
     Attributes:
         folder: The folder.
         keys: Paths relative to the folder, with `/`, sorted by their bytes.
-        other: Number of files that are no pictures by their extension.
+        other: Number of files that are no pictures.
+        litter: Number of files and folders that are hidden, or that systems leave beside pictures.
+        first_other: The first of the other files; empty where there are none.
     """
 
     folder: Path
     keys: list[str]
     other: int
+    litter: int = 0
+    first_other: str = ""
+
+    @property
+    def left_out(self) -> str:
+        """What is not read, in words; empty where nothing is."""
+        parts = []
+        if self.other:
+            parts.append(f"{self.other} that are no pictures, as {self.first_other}")
+        if self.litter:
+            parts.append(f"{self.litter} hidden or of the system")
+        return " and ".join(parts)
 
     def announcement(self, place: str) -> str:
         """A line that says what is going to be read; `place` is the folder as the user gave it."""
-        others = f", and {self.other} other files" if self.other else ""
-        return f"reading {len(self.keys)} pictures{others} in {place}"
+        left_out = f", leaving out {self.left_out}" if self.left_out else ""
+        return printable(f"reading {len(self.keys)} pictures in {place}{left_out}")
 
 
 def list_images(folder: Path) -> Listing:
-    """Lists the picture files below `folder`, by extension, hidden ones left out.
+    """Lists the picture files below `folder`; hidden ones and what systems leave there are left out.
 
-    Links are followed, each real folder once, so that a loop of links ends.
+    A file is a picture by its extension or, where that is not a picture's, by its first bytes: browsers and phones
+    write JPEG into files of any name. Links are followed, each real folder once, so that a loop of links ends.
 
     Raises:
         InputError: `folder` is missing, is no folder, or holds no picture.
@@ -57,7 +86,8 @@ def list_images(folder: Path) -> Listing:
         kind = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(f"{folder} {kind}; give a folder of pictures with --images")
     keys: list[str] = []
-    other = 0
+    others: list[str] = []
+    litter = other = 0
     seen = set()
     # Links come after all real folders, so that a link to a folder never takes its pictures away.
     pending = [""]
@@ -72,21 +102,39 @@ def list_images(folder: Path) -> Listing:
         with os.scandir(path) as entries:
             # Sorted, so that of several links to one folder always the same one counts.
             for entry in sorted(entries, key=lambda entry: os.fsencode(entry.name)):
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
+                if entry.name.startswith(".") or entry.name.lower() in _LITTER:
+                    litter += 1
+                elif entry.is_dir(follow_symlinks=False):
                     pending.append(f"{prefix}{entry.name}/")
-                elif os.path.isdir(entry.path):
+                elif entry.is_symlink() and os.path.isdir(entry.path):
                     linked.append(f"{prefix}{entry.name}/")
                 elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
                     keys.append(prefix + entry.name)
+                elif entry.name.lower().endswith(_LITTER_ENDINGS):
+                    litter += 1
+                elif is_picture(Path(entry.path)):
+                    keys.append(prefix + entry.name)
                 else:
                     other += 1
+                    others = others or [prefix + entry.name]
+    listing = Listing(folder, keys, other, litter, *others)
     if not keys:
-        found = f"{other} other files" if other else "nothing"
-        raise InputError(f"{folder} holds no picture ({found}); pictures end in {', '.join(sorted(EXTENSIONS))}")
+        found = f"nothing but {listing.left_out}" if listing.left_out else "nothing"
+        raise InputError(f"{folder} holds no picture ({found}); give a folder of pictures with --images")
     keys.sort(key=os.fsencode)
-    return Listing(folder, keys, other)
+    return listing
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file begins as a picture does, of a format that is read or of one that is named when it is not."""
+    # Not even opened, since of a device that may do something.
+    if path.suffix.lower() in _RAW or not path.is_file():
+        return False
+    try:
+        with open_file(path) as file:
+            return essentials.format_of(file.read(essentials.START_BYTES) or b"") is not None
+    except OSError:
+        return False
 
 
 def _identity(folder: Path) -> tuple[int, int] | str:
@@ -131,9 +179,10 @@ def open_file(path: Path) -> BinaryIO:
     Raises:
         OSError: It cannot be read, or is a pipe or a device, which might never end.
     """
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return open(path, "rb", _BUFFER_BYTES)
+    try:
+        return files.open_regular(path, _BUFFER_BYTES)
+    except InputError:
+        raise OSError(errno.EINVAL, "not a regular file", str(path)) from None
 
 
 def digest(folder: Path, keys: list[str]) -> str:

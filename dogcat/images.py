@@ -12,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import logging
 import os
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -20,9 +22,21 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageCms, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
-from dogcat import jpeg_header
+# Each plugin registers its format when it is imported.
+from PIL import (
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    ImageCms,
+    ImageFile,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    TiffImagePlugin,
+    WebPImagePlugin,  # noqa: F401
+)
+
+from dogcat import essentials, jpeg_header
 
 try:
     import cykooz_resizer as resizer
@@ -42,7 +56,9 @@ EMPTY = "empty"
 NOT_A_PICTURE = "not_a_picture"
 TRUNCATED = "truncated"
 TOO_LARGE = "too_large"
+TOO_COMPLEX = "too_complex"
 DECODER_ERROR = "decoder_error"
+UNSUPPORTED_FORMAT = "unsupported_format"
 UNSUPPORTED_MODE = "unsupported_mode"
 
 # A JPEG while it is decoded, and a large picture afterwards, is reduced by a power of two that leaves at least this
@@ -56,21 +72,24 @@ _TILE = 1024
 _BYTES_A_PIXEL = 4
 # WebP's decoder keeps two frames of an animation, and Pillow two copies of one.
 _WEBP_BYTES_A_PIXEL = 16
+# What a file can need for each pixel at most, in two bytes a channel, with as much again for what is no pixels.
+_MOST_BYTES_A_PIXEL = 16
 # A progressive JPEG's coefficients are all in memory before its first pixel is.
 _COEFFICIENT_BYTES = 2
+
+_JPEG_END = b"\xff\xd9"
 
 _ORIENTATION = 0x0112  # EXIF
 # How an array is turned upright for each EXIF orientation: quarter turns counter-clockwise after a mirroring.
 _MIRRORED = (2, 4, 5, 7)
 _QUARTER_TURNS = {1: 0, 2: 0, 3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}
 
-# Pillow's own limit would warn first and raise at twice its value: ours is one limit, checked before any pixel is
-# decoded.
-Image.MAX_IMAGE_PIXELS = None
 # A file that ends early is rejected, not filled up with grey.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 # Pillow warns of odd metadata, which says nothing about the pixels.
 warnings.filterwarnings("ignore", module=r"PIL\..*")
+# What it logs would be printed where nobody asks for it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _TRIANGLE = resizer.ResizeOptions(resizer.ResizeAlg.convolution(resizer.FilterType.bilinear))
 
@@ -135,13 +154,16 @@ def decode(file: bytes | BinaryIO, max_pixels: int, size: int | None = None) -> 
         frame.
 
     Raises:
-        RejectedPicture: The file is empty, no picture, cut short, too large or damaged.
+        RejectedPicture: The file is empty, no picture, cut short, too large, too complex or damaged.
+        OSError: It cannot be read.
     """
     if isinstance(file, bytes):
         file = io.BytesIO(file)
-    start = file.read(8)
-    if not start:
+    # Asked for its size first: a file of the kernel's, of none, might have to be waited for.
+    if not file.seek(0, os.SEEK_END):
         raise RejectedPicture(EMPTY, "the file has no bytes")
+    file.seek(0)
+    start = file.read(essentials.START_BYTES)
     plain = _decode_plain_jpeg(file, max_pixels, size) if start.startswith(jpeg_header.START) else None
     return plain or _decode_any(file, start, max_pixels, size)
 
@@ -195,6 +217,9 @@ def _decoding_bytes(file: BinaryIO, image: Image.Image) -> int:
     width, height = image.size
     if image.format == "WEBP":
         return width * height * _WEBP_BYTES_A_PIXEL
+    if image.format == "BMP" and image.tile[0][0] == "bmp_rle":  # type: ignore[attr-defined]
+        # Pillow keeps the bytes beside the picture, and older ones those of a jump over 255 rows.
+        return width * height * 2 * _BYTES_A_PIXEL + 255 * width
     if image.format in _JPEG and "progressive" in image.info:
         factors = [layer[1:3] for layer in image.layer]  # type: ignore[attr-defined]
         widest, highest = map(max, zip(*factors))
@@ -219,7 +244,7 @@ def _reductions(width: int, height: int, size: int | None) -> tuple[int, int]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; what is unreadable or out of range counts as 1, upright."""
+    """The orientation as Pillow reads it, 1 to 8; what is unreadable or out of range counts as 1, upright."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     # Pillow's EXIF parser raises nearly anything on damaged metadata.
@@ -245,34 +270,105 @@ def _decode_plain_jpeg(file: BinaryIO, max_pixels: int, size: int | None) -> Pic
 
 def _decode_any(file: BinaryIO, start: bytes, max_pixels: int, size: int | None) -> Picture:
     """Decodes any picture, after asking Pillow what it is; arguments as of `decode`, and the first bytes."""
+    format_ = essentials.format_of(start)
+    if format_ is None:
+        raise RejectedPicture(NOT_A_PICTURE, f"the file begins with {start[:8]!r}")
+    if format_ not in FORMATS:
+        raise RejectedPicture(UNSUPPORTED_FORMAT, f"{format_} is not read; convert the picture to JPEG or PNG")
+    # Those two stand in memory as a whole.
+    most = max_pixels * (_BYTES_A_PIXEL if format_ in ("JPEG", "WEBP") else _MOST_BYTES_A_PIXEL) + _LARGE_BYTES
+    if file.seek(0, os.SEEK_END) > most:
+        raise RejectedPicture(TOO_LARGE, f"the file has more than {most} bytes")
     try:
-        image: Image.Image = Image.open(file, formats=FORMATS)
+        parts = essentials.of(file, format_)
+    except essentials.TooComplex as error:
+        raise RejectedPicture(TOO_COMPLEX, str(error)) from None
+    except essentials.CutShort as error:
+        raise RejectedPicture(TRUNCATED, str(error)) from None
+    except essentials.Damaged as error:
+        raise RejectedPicture(DECODER_ERROR, str(error)) from None
+    if parts.size:
+        width, height = parts.size
+        of_each = _WEBP_BYTES_A_PIXEL if format_ == "WEBP" else _BYTES_A_PIXEL
+        _require_size(width, height, format_, width * height * of_each, max_pixels)
+    try:
+        image = _open(parts.file, format_, start)
         memory = _decoding_bytes(file, image)
-    except UnidentifiedImageError:
-        raise RejectedPicture(NOT_A_PICTURE, f"the file begins with {start!r}") from None
+    except RejectedPicture:
+        raise
     except Exception as error:
         raise RejectedPicture(DECODER_ERROR, _one_line(error)) from error
     width, height = image.size
-    if width * height > max_pixels:
-        raise RejectedPicture(TOO_LARGE, f"{width}x{height} is more than {max_pixels} pixels")
-    if memory > max_pixels * _BYTES_A_PIXEL:
-        of_pixels = f"as {memory // _BYTES_A_PIXEL} pixels of other formats, more than {max_pixels}"
-        raise RejectedPicture(TOO_LARGE, f"{width}x{height} {image.format} takes as much memory {of_pixels}")
+    _require_size(width, height, str(image.format), memory, max_pixels)
+    if parts.profile:
+        image.info["icc_profile"] = parts.profile
     # A palette may become RGB while it is decoded.
     mode = image.mode
-    rgbx = None
-    if image.format in _JPEG and image.mode in ("RGB", "L") and not image.info.get("icc_profile"):
-        rgbx = _decode_with_turbo(_small_file(file), width, height, size)
+    rgbx = _decode_jpeg(image, parts.file, size) if image.format in _JPEG else None
     if rgbx is None:
         rgbx = _decode_with_pillow(image, size)
-    # Asked before, a PNG would be decoded for it, and what is wrong with it be lost.
-    orientation = _orientation(image)
+    # Pillow, asked before, would decode a picture for it, and what is wrong with it be lost.
+    orientation = _orientation(image) if parts.orientation is None else parts.orientation
     if orientation in _MIRRORED:
         rgbx = rgbx[:, ::-1]
     if _QUARTER_TURNS[orientation] % 2:
         width, height = height, width
     upright = np.rot90(rgbx, _QUARTER_TURNS[orientation])
     return Picture(upright, width, height, str(image.format), mode, orientation)
+
+
+def _open(file: BinaryIO, format_: str, start: bytes) -> Image.Image:
+    """Opens a picture by the plugin for it alone: Pillow's limit of pixels, which the host program sets, is not ours.
+
+    Raises:
+        RejectedPicture: It is none.
+    """
+    factory, accept = Image.OPEN[format_]
+    # Text says that this Pillow lacks the decoder.
+    if accept is None or accept(start) is True:
+        file.seek(0)
+        with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+            return factory(file, "")
+    raise RejectedPicture(NOT_A_PICTURE, f"the file begins with {start[:8]!r}")
+
+
+def _require_size(width: int, height: int, format_: str, memory: int, max_pixels: int) -> None:
+    """Refuses a picture of too many pixels, or whose decoding takes as much memory as too many."""
+    if width * height > max_pixels:
+        raise RejectedPicture(TOO_LARGE, f"{width}x{height} is more than {max_pixels} pixels")
+    if memory > max_pixels * _BYTES_A_PIXEL:
+        of_pixels = f"as {memory // _BYTES_A_PIXEL} pixels of other formats, more than {max_pixels}"
+        raise RejectedPicture(TOO_LARGE, f"{width}x{height} {format_} takes as much memory {of_pixels}")
+
+
+def _decode_jpeg(image: Image.Image, file: BinaryIO, size: int | None) -> np.ndarray | None:
+    """Decodes a JPEG that Pillow has opened without Pillow; None where that is needed.
+
+    Raises:
+        RejectedPicture: Its data end before the picture does, which Pillow fills up with grey.
+    """
+    file.seek(0)
+    data = file.read()
+    profile = image.info.get("icc_profile")
+    if image.mode == "RGB" or (image.mode == "L" and not profile):
+        rgbx = _decode_with_turbo(data, *image.size, size)
+        if rgbx is not None:
+            return _with_profile(rgbx, profile) if profile else rgbx
+    try:
+        # At the smallest scale, which takes the least time, and with an end, whose lack Pillow tells.
+        simplejpeg.decode_jpeg(data + _JPEG_END, "CMYK" if image.mode == "CMYK" else "RGB", min_width=1, min_height=1)
+    except ValueError as error:
+        if "premature end of data segment" in str(error):
+            raise RejectedPicture(TRUNCATED, "the picture's data end before it does") from None
+    return None
+
+
+def _with_profile(rgbx: np.ndarray, profile: bytes) -> np.ndarray:
+    """Converts pixels from a colour profile to sRGB: uint8 [height, width, 4]."""
+    height, width = rgbx.shape[:2]
+    image = Image.frombuffer("RGBX", (width, height), rgbx, "raw", "RGBX", 0, 1)
+    image.info["icc_profile"] = profile
+    return _to_reduced_srgb(image, None)
 
 
 def _decode_with_turbo(data: bytes, width: int, height: int, size: int | None) -> np.ndarray | None:
@@ -290,10 +386,11 @@ def _decode_with_turbo(data: bytes, width: int, height: int, size: int | None) -
 
 def _small_file(file: BinaryIO) -> bytes:
     """All bytes of a file; none of a large one."""
-    if file.seek(0, os.SEEK_END) > _LARGE_BYTES:
+    length = file.seek(0, os.SEEK_END)
+    if length > _LARGE_BYTES:
         return b""
     file.seek(0)
-    return file.read()
+    return file.read(length)
 
 
 def _jpeg_scale(width: int, height: int, size: int | None) -> int:
@@ -330,7 +427,8 @@ def _to_reduced_srgb(image: Image.Image, size: int | None) -> np.ndarray:
     columns, rows = -(-_TILE // across), -(-_TILE // down)
     for top, left in itertools.product(range(0, height, rows), range(0, width, columns)):
         right, bottom = min((left + columns) * across, image.width), min((top + rows) * down, image.height)
-        tile = _to_srgb(image.crop((left * across, top * down, right, bottom)))
+        box = (left * across, top * down, right, bottom)
+        tile = _to_srgb(image if box == (0, 0, *image.size) else image.crop(box))
         rgbx[top : top + rows, left : left + columns, :3] = tile.reduce((across, down))
     return rgbx
 
@@ -339,15 +437,23 @@ def _to_reduced_srgb(image: Image.Image, size: int | None) -> np.ndarray:
 def _libtiff_silenced() -> Iterator[None]:
     """Sends standard error nowhere: libtiff prints what is wrong with a file besides failing, whatever Pillow says."""
     with _ONE_AT_A_TIME:
-        kept = os.dup(2)
+        try:
+            kept: int | None = os.dup(2)
+        except OSError:
+            # It is closed already.
+            kept = None
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
-            os.dup2(nowhere, 2)
+            if nowhere != 2:
+                os.dup2(nowhere, 2)
+                os.close(nowhere)
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(nowhere)
+            if kept is None:
+                os.close(2)
+            else:
+                os.dup2(kept, 2)
+                os.close(kept)
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -361,6 +467,8 @@ def _to_srgb(image: Image.Image) -> Image.Image:
             raise RejectedPicture(UNSUPPORTED_MODE, "32-bit pixels have no agreed range")
         grey = grey.astype(np.uint32)
         return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "RGBX":
+        image = image.convert("RGB")
     if image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode == "RGBA":

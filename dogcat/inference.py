@@ -194,6 +194,7 @@ def predict(options: PredictionOptions) -> Predictions:
         log_probabilities=log_probabilities[[place for _, place in rows]],
         unreadable=partial.rejections,
         classes=classes,
+        left_out=pictures.left_out if isinstance(pictures, PictureFiles) else "",
     )
 
 
@@ -223,7 +224,9 @@ def _predict_labelled_files(
     options: EvaluationOptions, paths: list[Path], descriptions: dict[str, model_files.Description]
 ) -> LabelledPredictions:
     folder = Path(options.images)
-    labelled = labels.label_keys(folders.list_images(folder), {}, [])
+    listing = folders.list_images(folder)
+    print(listing.announcement(options.images))
+    labelled = labels.label_keys(listing, {}, [])
     classes = next(iter(descriptions.values())).classes
     unknown = [name for name in labelled.classes if name not in classes]
     if unknown:

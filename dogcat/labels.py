@@ -14,12 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from dogcat import shards
+from dogcat import files, shards
 from dogcat.config import InputError
 from dogcat.folders import Listing
+from dogcat.printing import printable
 
 # `cat.0.jpg`: the class, a number, the extension.
 _CLASS_IN_NAME = re.compile(r"(?P<name>.+)\.\d+\.[^.]+", re.DOTALL)
+# What folders of splits are called: train, training_set, test1, val-2, ...
+_SPLIT = re.compile(
+    r"(train|training|test|testing|val|valid|validation|validate|eval|evaluation|dev|holdout)"
+    r"[-_ ]?(set|data|images|pictures|split|folder|dir)?[-_ ]?\d*",
+    re.IGNORECASE,
+)
+# What this program is for, as folders are called.
+_PET = re.compile(r"(cat|dog|kitten|puppy|puppie)s?", re.IGNORECASE)
 
 
 class NoClassError(InputError):
@@ -64,12 +73,14 @@ def label_keys(listing: Listing, given: dict[str, str], order: list[str], other_
         InputError: Folder and name say different classes, or the classes are others than `order`.
     """
     folders = {key.split("/", 1)[0] for key in listing.keys if "/" in key}
-    _refuse_folders_that_are_no_classes(listing, folders, given)
+    _refuse_folders_that_are_no_classes(listing, folders, given, order)
     # One string for each class, however many pictures have it.
     names: dict[str, str] = {}
-    kept, of_kept, unlabelled = [], [], []
+    kept, of_kept, unlabelled, named_otherwise = [], [], [], []
     for key in listing.keys:
-        name = given[key] if key in given else _class_by_place(listing, key, folders, other_ways)
+        name = given[key] if key in given else _class_by_place(key)
+        if "/" in key and key not in given and class_in_name(key) in folders - {name}:
+            named_otherwise.append(key)
         if name is None:
             unlabelled.append(key)
         else:
@@ -80,6 +91,14 @@ def label_keys(listing: Listing, given: dict[str, str], order: list[str], other_
             f"{listing.folder}: {listing.keys[0]} and the {len(listing.keys) - 1} other pictures have no class; "
             f"put them into a folder for each class, or name them like cat.0.jpg and dog.0.jpg{other_ways}"
         )
+    if named_otherwise:
+        first = named_otherwise[0]
+        files.note(
+            printable(
+                f"{len(named_otherwise)} pictures lie in the folder of one class and are named after another, as "
+                f"{listing.folder / first}; the folder counts ({_class_by_place(first)})"
+            )
+        )
     classes = _ordered(set(names), order)
     index = {name: i for i, name in enumerate(classes)}
     labels = np.fromiter((index[name] for name in of_kept), np.int32, len(of_kept))
@@ -88,14 +107,7 @@ def label_keys(listing: Listing, given: dict[str, str], order: list[str], other_
 
 def relabelled(listing: Listing, given: dict[str, str]) -> int:
     """To how many pictures a file of labels gives another class than their place does, or one where that tells none."""
-    folders = {key.split("/", 1)[0] for key in listing.keys if "/" in key}
-    changed = 0
-    for key in set(given).intersection(listing.keys):
-        by_folder = key.split("/", 1)[0] if "/" in key else None
-        in_name = class_in_name(key)
-        by_place = by_folder or in_name
-        changed += given[key] != by_place or (by_folder is not None and in_name in folders - {by_folder})
-    return changed
+    return sum(given[key] != _class_by_place(key) for key in set(given).intersection(listing.keys))
 
 
 def class_in_name(key: str) -> str | None:
@@ -146,8 +158,9 @@ def exclude(path: Path, listing: Listing) -> Listing:
 
 
 def exclusion_line(key: str) -> str:
-    """A picture's line in a file for `exclude`: its key, or the key as a JSON string if a character would not show."""
-    return f"{key if key.isprintable() else json.dumps(key)}\n"
+    """A picture's line in a file for `exclude`: its key, or as a JSON string one that would not show or seem one."""
+    is_plain = key.isprintable() and not (key.startswith('"') and key.endswith('"'))
+    return f"{key if is_plain else json.dumps(key)}\n"
 
 
 def key_of_line(line: str, place: str) -> str:
@@ -156,7 +169,6 @@ def key_of_line(line: str, place: str) -> str:
     Raises:
         InputError: It begins and ends with a quote, and is no JSON string.
     """
-    # A picture's name ends with its extension, so nothing but a quoted one ends with a quote.
     if not (line.startswith('"') and line.endswith('"')):
         return line
     try:
@@ -185,31 +197,73 @@ def _require_known(names: Iterable[str], listing: Listing, flag: str) -> None:
         )
 
 
-def _class_by_place(listing: Listing, key: str, folders: set[str], other_ways: str) -> str | None:
-    in_name = class_in_name(key)
-    if "/" not in key:
-        return in_name
-    folder = key.split("/", 1)[0]
-    if in_name in folders and in_name != folder:
-        raise InputError(
-            f"{listing.folder / key}: the folder says {folder}, the name says {in_name}; move or rename the "
-            f"file{other_ways}"
-        )
-    return folder
+def _class_by_place(key: str) -> str | None:
+    return key.split("/", 1)[0] if "/" in key else class_in_name(key)
 
 
-def _refuse_folders_that_are_no_classes(listing: Listing, folders: set[str], given: dict[str, str]) -> None:
-    """Catches `--images=data` where data/train holds cat.0.jpg and dog.0.jpg: `train` is no class."""
+def _refuse_folders_that_are_no_classes(
+    listing: Listing, folders: set[str], given: dict[str, str], order: list[str]
+) -> None:
+    """Catches an --images one or more folders above the classes: data/train with cat.0.jpg and dog.0.jpg, or cat/.
+
+    What `order` names is a class, whatever it is called.
+    """
     names: dict[str, set[str | None]] = {folder: set() for folder in folders}
+    # By folder, what the folders below it are called that hold pictures.
+    below: dict[str, set[str]] = {folder: set() for folder in folders}
     for key in listing.keys:
         if "/" in key and key not in given:
-            names[key.split("/", 1)[0]].add(class_in_name(key))
-    for folder, in_names in names.items():
+            folder, *further, _ = key.split("/")
+            names[folder].add(class_in_name(key))
+            below[folder].update(further)
+    are_pets = sum(bool(_PET.fullmatch(folder)) for folder in folders) > 1
+    are_splits = len(folders) > 1 and all(map(_SPLIT.fullmatch, folders))
+    for folder in sorted(folders.difference(order), key=_training_first):
+        in_names, is_split = names[folder], _SPLIT.fullmatch(folder)
+        pets = {name for name in below[folder] if _PET.fullmatch(name)}
+        instead = f"give --images={listing.folder / above_the_classes(listing.keys, folder)}"
         if len(in_names) > 1 and None not in in_names and not in_names & folders:
-            raise InputError(
-                f"{listing.folder / folder}: is no class, since its pictures are named after {len(in_names)} classes "
-                f"({', '.join(sorted(map(str, in_names)))}); give --images={listing.folder / folder}"
-            )
+            what = f"its pictures are named after {len(in_names)} classes ({_some(map(str, in_names))})"
+        elif is_split and below[folder]:
+            what = f"its name is that of a split, and there are folders in it ({_some(below[folder])})"
+        elif len(pets) > 1 and not _PET.fullmatch(folder):
+            what = f"there are folders of classes below it ({_some(pets)})"
+        elif len(folders) == 1 and any(map(_SPLIT.fullmatch, below[folder])):
+            what = f"there are folders of splits below it ({_some(below[folder])})"
+        elif is_split and in_names and (are_splits or are_pets):
+            what = "its name is that of a split, and nothing tells the classes of its pictures"
+            instead = "put them into a folder for each class, or elsewhere"
+        else:
+            continue
+        raise InputError(f"{listing.folder / folder}: is no class, since {what}; {instead}")
+
+
+def _training_first(folder: str) -> tuple[bool, str]:
+    return not folder.lower().startswith("train"), folder
+
+
+def above_the_classes(keys: list[str], folder: str) -> str:
+    """The folder in which the classes seem to be, `folder` or one below it: where the way parts, but not into splits.
+
+    Of several splits, it is the one for training.
+    """
+    while True:
+        inside = [key[len(folder) + 1 :] for key in keys if key.startswith(f"{folder}/")]
+        further = {key.split("/", 1)[0] for key in inside if "/" in key}
+        splits = {name for name in further if _SPLIT.fullmatch(name)}
+        # A single folder of pictures that are not named after several classes is a class.
+        leads_on = len(further) == 1 and (
+            any(key.count("/") > 1 for key in inside) or len({class_in_name(key) for key in inside}) > 1
+        )
+        if not splits and not leads_on:
+            return folder
+        folder = f"{folder}/{min(splits or further, key=_training_first)}"
+
+
+def _some(names: Iterable[str]) -> str:
+    """A few names, sorted."""
+    ordered = sorted(names)
+    return ", ".join(ordered[:3]) + (", ..." if len(ordered) > 3 else "")
 
 
 def _ordered(found: set[str], order: list[str]) -> list[str]:

@@ -50,7 +50,9 @@ def main(options: PredictionOptions) -> int:
         row = "without a row" if options.on_error == "skip" else "undecided in it"
         print(f"{then}unreadable pictures: {len(unreadable)}, {row}, see {listed}")
     else:
-        print(f"{then}every picture was read")
+        print(f"{then}{f'{len(predicted.ids)} pictures were' if predicted.left_out else 'every picture was'} read")
+    if predicted.left_out:
+        print(printable(f"left out: {predicted.left_out}"))
     return _EXIT_UNREADABLE if unreadable and options.strict else 0
 
 

@@ -33,6 +33,7 @@ class Predictions:
         log_probabilities: float64 [pictures, classes]; the same for all classes where a picture is unreadable.
         unreadable: The pictures that could not be read, with a row or without.
         classes: Names of the classes.
+        left_out: What else is where the pictures are, in words; empty where there is nothing.
     """
 
     ids: list[str]
@@ -40,6 +41,7 @@ class Predictions:
     log_probabilities: np.ndarray
     unreadable: list[Rejection]
     classes: list[str]
+    left_out: str = ""
 
 
 def check_output(options: PredictionOptions, classes: list[str]) -> None:

@@ -52,11 +52,16 @@ class Pictures(Protocol):
 
 
 class PictureFiles:
-    """Picture files, decoded in parallel and ahead of the device; `Pictures` says what each member is."""
+    """Picture files, decoded in parallel and ahead of the device; `Pictures` says what the other members are.
 
-    def __init__(self, folder: Path, keys: list[str], max_pixels: int = MAX_PIXELS) -> None:
-        """Takes the folder that the keys are relative to, the keys, and how large a picture may be."""
+    Attributes:
+        left_out: What else is where they are, in words; empty where there is nothing.
+    """
+
+    def __init__(self, folder: Path, keys: list[str], max_pixels: int = MAX_PIXELS, left_out: str = "") -> None:
+        """Takes the folder that the keys are relative to, the keys, how large a picture may be, what else is there."""
         self.keys = keys
+        self.left_out = left_out
         self.rejections: dict[str, Rejection] = {}
         self._folder = folder
         self._max_pixels = max_pixels
@@ -166,13 +171,16 @@ def open_pictures(options: PredictionOptions) -> PictureFiles | DataSetSplit:
             raise InputError(f"--tfrecords={folder}: has the splits {', '.join(data.splits)}; choose one with --split")
         return DataSetSplit(folder, data, options.split or next(iter(data.splits)))
     place = Path(options.images)
-    if options.images == _STANDARD_INPUT or (place.is_file() and place.suffix.lower() not in folders.EXTENSIONS):
-        folder, keys = Path(), _listed(options.images)
-    elif place.is_file():
+    left_out = ""
+    if place.is_file() and (place.suffix.lower() in folders.EXTENSIONS or folders.is_picture(place)):
         folder, keys = place.parent, [place.name]
+    elif options.images == _STANDARD_INPUT or place.is_file():
+        folder, keys = Path(), _listed(options.images)
     else:
-        folder, keys = place, folders.list_images(place).keys
-    return PictureFiles(folder, [keys[number] for _, number in folders.submission_order(keys)])
+        listing = folders.list_images(place)
+        folder, keys, left_out = place, listing.keys, listing.left_out
+    in_order = [keys[number] for _, number in folders.submission_order(keys)]
+    return PictureFiles(folder, in_order, left_out=left_out)
 
 
 def _standard_input() -> bytes:
@@ -189,7 +197,7 @@ def _listed(place: str) -> list[str]:
     content = _standard_input() if place == _STANDARD_INPUT else Path(place).read_bytes()
     if b"\0" in content:
         raise InputError(
-            f"--images={place}: is no text with a path a line; pictures end in {', '.join(sorted(folders.EXTENSIONS))}"
+            f"--images={place}: is neither a picture nor text with a path a line; give one of them, or a folder"
         )
     # Names keep their bytes, whatever their encoding; a byte order mark belongs to none.
     lines = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff").split("\n")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from dogcat import images
+from dogcat import encoding, images, survey
 from dogcat.config import MAX_PIXELS
 
 ROOT = Path(__file__).parents[1]
@@ -381,7 +383,7 @@ def test_libraries_print_nothing_about_damaged_files():
     script = """
 import io, sys
 from PIL import Image
-from dogcat import images
+from dogcat import encoding, images, survey
 for format in ("TIFF", "JPEG", "PNG", "WEBP", "GIF", "BMP"):
     for options in ({}, {"compression": "tiff_lzw"}) if format == "TIFF" else ({},):
         buffer = io.BytesIO()
@@ -398,3 +400,33 @@ for format in ("TIFF", "JPEG", "PNG", "WEBP", "GIF", "BMP"):
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_is_not_a_regular_file_is_unreadable_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    (tmp_path / "terminal.jpg").symlink_to("/dev/tty")
+    # Which would wait for the kernel's next message.
+    (tmp_path / "kernel.jpg").symlink_to("/proc/kmsg")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "gone.jpg").symlink_to("nowhere")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket.jpg"))
+        for path in sorted(tmp_path.iterdir()):
+            rejection = encoding.read_picture(tmp_path, path.name, MAX_PIXELS, None)
+            seen = survey.survey(tmp_path, [path.name], {}, (), MAX_PIXELS, 1).unusable[0]
+            assert rejection.detail and rejection.reason == seen.reason
+            assert rejection.reason == (images.EMPTY if path.name == "kernel.jpg" else encoding.UNREADABLE)
+
+
+def test_a_tiff_is_read_where_standard_error_is_closed():
+    data = encoded(ramp(), "TIFF", compression="tiff_lzw")
+    kept = os.dup(2)
+    os.close(2)
+    try:
+        np.testing.assert_array_equal(pixels(data), ramp())
+        with pytest.raises(OSError):
+            os.fstat(2)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -46,9 +46,67 @@ def test_nothing_above_the_folder_changes_a_label(tmp_path):
     assert classes_of(list_images(root).keys) == {"cat.0.jpg": "cat", "dog.0.jpg": "dog"}
 
 
-def test_folder_and_name_that_disagree_are_refused():
-    with pytest.raises(InputError, match=r"cat/dog\.2\.jpg: the folder says cat, the name says dog"):
-        label_keys(listing(["cat/dog.2.jpg", "dog/dog.1.jpg"]), {}, [])
+def test_where_folder_and_name_disagree_the_folder_counts_and_it_is_said(capsys):
+    keys = ["cat/1.jpg", "dog/2.jpg", "drawn/cat.0.jpg", "drawn/dog.1.jpg", "cat/dog.3.jpg"]
+    folder = Path("said once")
+    labelled = label_keys(Listing(folder, keys, other=0), {}, [])
+    assert [labelled.classes[label] for label in labelled.labels] == ["cat", "dog", "drawn", "drawn", "cat"]
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "3 pictures lie in the folder of one class" in said and "said once/drawn/cat.0.jpg" in said
+
+
+@pytest.mark.parametrize(
+    ("keys", "folder", "instead"),
+    [
+        (["train/cats/1", "train/dogs/1", "validation/cats/2", "validation/dogs/2"], "train", "train"),
+        (["Train/a/1", "Train/b/1", "Test/a/2", "Test/b/2", "val/a/3"], "Train", "Train"),
+        (["training_set/cats/1", "training_set/dogs/1"], "training_set", "training_set"),
+        (["training_set/training_set/cats/1", "training_set/training_set/dogs/1", "test_set/test_set/cats/2"],)
+        + ("training_set", "training_set/training_set"),
+        (["PetImages/Cat/1", "PetImages/Dog/1"], "PetImages", "PetImages"),
+        (["data/train/cats/1", "data/train/dogs/1", "data/test/1"], "data", "data/train"),
+        (["a/b/train/x/1", "a/b/train/y/1", "a/b/val/x/2"], "a", "a/b/train"),
+        (["train/train/cat.0.jpg", "train/train/dog.0.jpg"], "train", "train/train"),
+        (["train/train/cat.0.jpg", "train/train/dog.0.jpg", "test1/test1/1.jpg"], "train", "train/train"),
+        (["set1/cats/1", "set1/dogs/1", "set2/cats/2", "set2/dogs/2"], "set1", "set1"),
+        (["1.jpg", "train/cats/1", "train/dogs/1"], "train", "train"),
+        (["cats/1", "dogs/1", "train/cats/2"], "train", "train"),
+        (["cats/1", "dogs/1", "test/5"], "test", None),
+        (["train/1", "train/2", "test/3"], "train", None),
+    ],
+)
+def test_a_folder_above_the_classes_is_refused_and_the_one_to_give_named(keys, folder, instead):
+    with pytest.raises(InputError) as caught:
+        label_keys(listing(keys), {}, [])
+    assert str(caught.value).startswith(f"in/{folder}: is no class")
+    if instead:
+        assert str(caught.value).endswith(f"; give --images=in/{instead}")
+        # Which then is the right one.
+        inside = [key[len(instead) + 1 :] for key in keys if key.startswith(f"{instead}/")]
+        label_keys(listing(inside), {}, [])
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["cat/2019/1", "cat/2020/2", "dog/2019/3", "dog/2020/4"],
+        ["cat/train/1", "cat/test/2", "dog/train/3", "dog/test/4"],
+        ["cats/kittens/1", "cats/cats/2", "dogs/puppies/3", "dogs/dogs/4"],
+        ["bus/1", "car/1", "train/1"],
+        ["indoor/red/1", "outdoor/red/1", "outdoor/blue/1"],
+        ["holiday/2019/1", "holiday/2020/2"],
+    ],
+)
+def test_folders_within_classes_are_welcome(keys):
+    assert classes_of(keys) == {key: key.split("/")[0] for key in keys}
+
+
+def test_a_class_that_is_called_like_a_split_can_be_given():
+    keys = ["bus/x/1", "train/x/1"]
+    with pytest.raises(InputError, match="is no class"):
+        label_keys(listing(keys), {}, [])
+    assert classes_of(keys, order=["bus", "train"]) == {"bus/x/1": "bus", "train/x/1": "train"}
 
 
 def test_the_folder_above_the_pictures_is_refused():
@@ -133,6 +191,7 @@ def test_every_name_comes_back_from_a_file_of_exclusions(tmp_path):
         "\ufeffx.jpg",
         "a\r.jpg",
         '"a".jpg',
+        '"a"',
         '"a.jpg',
         "caf\udce9.jpg",
         "new\nline.jpg",
@@ -179,5 +238,4 @@ def test_how_many_pictures_a_file_of_labels_changes():
     given = {"cat.0.jpg": "dog", "cat.1.jpg": "cat", "holiday.jpg": "cat", "excluded.jpg": "dog"}
     assert labels.relabelled(keys, given) == 2
     folders_too = listing(["cat/1.jpg", "cat/dog.2.jpg", "dog/3.jpg"])
-    # Where folder and name disagree, nothing but the file tells.
-    assert labels.relabelled(folders_too, {"cat/1.jpg": "cat", "cat/dog.2.jpg": "cat", "dog/3.jpg": "cat"}) == 2
+    assert labels.relabelled(folders_too, {"cat/1.jpg": "cat", "cat/dog.2.jpg": "dog", "dog/3.jpg": "cat"}) == 2

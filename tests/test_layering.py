@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # A module may import those of earlier tiers, and none of its own.
 TIERS = [
-    {"backbones", "presets", "printing", "source_runs", "jpeg_header", "streams", "hdf5"},
+    {"backbones", "presets", "printing", "source_runs", "jpeg_header", "streams", "hdf5", "essentials"},
     {"config"},
     {"training_options", "files"},
     {"outputs", "journal", "typed_json", "keras_files"},
@@ -59,7 +59,7 @@ WITHOUT_TENSORFLOW = {
         "examples",
     ),
     *("records", "manifest", "interrupts", "feature_cache", "pages", "tables", "survey"),
-    *("jpeg_header", "processes", "history", "labels", "encoding", "staging", "writer", "stored"),
+    *("jpeg_header", "essentials", "processes", "history", "labels", "encoding", "staging", "writer", "stored"),
     *("verification", "evaluation", "bootstrap", "calibration", "assessment", "submission", "scorecard", "predictions"),
     *("partial", "foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
     *("raw", "index", "order", "byte_ranges", "raw_pictures", "decoding", "threads", "cache_files"),

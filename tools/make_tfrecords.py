@@ -56,7 +56,12 @@ def select_pictures(listing: folders.Listing, options: ShardOptions) -> labels.L
     other_ways = ", or give --labels (or --unlabeled for test pictures)"
     pictures = labels.label_keys(listing, given, words(options.classes), other_ways)
     if len(pictures.classes) < 2:
-        raise InputError(f"{options.images} holds one class only ({pictures.classes[0]}); training needs two")
+        folders_below = {key.split("/")[1] for key in pictures.keys if key.count("/") > 1}
+        instead = ""
+        if len(folders_below) > 1:
+            above = labels.above_the_classes(pictures.keys, pictures.keys[0].split("/", 1)[0])
+            instead = f"; if the folders in {above} are the classes, give --images={listing.folder / above}"
+        raise InputError(f"{options.images} holds one class only ({pictures.classes[0]}); training needs two{instead}")
     return dataclasses.replace(pictures, chosen_by=chosen_by)
 
 
