@@ -29,6 +29,7 @@ from tensorflow import keras
 from dogcat import files, hdf5, keras_files, runtime
 from dogcat.backbones import BACKBONES
 from dogcat.config import InputError, local_path
+from dogcat.printing import printable
 
 # sha256 over the little-endian float32 bytes of the 234 arrays of
 # `keras.applications.Xception(include_top=False).get_weights()`, in order. The file's own hash would not do: the
@@ -135,8 +136,9 @@ def load_imagenet(backbone: keras.Model, name: str, file: str = "") -> str:
             return source if path == cached else f"{source}, {_keep(path, cached)}"
     if file:
         raise InputError(f"--file={failures[0]}; give the one fetched from {url}")
+    _say_where_not(failures)
     raise InputError(
-        f"no ImageNet weights for {name} ({'; '.join(failures)}). Fetch {url} on another machine, then: "
+        f"no ImageNet weights for {name}; fetch {url} elsewhere, then: "
         f"python -m tools.fetch_weights --backbone={name} --file=THAT_FILE"
     )
 
@@ -166,10 +168,17 @@ def load_imagenet_top(model: keras.Model) -> str:
                 failures.append(f"{source}: {reason}")
                 continue
             return source if path == in_keras_cache else f"{source}, {_keep(path, in_keras_cache)}"
+    _say_where_not(failures)
     raise InputError(
-        f"no ImageNet weights for xception with its top ({'; '.join(failures)}); give another classifier with "
-        f"--classifier=FILE, or fetch {_XCEPTION_TOP_URL} on another machine and put it into {in_keras_cache.parent}"
+        f"no ImageNet weights for xception with its top; give --classifier=FILE, or fetch {_XCEPTION_TOP_URL} "
+        f"and put it into {in_keras_cache.parent}"
     )
+
+
+def _say_where_not(failures: list[str]) -> None:
+    """Prints why each source gave nothing, which would make an error's line too long."""
+    for failure in failures:
+        print(printable(f"no weights in {failure}"))
 
 
 def _keras_home() -> Path:
