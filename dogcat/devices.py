@@ -17,7 +17,9 @@ from dogcat.config import InputError
 # A file in the message of an error, and what the system said of it, where it was not memory that was lacking:
 # TensorFlow has one kind of error for all.
 _FULL_FILE = re.compile(
-    r"(?:\}\} |^)(.+?); (" + "|".join(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE))) + ")",
+    r"^(?:.*\}\} )?(.+?); ("
+    + "|".join(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)))
+    + ")",
     re.MULTILINE,
 )
 # NVIDIA compute capability from which tensor cores multiply float16 (Volta) and bfloat16 (Ampere).

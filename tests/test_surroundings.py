@@ -56,7 +56,7 @@ warnings.warn("what a library says")
     assert done.stdout.splitlines() == ["channels_last float32 1e-07 tensorflow", f"Agg 1.5 {home}"]
 
 
-@pytest.mark.parametrize("settings", ["{", '{"floatx": "float99"}', '{"epsilon": 1}', "[]", None])
+@pytest.mark.parametrize("settings", ['{"floatx": "float99"}', "[]", None])
 def test_keras_neither_reads_nor_writes_in_the_home_folder(tmp_path, settings):
     if settings:
         (tmp_path / ".keras").mkdir()
@@ -104,7 +104,7 @@ def test_a_user_whom_nobody_knows_has_a_home(monkeypatch):
 
 @pytest.fixture
 def without_temporary_folders(monkeypatch):
-    monkeypatch.setenv("TMPDIR", "/nonexistent")
+    monkeypatch.setenv("TMPDIR", "/dev/null/none")
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [os.environ["TMPDIR"]])
 
@@ -130,8 +130,13 @@ def test_a_full_disk_is_told_from_full_memory(tmp_path, monkeypatch):
         tf.io.write_file("/dev/full", "x" * 100_000)
     assert str(caught.value) == "/dev/full: No space left on device; make room there"
     (tmp_path / "a b").symlink_to("/dev/full")
+
+    @tf.function
+    def write():
+        tf.io.write_file(f"{tmp_path}/a b", "x" * 100_000)
+
     with pytest.raises(InputError) as caught, devices.naming_full_memory(8):
-        tf.function(lambda: tf.io.write_file(f"{tmp_path}/a b", "x" * 100_000))()
+        write()
     said = f"{tmp_path}/a b: No space left on device; make room there, or set TMPDIR to another folder"
     assert str(caught.value) == said
 
@@ -144,7 +149,8 @@ for place in /tmp /var/tmp "$HOME"; do mountpoint -q "$place" && mount -o remoun
 "$2" -m dogcat.train --tfrecords="$1/data" --runs="$1/out/runs" --backbone=vgg16 --weights=none --batch_size=8 \
     --epochs=0 --preset=none --report=False || exit 2
 "$2" -m tools.survey_images --images="$1/in" --output="$1/out/survey" || exit 3
-ls -A "$1/out" "$1/out/runs" >&3
+echo left:
+ls -A "$1/out" "$1/out/runs"
 """
 
 
@@ -158,15 +164,14 @@ def test_a_container_in_which_nothing_else_can_be_written(tmp_path):
     make(draw(tmp_path / "in", *(f"{n}.{i}.jpg" for i in range(20) for n in ("cat", "dog"))), tmp_path / "data",
          validation=0.5)  # fmt: skip
     (tmp_path / "out").mkdir()
-    with open(tmp_path / "left", "wb") as left:
-        done = subprocess.run(
-            ["unshare", "-m", "sh", "-c", f"exec 3>&{left.fileno()}\n{READ_ONLY}", "sh", tmp_path, sys.executable],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "DOGCAT_CACHE": "/nonexistent", "TMPDIR": "/nonexistent"},
-            **{"pass_fds": [left.fileno()], "capture_output": True, "text": True},
-        )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", READ_ONLY, "sh", tmp_path, sys.executable],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "DOGCAT_CACHE": "/dev/null/none", "TMPDIR": "/dev/null/none"},
+        **{"capture_output": True, "text": True, "timeout": 600},
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "features are not kept for another run: /nonexistent/features: Read-only file system" in done.stdout
-    names = (tmp_path / "left").read_text().split()
+    assert "features are not kept for another run: /dev/null/none/features: Not a directory" in done.stdout
+    names = done.stdout.partition("\nleft:\n")[2].split()
     assert {"data", "runs", "survey", "latest", "tensorboard"} <= set(names)
     assert not [name for name in names if name.startswith(".")]
