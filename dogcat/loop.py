@@ -6,7 +6,6 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,31 +17,27 @@ from dogcat import (
     evaluation,
     features,
     files,
-    model_files,
     pipeline,
-    readers,
+    preparation,
     run_plots,
     runs,
     shards,
     state,
     views,
-    weights,
 )
 from dogcat import history as histories
 from dogcat import model as models
 from dogcat.config import InputError
 from dogcat.distribution import distribute
-from dogcat.extraction import FeatureExtractor
 from dogcat.forward import make_forward
 from dogcat.history import EpochRecord
+from dogcat.inputs import Inputs
 from dogcat.interrupts import Interrupts, Terminated
-from dogcat.manifest import Manifest
 from dogcat.pipeline import Position
-from dogcat.pixel_cache import PixelCache
+from dogcat.preparation import Preparation
 from dogcat.progress import pictures_bar
 from dogcat.runs import RunFolder
-from dogcat.trainer import Trainer
-from dogcat.training_options import AugmentationRanges, TrainingOptions
+from dogcat.training_options import AugmentationRanges
 
 # How often losses are fetched from the device, which holds up the next step; in seconds.
 _SECONDS_BETWEEN_READS = 0.5
@@ -57,32 +52,22 @@ class TrainingLoop:
         progress: How far it is.
     """
 
-    def __init__(
-        self, options: TrainingOptions, data: Manifest, steps: int, strategy: tf.distribute.Strategy, trainer: Trainer
-    ) -> None:
-        """Takes the options, the data set, the steps of an epoch, the strategy, and the trainer of its model."""
+    def __init__(self, prepared: Preparation, inputs: Inputs) -> None:
+        """Takes what the run starts from, and what it reads."""
+        options, strategy = prepared.options, prepared.strategy
         self.progress = state.Progress()
         self._options = options
-        self._data = data
-        self._order = pipeline.TrainingOrder(options.batch_size, steps, options.seed, options.shuffle_block)
+        self._data = prepared.data
+        self._order = pipeline.TrainingOrder(options.batch_size, prepared.steps, options.seed, options.shuffle_block)
         self._strategy = strategy
-        self._trainer = trainer
-        self._model = trainer.model
-        self._variables = tf.train.Checkpoint(model=trainer.model, optimizer=trainer.optimizer)
+        self._trainer = prepared.trainer
+        self._model = prepared.trainer.model
+        self._variables = tf.train.Checkpoint(model=self._model, optimizer=prepared.trainer.optimizer)
         logits = models.logits_model(self._model)
         self._validation_view = views.of_validation(options.magnify)
         shown = views.SHOWN[self._validation_view]
         self._logits = make_forward(lambda pictures: logits(shown(pictures), training=False), strategy)
-        folder = Path(options.tfrecords)
-        sources = {split: readers.open_split(folder, data, split) for split in (shards.TRAIN, shards.VALIDATION)}
-        missing = np.flatnonzero(np.bincount(sources[shards.TRAIN].labels, minlength=len(data.classes)) == 0)
-        if missing.size:
-            name = data.classes[missing[0]]
-            raise InputError(f"--limit={options.limit}: leaves no training picture of {name}; use a larger one, or 0")
-        cache = PixelCache(options.cache, options.cache_gib, weights.cache_folder() / "pixels")
-        of_split = cache.readers(sources, data)
-        self._training, self._validation = of_split[shards.TRAIN], of_split[shards.VALIDATION]
-        self._features_of = FeatureExtractor(self._model, options, data, of_split, strategy)
+        self._training, self._validation, self._features_of = inputs
         self._validation_features: np.ndarray | None = None
         # Of the steps since losses were last fetched: each one's position and sums, on the device.
         self._unread: list[tuple[Position, tf.Tensor]] = []
@@ -96,29 +81,20 @@ class TrainingLoop:
         """
         board = tf.summary.create_file_writer(str(folder.events))
         with Interrupts() as interrupts, board.as_default():
-            before = state.load(folder.state, self._variables)
-            if before:
-                self.progress = before
-                folder.write_history(before.history)
-                done = f"{before.step} of {self._order.steps} steps are done"
-                print(f"resuming: {folder.path} in epoch {before.epoch + 1}, of which {done}")
-            else:
-                self._record(folder, *self._epoch_0())
+            if not self._resumed(folder):
+                self._save_epoch(folder, *self._epoch_0())
                 self._show_augmentation(folder)
             runs.lead_to(folder.path, self._options)
             if not self._goes_on():
                 return
-            start_c = self._options.start_c
-            if self.progress.position == pipeline.BEGINNING and self._fits_head() and start_c != features.HEAD_C:
-                # Not the best head, but one that leaves the open layers something to learn.
-                self._fit_head(start_c)
+            self._weaken_head()
             batches = distribute(self._strategy, self._training_dataset)
             try:
                 while self._goes_on():
-                    self._train(folder, batches, interrupts)
-                    validated = self._validated()
+                    self._train_epoch(folder, batches, interrupts)
+                    validated = self._validate()
                     with interrupts.deferred():
-                        self._record(folder, *validated)
+                        self._save_epoch(folder, *validated)
             except (Terminated, KeyboardInterrupt):
                 interrupts.ignore()
                 # Several workers save together, and the others may be at another step: the last epoch is kept.
@@ -128,6 +104,17 @@ class TrainingLoop:
                 raise
             finally:
                 board.flush()
+
+    def _resumed(self, folder: RunFolder) -> bool:
+        """Takes the state that the folder has, if it has one; says whether."""
+        before = state.load(folder.state, self._variables)
+        if not before:
+            return False
+        self.progress = before
+        folder.write_history(before.history)
+        done = f"{before.step} of {self._order.steps} steps are done"
+        print(f"resuming: {folder.path} in epoch {before.epoch + 1}, of which {done}")
+        return True
 
     def _goes_on(self) -> bool:
         progress = self.progress
@@ -157,6 +144,12 @@ class TrainingLoop:
             input_wait=math.nan,
         )
 
+    def _weaken_head(self) -> None:
+        """Before the first epoch, sets a head that is not the best, but leaves the open layers something to learn."""
+        start_c = self._options.start_c
+        if self.progress.position == pipeline.BEGINNING and self._fits_head() and start_c != features.HEAD_C:
+            self._fit_head(start_c)
+
     def _fits_head(self) -> bool:
         return not self._options.init_from and self._options.head == "fit"
 
@@ -177,7 +170,7 @@ class TrainingLoop:
     def _training_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         return pipeline.train_dataset(self._training, self._order, self.progress.position, context)
 
-    def _train(self, folder: RunFolder, batches: Iterator[Any], interrupts: Interrupts) -> None:
+    def _train_epoch(self, folder: RunFolder, batches: Iterator[Any], interrupts: Interrupts) -> None:
         """Trains the steps that the epoch has left."""
         progress, options = self.progress, self._options
         fetched = saved = time.perf_counter()
@@ -191,7 +184,8 @@ class TrainingLoop:
                     waited = time.perf_counter() - started
                     if progress.position == pipeline.BEGINNING:
                         tf.summary.graph(self._trainer.graph(batch))
-                    self._unread.append((progress.position, self._trainer.step(batch, *progress.position)))
+                    sums = self._trainer.step(batch, *progress.position)
+                    self._unread.append((progress.position, sums))
                     progress.step += 1
                     if time.perf_counter() - fetched > _SECONDS_BETWEEN_READS or progress.step == self._order.steps:
                         self._read_losses(folder)
@@ -233,7 +227,7 @@ class TrainingLoop:
         self.progress.loss_sum += loss_sum
         self.progress.right += right
 
-    def _validated(self) -> tuple[EpochRecord, np.ndarray]:
+    def _validate(self) -> tuple[EpochRecord, np.ndarray]:
         """Validates the model after the last step of an epoch; gives the epoch's record and the logits."""
         progress, options = self.progress, self._options
         started = time.perf_counter()
@@ -271,11 +265,11 @@ class TrainingLoop:
         )
         return record, logits
 
-    def _record(self, folder: RunFolder, record: EpochRecord, logits: np.ndarray) -> None:
+    def _save_epoch(self, folder: RunFolder, record: EpochRecord, logits: np.ndarray) -> None:
         """Takes an epoch: model, history and curves on disk, then the state that goes on after it."""
         with self._timed("saving"):
             history = [*self.progress.history, record]
-            description = description_of(self._options, self._data)
+            description = preparation.description_of(self._options, self._data)
             folder.add_epoch(history, self._model, description, self._options.keep, logits)
             self.progress.next_epoch(record)
             state.save(folder.state, self.progress, self._variables)
@@ -306,11 +300,6 @@ class TrainingLoop:
         started = time.perf_counter()
         yield
         self.progress.add_time(stage, time.perf_counter() - started)
-
-
-def description_of(options: TrainingOptions, data: Manifest) -> model_files.Description:
-    """What a run's model is made for."""
-    return model_files.Description(data.classes, data.image_size, data.resize, options.backbone)
 
 
 def print_epoch(record: EpochRecord, is_best: bool) -> None:

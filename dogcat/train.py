@@ -12,22 +12,54 @@ same command in each worker.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dogcat import flags, runtime
+from dogcat.interrupts import Interrupts, Terminated
 from dogcat.printing import printable
 from dogcat.training_options import TrainingOptions
 
 
 def main(options: TrainingOptions) -> None:
-    """Trains, and says what to do next."""
+    """Trains, makes the run's page, and says what to do next."""
     runtime.prepare()
-    from dogcat import training
-
-    folder = training.train(options)
+    folder = train(options)
     if folder is None:
         return
     print(printable(f"wrote {folder}: best.keras, history.csv, curves.png, checkpoints"))
     where = "" if options.runs == TrainingOptions.runs else f" --model={folder}"
     print(printable(f"next: python -m dogcat.predict{where} --images=data/test --output=submission.csv"))
+
+
+def train(options: TrainingOptions) -> Path | None:
+    """Trains, and makes the page of the run; of a run that only lacks its page, makes that.
+
+    Returns:
+        The run's folder; None for a dry run, and in a worker that does not write.
+
+    Raises:
+        InputError: Something cannot be used, or training diverged.
+        Terminated, KeyboardInterrupt: The process was told to stop; the message says how to go on.
+    """
+    from dogcat import training
+
+    folder = training.train(options)
+    if folder and options.report:
+        _make_page(folder)
+    return folder
+
+
+def _make_page(run: Path) -> None:
+    from dogcat import run_report
+    from dogcat.runs import RunFolder
+
+    try:
+        with RunFolder(run), Interrupts():
+            page = run_report.write(run)
+    except (Terminated, KeyboardInterrupt) as stop:
+        stop.args = (f"the run {run} is finished; the same command with --resume makes its page",)
+        raise
+    print(printable(f"report: {page or 'none, since validation has less than two pictures'}"))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,8 @@ TIERS = [
     {"folder_pass"},
     {"run_plots", "suspects", "imagenet", "folder_features"},
     {"runs", "inference", "report_page", "cleaning"},
-    {"loop", "comparison_page"},
+    {"preparation", "comparison_page", "inputs"},
+    {"loop"},
     {"run_report"},
     {"training"},
     {"flags"},
@@ -116,7 +117,7 @@ def test_who_touches_what(path):
     if "absl" in imports:
         assert path.stem == "flags"
     if "tensorflow_addons" in imports:
-        assert path.stem in ("optimizers", "training")
+        assert path.stem in ("optimizers", "preparation")
     at_import = {name.split(".")[0] for name in imports_of(path, only_at_import=True)}
     if path.parent.name == "tools" or path.stem in WITHOUT_TENSORFLOW:
         assert not at_import & {"tensorflow", "tensorflow_addons", "keras"}
