@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,6 +52,9 @@ def style(dark: bool) -> Iterator[None]:
 def png(figure: Figure) -> bytes:
     """A figure as PNG; closes it."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    with warnings.catch_warnings():
+        # Letters of a name that the font lacks show as boxes; the page has the name as text.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(buffer, format="png")
     plt.close(figure)
     return buffer.getvalue()
