@@ -15,7 +15,7 @@ from dogcat.bootstrap import Interval
 from dogcat.config import EvaluationOptions
 from dogcat.finished_runs import FinishedRun
 from dogcat.pages import Plot, Table
-from dogcat.report_page import duration, figure_text, interval_text
+from dogcat.report_page import duration, figure_text, interval_text, legend_names
 
 _RESAMPLING = EvaluationOptions()
 
@@ -27,6 +27,12 @@ def short_names(runs: Sequence[FinishedRun]) -> list[str]:
         return [str(run.path) for run in runs]
     shared = names[0].rfind("-", 0, len(os.path.commonprefix(names))) + 1
     return [name[shared:] or name for name in names]
+
+
+def curve_names(runs: Sequence[FinishedRun]) -> list[str]:
+    """The names as a plot can show them, each another."""
+    names = legend_names(short_names(runs))
+    return names if len(set(names)) == len(names) else [f"{number}: {name}" for number, name in enumerate(names, 1)]
 
 
 def render(runs: Sequence[FinishedRun], predictions: Sequence[LabelledPredictions], curves: Plot) -> bytes:

@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import evaluation, images, model_files, runtime
+from dogcat import evaluation, files, images, model_files, runtime
 from dogcat import model as models
+from dogcat.config import InputError
 from dogcat.foreign_models import DESCRIPTION
 from dogcat.model_files import Description
 
@@ -113,23 +114,31 @@ def write(path: Path, form: str, folder: Path) -> None:
         folder: An empty folder to write into.
 
     Raises:
-        InputError: The model cannot be loaded.
+        InputError: The model cannot be loaded, or the disk does not take it.
+        OSError: Likewise.
     """
     with models.arithmetic("float32"):
         model, description = model_files.load(path)
     servable = Servable(model, description)
     if form == "savedmodel":
-        tf.saved_model.save(servable, str(folder), signatures=servable.signatures())
-        (folder / DESCRIPTION).write_text(model_files.description_json(description))
+        try:
+            tf.saved_model.save(servable, str(folder), signatures=servable.signatures())
+        # What the system said stands behind the last semicolon.
+        except tf.errors.OpError as error:
+            said = error.message.rpartition("; ")[2]
+            raise InputError(f"{folder}: the SavedModel cannot be written ({said}); make room") from error
+        with files.naming(folder / DESCRIPTION):
+            (folder / DESCRIPTION).write_text(model_files.description_json(description))
         return
     spec = tf.TensorSpec([None, description.image_size, description.image_size, 3], tf.uint8, name="pictures")
     function = tf.function(servable.probabilities, input_signature=[spec]).get_concrete_function()
     with runtime.native_messages_dropped():
         converted = tf.lite.TFLiteConverter.from_concrete_functions([function], servable).convert()
-    (folder / TFLITE_FILE).write_bytes(converted)
     # Where TensorFlow Lite keeps files that belong to a model: in a zip archive behind it.
-    with zipfile.ZipFile(folder / TFLITE_FILE, "a") as archive:
-        archive.writestr(DESCRIPTION, model_files.description_json(description))
+    with files.naming(folder / TFLITE_FILE), open(folder / TFLITE_FILE, "w+b") as file:
+        file.write(converted)
+        with zipfile.ZipFile(file, "a") as archive:
+            archive.writestr(DESCRIPTION, model_files.description_json(description))
 
 
 def largest_differences(path: Path, form: str, folder: Path, pictures: np.ndarray) -> dict[str, float]:
@@ -157,10 +166,10 @@ def largest_differences(path: Path, form: str, folder: Path, pictures: np.ndarra
     if form == "tflite":
         return {"pictures": difference(_run_tflite(folder / TFLITE_FILE, pictures), pictures)}
     signatures = tf.saved_model.load(str(folder)).signatures
-    files = [images.encode(picture, "jpeg", quality=95, chroma="420") for picture in pictures]
-    decoded = np.stack([_decode_jpeg(file).numpy() for file in files])
+    encoded = [images.encode(picture, "jpeg", quality=95, chroma="420") for picture in pictures]
+    decoded = np.stack([_decode_jpeg(file).numpy() for file in encoded])
     of_pictures = signatures[_PICTURES](tf.constant(pictures))["probabilities"]
-    of_files = signatures[_JPEGS](tf.constant(files))["probabilities"]
+    of_files = signatures[_JPEGS](tf.constant(encoded))["probabilities"]
     return {
         "pictures": difference(of_pictures.numpy(), pictures),
         "JPEG files": difference(of_files.numpy(), decoded),

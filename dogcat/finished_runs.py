@@ -39,6 +39,7 @@ _MOST_HEADER_BYTES = 2**10
 # A hundred years.
 _MOST_SECONDS = 3.2e9
 
+_LONGEST_PATH, _LONGEST_LAYER = 4096, 200
 _PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
 # What config.json and summary.json have at least: what --resume and pages are made of.
@@ -206,12 +207,22 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     config: dict[str, Any] = typed_json.read(path, _CONFIG_FIELDS, _MOST_BYTES)
     options = config["options"]
+    # Runs from before there were these do not have them.
+    magnify, start = options.get("magnify", 0.0), config.get("start", "")
     for name, value, is_right in (
         ("options.backbone", options["backbone"], options["backbone"] in BACKBONES),
         ("options.limit", options["limit"], options["limit"] >= 0),
+        ("options.tfrecords", options["tfrecords"], _is_path(options["tfrecords"])),
+        ("options.unfreeze_from", options["unfreeze_from"], len(options["unfreeze_from"]) <= _LONGEST_LAYER),
+        ("options.magnify", magnify, isinstance(magnify, (int, float)) and 0 <= magnify <= 1),
+        ("start", start, isinstance(start, str) and _is_path(start)),
         ("replicas", config["replicas"], config["replicas"] >= 1),
         ("precision", config["precision"], config["precision"] in _PRECISIONS),
     ):
         if not is_right:
             raise InputError(f"{path}: is damaged: {name} is {reprlib.repr(value)}")
     return config
+
+
+def _is_path(text: str) -> bool:
+    return len(text) <= _LONGEST_PATH and "\0" not in text

@@ -11,6 +11,7 @@ import importlib.util
 import io
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,6 +89,9 @@ def style(dark: bool) -> Iterator[None]:
 def png(figure: Figure) -> bytes:
     """A figure as PNG; closes it."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    with warnings.catch_warnings():
+        # Letters of a name that the font lacks show as boxes; the page has the name as text.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(buffer, format="png")
     plt.close(figure)
     return buffer.getvalue()

@@ -429,6 +429,6 @@ def _listed(classes: Sequence[str]) -> str:
 
 
 def legend_names(classes: Sequence[str]) -> list[str]:
-    """Names of classes as a plot can show them."""
+    """Names of classes or runs as a plot can show them."""
     shown = [printable(name) for name in classes]
     return [name if len(name) <= _LONGEST_LEGEND else name[: _LONGEST_LEGEND - 1] + "…" for name in shown]

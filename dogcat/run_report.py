@@ -110,7 +110,7 @@ def compare(folders: Sequence[Path], tfrecords: str, output: Path) -> None:
         description = model_files.describe(run.path / model_files.BEST_MODEL)
         _require_fitting(description, data, run.path)
         predictions.append(_predictions(run, data_folder, data, description.temperature))
-    curves = {name: run.history for name, run in zip(comparison_page.short_names(runs), runs)}
+    curves = {name: run.history for name, run in zip(comparison_page.curve_names(runs), runs)}
     plot = Plot(*(run_plots.draw_overlay(curves, dark) for dark in (False, True)))
     files.write_atomically(output, comparison_page.render(runs, predictions, plot))
 

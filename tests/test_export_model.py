@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import zipfile
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 
 from dogcat import evaluation, export, images, model_files
 from dogcat import model as models
+from dogcat.config import InputError
 
 
 def probabilities_of(path, pictures):
@@ -132,3 +134,18 @@ def test_bad_input_is_one_line_and_leaves_nothing(run, tmp_path):
         assert done.code == 2
         assert done.err.count("\n") == 1 and said in done.err
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["m.keras", "there"]
+
+
+@pytest.mark.parametrize("form", ["savedmodel", "tflite"])
+def test_a_full_disk_is_named(tmp_path, form):
+    path = save_model(tmp_path / "m.keras")
+    (tmp_path / "out").mkdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The limit on the size of a file stands for a disk that is full; what is converted goes through small files.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    try:
+        with pytest.raises((InputError, OSError), match="too large") as caught:
+            export.write(path, form, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert isinstance(caught.value, InputError) or caught.value.filename == str(tmp_path / "out" / "model.tflite")

@@ -43,7 +43,7 @@ COUNT = len(NAMES)
 def assert_harmless(page):
     shown = page.shown
     assert page.errors == [] and page.outside == []
-    assert "ran" not in shown.title() and shown.title() != "1"
+    assert shown.title() not in ("ran", "1")
     assert shown.locator("h1").first.is_visible()
     assert not page.is_wider_than_window()
     for event in ("onerror", "onload", "onfocus", "onmouseover", "autofocus"):
@@ -93,7 +93,7 @@ def test_the_report_of_a_run(browser, tmp_path, dark):
 def test_the_comparison_of_runs(browser, tmp_path):
     runs = [hostile_run(number) for number in range(COUNT)]
     predictions = [predictions_of(2, 40, 1.0 + number / 10) for number in range(COUNT)]
-    curves = {name: run.history for name, run in zip(comparison_page.short_names(runs), runs)}
+    curves = {name: run.history for name, run in zip(comparison_page.curve_names(runs), runs)}
     plot = Plot(*(run_plots.draw_overlay(curves, dark) for dark in (False, True)))
     page = tmp_path / "comparison.html"
     page.write_bytes(comparison_page.render(runs, predictions, plot))

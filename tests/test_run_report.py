@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from browser import DESKTOP, PHONE
-from conftest import make, small_run
+from conftest import make, save_model, small_run
+from fuzzing import check, json_mutations, mutations
 from PIL import Image
 
 from dogcat import finished_runs, heatmaps, manifest, pipeline, readers, run_report, training, views
@@ -194,3 +195,27 @@ def test_another_data_set_is_refused(two_runs, hostile_run, tmp_path):
     with pytest.raises(InputError, match="is not the data set that"):
         run_report.write(two_runs[0], other)
     assert (two_runs[0] / "report.html").read_bytes() == before
+
+
+def test_a_model_of_other_classes_than_the_run_is_refused(two_runs, tmp_path):
+    run = shutil.copytree(two_runs[0], tmp_path / "run", symlinks=True)
+    other = save_model(tmp_path / "other.keras", backbone="mobilenetv2", image_size=96, classes=("cat", "owl"))
+    other.replace(run / "best.keras")
+    with pytest.raises(InputError, match="best.keras: is of other classes .* put the run's own model back"):
+        run_report.write(run)
+
+
+@pytest.mark.parametrize("count", [5, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", ["config.json", "summary.json", "history.jsonl", "validation.npy"])
+def test_runs_with_damaged_files_are_compared_or_refused(two_runs, tmp_path, name, count):
+    run = shutil.copytree(two_runs[0], tmp_path / "run", symlinks=True)
+    path = run / name
+    whole = path.read_bytes()
+
+    def compare(data):
+        path.write_bytes(data)
+        run_report.compare([run, two_runs[1]], "", tmp_path / "page.html")
+
+    assert check(compare, mutations(whole, count, seed=11)) > 0
+    if name.endswith("json"):
+        assert check(compare, json_mutations(json.loads(whole), count, seed=12)) > 0
