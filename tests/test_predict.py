@@ -59,6 +59,32 @@ def test_strict_tells_of_unreadable_pictures_by_the_exit_code(model_file, sample
     assert "every picture was read" in capsys.readouterr().out.splitlines()[-1]
 
 
+def test_pictures_of_any_name_have_rows_and_what_is_left_out_is_said(model_file, samples, tmp_path, capsys):
+    picture = sorted((samples / "train").glob("cat.*.jpg"))[0].read_bytes()
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("1.jpg", "2.jfif", "3", "4.heic", "5.jpg_large"):
+        (folder / name).write_bytes(picture)
+    common = {"model": str(model_file), "output": str(tmp_path / "s.csv")}
+    predict.main(PredictionOptions(images=str(folder), **common))
+    assert [row[0] for row in rows_of(tmp_path / "s.csv")[1:]] == ["1", "2", "3", "4", "5"]
+    assert capsys.readouterr().out.endswith("every picture was read\n")
+    (folder / "6.heic").write_bytes(b"\0\0\0\x20ftypheic" + bytes(40))
+    (folder / "notes.txt").write_text("none")
+    (folder / "Thumbs.db").touch()
+    predict.main(PredictionOptions(images=str(folder), **common))
+    assert len(rows_of(tmp_path / "s.csv")) == 7
+    assert rows_of(tmp_path / "s.unreadable.csv")[1][:2] == ["6.heic", "unsupported_format"]
+    said = capsys.readouterr()
+    assert "6.heic: unsupported_format, HEIC is not read; convert the picture to JPEG or PNG" in said.err
+    assert "every picture" not in said.out and "1 that are no pictures, as notes.txt and 1 hidden" in said.out
+    (folder / "6.heic").unlink()
+    predict.main(PredictionOptions(images=str(folder), **common))
+    assert "5 pictures were read" in capsys.readouterr().out
+    predict.main(PredictionOptions(images=str(folder / "3"), **common))
+    assert rows_of(tmp_path / "s.csv")[1][0] == "3"
+
+
 def test_several_models_in_several_flags(run, model_file, samples, tmp_path):
     other = save_model(tmp_path / "other.keras", seed=1)
     picture = samples / "test" / "1.jpg"
