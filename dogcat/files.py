@@ -11,6 +11,7 @@ import errno
 import fcntl
 import functools
 import hashlib
+import io
 import os
 import secrets
 import shutil
@@ -39,7 +40,7 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Opens a regular file for reading, links followed; nothing else is waited for or read.
 
     Raises:
