@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 TIERS = [
     {"backbones", "presets", "printing", "source_runs", "jpeg_header"},
     {"config"},
-    {"training_options", "files"},
+    {"training_options", "spelling", "files"},
     {"outputs"},
     {
         *("runtime", "progress", "interrupts", "images", "folders", "shards", "examples", "records", "order"),
@@ -64,7 +64,7 @@ WITHOUT_TENSORFLOW = {
     *("partial", "foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
     *("raw", "index", "order", "mapped_file", "mapped", "streaming_copy", "decoding", "threads", "cache_files"),
     *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
-    *("features", "flags", "files", "outputs", "train", "predict", "evaluate"),
+    *("features", "flags", "files", "outputs", "spelling", "train", "predict", "evaluate"),
 }
 ENTRY_POINTS = {"train", "predict", "evaluate"}
 
