@@ -29,11 +29,11 @@ from dogcat.sources import PictureFiles
 from dogcat.suspects import Evidence
 
 
-def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection]]:
+def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection], list[str]]:
     """Looks at all pictures that have a class.
 
     Returns:
-        What is known of those that can be decoded, and the others.
+        What is known of those that can be decoded, the others, and the keys that --exclude names.
 
     Raises:
         InputError: The folder has too few pictures, or an option does not fit it.
@@ -42,8 +42,12 @@ def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection]]:
     listing = folders.list_images(Path(options.images))
     print(listing.announcement(options.images))
     given = labels.read_labels(Path(options.labels), listing) if options.labels else {}
+    excluded: list[str] = []
     if options.exclude:
-        listing = labels.exclude(Path(options.exclude), listing)
+        remaining = labels.exclude(Path(options.exclude), listing)
+        kept = set(remaining.keys)
+        excluded = [key for key in listing.keys if key not in kept]
+        listing = remaining
     pictures = labels.label_keys(listing, given, [], ", or give --labels")
     if pictures.unlabelled:
         first, *more = pictures.unlabelled
@@ -62,7 +66,7 @@ def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection]]:
         _require_enough(usable, options.images)
     elif not usable.keys:
         raise InputError(f"{options.images}: no picture can be read; give others")
-    return _gather(options, listing.folder, usable, prints, classifier), rejections
+    return _gather(options, listing.folder, usable, prints, classifier), rejections, excluded
 
 
 def _gather(

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import augment, devices, feature_cache, pipeline, views, weights
+from dogcat import augment, devices, feature_cache, files, pipeline, views, weights
 from dogcat import model as models
 from dogcat.forward import Network, make_forward
 from dogcat.manifest import Manifest
@@ -168,5 +168,5 @@ def from_cache(
         try:
             feature_cache.keep(folder, made_from, computed)
         except OSError as error:
-            print(f"features are not kept for another run: {folder}: {error.strerror}")
+            files.note(f"features are not kept for another run, since {folder} cannot be written: {error.strerror}")
     return computed

@@ -3,39 +3,64 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import io
 import os
-import tempfile
-import zipfile
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dogcat import cache_files, files
+from dogcat import cache_files
+from dogcat.cache_files import Entry
 
 # What the folder may hold; beyond it, the files that were used longest ago go. 25,000 pictures take 200 MB.
 LARGEST_BYTES = 8 * 2**30
+
+_ENDING = ".features"
+# Before the features, which are little-endian float32: sha256 of all that follows it, and the number of channels.
+_HASH_BYTES = 32
+_CHANNELS = struct.Struct("<Q")
+_BLOCK = 2**22
 
 
 def load(folder: Path, made_from: dict[str, Any]) -> np.ndarray | None:
     """The features made from exactly this, float32 [pictures, channels], or None.
 
-    A damaged file counts as none.
+    What is damaged counts as none, and is said.
     """
-    path = _path(folder, made_from)
-    if not path.is_file():
+    entry = Entry(folder, made_from, _ENDING)
+    file = entry.open()
+    if file is None:
         return None
     try:
-        # The archive checks its own sums.
-        with np.load(path) as archive:
-            if str(archive["made_from"]) != _text(made_from):
-                return None
-            features = archive["features"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+        with file:
+            features = _read(file)
+    except OSError as error:
+        entry.say_unreadable(error)
         return None
-    os.utime(path)
+    if features is None:
+        entry.say_damaged()
     return features
+
+
+def _read(file: io.BufferedReader) -> np.ndarray | None:
+    """The features of an entry, if every bit is right; memory is asked for only then."""
+    start = file.tell()
+    size = os.fstat(file.fileno()).st_size - start - _HASH_BYTES - _CHANNELS.size
+    if not 0 <= size <= LARGEST_BYTES:
+        return None
+    expected, hash_ = file.read(_HASH_BYTES), hashlib.sha256()
+    for block in iter(lambda: file.read(_BLOCK), b""):
+        hash_.update(block)
+    if hash_.digest() != expected:
+        return None
+    file.seek(start + _HASH_BYTES)
+    [channels] = _CHANNELS.unpack(file.read(_CHANNELS.size))
+    if not channels or size % (4 * channels):
+        return None
+    features = np.empty((size // (4 * channels), channels), "<f4")
+    return features if file.readinto(features.data) == size else None
 
 
 def keep(folder: Path, made_from: dict[str, Any], features: np.ndarray) -> None:
@@ -49,19 +74,10 @@ def keep(folder: Path, made_from: dict[str, Any], features: np.ndarray) -> None:
     Raises:
         OSError: The folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    # A folder for each writer, since several may compute the same; no second copy in memory.
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".keeping-") as temporary:
-        written = Path(temporary) / "features.npz"
-        with files.naming(folder):
-            np.savez(written, features=features, made_from=_text(made_from))
-        os.replace(written, _path(folder, made_from))
-    cache_files.remove_oldest(folder, "*.npz", LARGEST_BYTES)
-
-
-def _path(folder: Path, made_from: dict[str, Any]) -> Path:
-    return folder / (hashlib.sha256(_text(made_from).encode()).hexdigest()[:32] + ".npz")
-
-
-def _text(made_from: dict[str, Any]) -> str:
-    return json.dumps(made_from, sort_keys=True)
+    channels, content = _CHANNELS.pack(features.shape[1]), np.ascontiguousarray(features, "<f4")
+    hash_ = hashlib.sha256(channels)
+    hash_.update(content.data)
+    with Entry(folder, made_from, _ENDING).writing() as file:
+        file.write(hash_.digest() + channels)
+        file.write(content.data)
+    cache_files.remove_oldest(folder, _ENDING, LARGEST_BYTES)

@@ -22,6 +22,7 @@ from dogcat.openvino_network import OpenVinoNetwork
 from dogcat.partial import PartialPredictions
 from dogcat.predictions import Predictions
 from dogcat.sources import DataSetSplit, PictureFiles, Pictures
+from dogcat.spelling import Spellings
 
 
 class Predictor:
@@ -228,7 +229,9 @@ def _predict_labelled_files(
     print(listing.announcement(options.images))
     labelled = labels.label_keys(listing, {}, [])
     classes = next(iter(descriptions.values())).classes
-    unknown = [name for name in labelled.classes if name not in classes]
+    spellings = Spellings(classes)
+    meant = [spellings.find(name, f"--images={folder}") for name in labelled.classes]
+    unknown = [name for name, found in zip(labelled.classes, meant) if found is None]
     if unknown:
         raise InputError(
             f"--images={folder}: has pictures of {unknown[0]!r}, which is none of the model's classes, "
@@ -249,7 +252,7 @@ def _predict_labelled_files(
     return LabelledPredictions(
         source=str(folder),
         keys=[labelled.keys[place] for place in read],
-        labels=np.array([classes.index(labelled.classes[label]) for label in labelled.labels[read]]),
+        labels=np.array([classes.index(meant[label]) for label in labelled.labels[read]]),
         classes=classes,
         predicted_by=[str(path) for path in paths],
         log_probabilities=[log_probabilities[read] for log_probabilities in predicted],

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import os
 import re
@@ -14,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from dogcat import files, shards
+from dogcat import files, shards, spelling, tables
 from dogcat.config import InputError
 from dogcat.folders import Listing
 from dogcat.printing import printable
+from dogcat.spelling import Spellings, shortened, shown
+from dogcat.tables import TextFile
 
 # `cat.0.jpg`: the class, a number, the extension.
 _CLASS_IN_NAME = re.compile(r"(?P<name>.+)\.\d+\.[^.]+", re.DOTALL)
@@ -99,6 +99,7 @@ def label_keys(listing: Listing, given: dict[str, str], order: list[str], other_
                 f"{listing.folder / first}; the folder counts ({_class_by_place(first)})"
             )
         )
+    spelling.require_distinct(names, f"{listing.folder}: the classes")
     classes = _ordered(set(names), order)
     index = {name: i for i, name in enumerate(classes)}
     labels = np.fromiter((index[name] for name in of_kept), np.int32, len(of_kept))
@@ -122,21 +123,25 @@ def read_labels(path: Path, listing: Listing) -> dict[str, str]:
     Raises:
         InputError: The file is missing or no such CSV, or names a picture that is not there, or one twice.
     """
-    # Names keep their bytes, whatever their encoding.
-    rows = csv.reader(io.StringIO(_read_text(path, "--labels"), newline=""))
+    return labels_in(tables.read_text(path, "--labels"), listing)
+
+
+def labels_in(file: TextFile, listing: Listing) -> dict[str, str]:
+    """As `read_labels`, of a file that was read."""
+    header, rows = tables.read_table(file, "path", "path,label")
+    if [name.lower() for name in header] != ["path", "label"]:
+        raise InputError(f"{file.place}: the first line must be path,label and not {shown(','.join(header))}")
+    # A class is called as the pictures' places call it, however the file spells it.
+    classes = Spellings(filter(None, (_class_by_place(key) for key in listing.keys)))
     given: dict[str, str] = {}
-    try:
-        if next(rows, None) != ["path", "label"]:
-            raise InputError(f"--labels={path}: the first line must be path,label")
-        for row in rows:
-            if len(row) != 2 or not row[1].strip():
-                raise InputError(f"--labels={path}: line {rows.line_num} is {','.join(row)!r}; write path,label")
-            if row[0] in given:
-                raise InputError(f"--labels={path}: line {rows.line_num} names {row[0]!r} again; name it once")
-            given[row[0]] = row[1].strip()
-    except csv.Error as error:
-        raise InputError(f"--labels={path}: line {rows.line_num}: {error}; write path,label") from error
-    _require_known(given, listing, f"--labels={path}")
+    keys = _keys_of({row.line: row.fields[0] for row in rows}, listing, file.place)
+    for (line, (_, label)), key in zip(rows, keys):
+        place = f"{file.place}: line {line}"
+        if not label:
+            raise InputError(f"{place} has no label for {shown(key)}; write path,label")
+        if key in given:
+            raise InputError(f"{place} names {shown(key)} again; name it once")
+        given[key] = classes.find(label, place) or label
     return given
 
 
@@ -146,14 +151,17 @@ def exclude(path: Path, listing: Listing) -> Listing:
     Raises:
         InputError: The file is missing, names a picture that is not there, or leaves none.
     """
-    lines = enumerate(_read_text(path, "--exclude").split("\n"), 1)
-    # Windows ends lines with \r\n; no picture's name ends with \r.
-    names = {key_of_line(line.removesuffix("\r"), f"--exclude={path}: line {number}") for number, line in lines}
-    names.discard("")
-    _require_known(names, listing, f"--exclude={path}")
-    keys = [key for key in listing.keys if key not in names]
+    return without(tables.read_text(path, "--exclude"), listing)
+
+
+def without(file: TextFile, listing: Listing) -> Listing:
+    """As `exclude`, of a file that was read."""
+    lines = enumerate(tables.lines_of(file.text), 1)
+    names = {number: key_of_line(line, f"{file.place}: line {number}") for number, line in lines if line.strip()}
+    excluded = set(_keys_of(names, listing, file.place))
+    keys = [key for key in listing.keys if key not in excluded]
     if not keys:
-        raise InputError(f"--exclude={path}: leaves no picture of {listing.folder}; name fewer")
+        raise InputError(f"{file.place}: leaves no picture of {listing.folder}; name fewer")
     return dataclasses.replace(listing, keys=keys)
 
 
@@ -178,23 +186,23 @@ def key_of_line(line: str, place: str) -> str:
         return key
     # Also of what is no name, like half of a surrogate pair.
     except ValueError as error:
-        raise InputError(f"{place}: {line} is no path as a JSON string ({error}); write it without quotes") from error
+        raise InputError(
+            f"{place}: {shortened(line)} is no path as a JSON string ({shortened(str(error))}); write it without quotes"
+        ) from error
 
 
-def _read_text(path: Path, flag: str) -> str:
-    if not path.is_file():
-        raise InputError(f"{flag}={path}: no such file")
-    # A byte order mark, as spreadsheets write it, belongs to no name.
-    return path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-
-
-def _require_known(names: Iterable[str], listing: Listing, flag: str) -> None:
-    unknown = sorted(set(names).difference(listing.keys))
+def _keys_of(names: dict[int, str], listing: Listing, place: str) -> list[str]:
+    """The keys that names in the lines of a file mean, whatever their spelling."""
+    known = Spellings(listing.keys)
+    found = {line: known.find(name, f"{place}: line {line}") for line, name in names.items()}
+    unknown = [line for line, key in found.items() if key is None]
     if unknown:
         more = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
         raise InputError(
-            f"{flag}: {unknown[0]!r}{more} not among the pictures of {listing.folder}; write paths relative to it"
+            f"{place}: line {unknown[0]}: {shown(names[unknown[0]])}{more} not among the pictures of {listing.folder}; "
+            "write paths relative to it"
         )
+    return [key for key in found.values() if key is not None]
 
 
 def _class_by_place(key: str) -> str | None:
@@ -269,9 +277,11 @@ def _some(names: Iterable[str]) -> str:
 def _ordered(found: set[str], order: list[str]) -> list[str]:
     if not order:
         return sorted(found)
-    if len(set(order)) < len(order) or set(order) != found:
+    spellings = Spellings(found)
+    meant = [spellings.find(name, f"--classes={','.join(order)}") for name in order]
+    if len(set(meant)) < len(order) or set(meant) != found:
         raise InputError(
             f"--classes={','.join(order)}: the pictures have the classes {', '.join(sorted(found))}; "
             "name each of them once"
         )
-    return order
+    return [name for name in meant if name is not None]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
+import errno
 import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -18,6 +16,7 @@ import numpy as np
 
 from dogcat import cache_files, files, raw
 from dogcat.byte_ranges import ByteRanges, RangeFile, Spans
+from dogcat.cache_files import Entry
 from dogcat.config import InputError
 from dogcat.manifest import Manifest
 from dogcat.progress import pictures_bar
@@ -29,8 +28,7 @@ _GIB = 2**30
 _SHARE_OF_FREE = 0.5
 # Pictures decoded at a time, and those that are decoded again to check a file from an earlier run.
 _BATCH, _CHECKED = 128, 16
-# Beginning of the name of a folder in which a file is written, and how long that takes at most.
-_WRITING, _SECONDS_TO_WRITE = ".writing-", 24 * 3600
+_ENDING = ".pixels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,28 +64,37 @@ class PixelCache:
         if self.where == "none" or not len(source.labels) or isinstance(source.pixels, RawPictures):
             return source
         size = _size(source)
-        made_from = [data.digest(), split, len(source.labels)]
-        name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:32] + ".pixels"
-        where, reason = self._choose(size, taken, self.folder / name)
+        entry = Entry(self.folder, [data.digest(), split, len(source.labels)], _ENDING)
+        where, reason = self._choose(size, taken, entry.path)
         print(f"pixel cache of {split}, {size / _GIB:.1f} GiB: {where}, since {reason}")
         if where == "none":
             return source
-        if where == "memory":
-            # Without a name, so that it goes with the process, however that ends.
-            with files.naming(files.MEMORY), tempfile.TemporaryFile(dir=files.MEMORY) as file:
-                _write(file, source, split)
-                return _kept(Path(f"/proc/self/fd/{file.fileno()}"), source)
-        path = self.folder / name
-        if not (path.is_file() and path.stat().st_size == size and _is_of(path, source)):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._make_room(size)
-            with tempfile.TemporaryDirectory(dir=self.folder, prefix=_WRITING) as folder:
-                written = Path(folder) / name
-                with files.naming(path), open(written, "wb") as file:
+        try:
+            if where == "memory":
+                # Without a name, so that it goes with the process, however that ends.
+                with files.naming(files.MEMORY), tempfile.TemporaryFile(dir=files.MEMORY) as file:
                     _write(file, source, split)
-                os.replace(written, path)
-        os.utime(path)
-        return _kept(path, source)
+                    return _kept(Path(f"/proc/self/fd/{file.fileno()}"), source, 0)
+            found = _find(entry, source)
+            return self._keep(entry, source, split) if found is None else found
+        except OSError as error:
+            place = files.MEMORY if where == "memory" else self.folder
+            files.note(f"no pixel cache of {split}, since {place} cannot be written: {error.strerror}")
+            return source
+
+    def _keep(self, entry: Entry, source: Reader, split: str) -> Reader:
+        """Writes an entry and reads from it.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        cache_files.remove_oldest(self.folder, _ENDING, self.gib * _GIB - _size(source))
+        with entry.writing() as file:
+            # Before hours of decoding, where the system can tell.
+            if shutil.disk_usage(self.folder).free < _size(source):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(entry.path))
+            _write(file, source, split)
+        return _kept(entry.path, source, cache_files.HEAD_BYTES)
 
     def _choose(self, size: int, taken: int, path: Path) -> tuple[str, str]:
         """Where `size` bytes go beside those that are `taken`, and why there."""
@@ -99,23 +106,16 @@ class PixelCache:
             raise InputError(f"--cache=memory: {files.MEMORY} is not there or cannot be written; use disk")
         if self.where != "auto":
             return self.where, f"--cache={self.where}"
-        if path.exists():
+        if os.path.exists(path):
             return "disk", f"it may be in {self.folder}"
         memory = _free_memory()
         if size <= _SHARE_OF_FREE * memory:
             return "memory", f"{memory / _GIB:.1f} GiB are free"
-        existing = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
+        existing = next(folder for folder in (self.folder, *self.folder.parents) if os.path.exists(folder))
         disk = shutil.disk_usage(existing).free
         if size <= _SHARE_OF_FREE * disk:
             return "disk", f"{memory / _GIB:.1f} GiB of memory are free, {disk / _GIB:.1f} GiB of {existing}"
         return "none", f"only {memory / _GIB:.1f} GiB of memory are free and {disk / _GIB:.1f} GiB of {existing}"
-
-    def _make_room(self, size: int) -> None:
-        """Removes the files used longest ago until `size` bytes more are within the limit, and what kills left."""
-        for folder in self.folder.glob(f"{_WRITING}*"):
-            if time.time() - folder.stat().st_mtime > _SECONDS_TO_WRITE:
-                shutil.rmtree(folder, ignore_errors=True)
-        cache_files.remove_oldest(self.folder, "*.pixels", self.gib * _GIB - size)
 
 
 def _size(source: Reader) -> int:
@@ -123,7 +123,7 @@ def _size(source: Reader) -> int:
 
 
 def _write(file: IO[bytes], source: Reader, split: str) -> None:
-    """Decodes all pictures into a file that is nothing but their pixels."""
+    """Writes the pixels of all pictures, decoded, one after the other."""
     count = len(source.labels)
     with pictures_bar(count, f"decoding {split}") as progress:
         for pictures in _pictures(source, np.arange(count)):
@@ -133,11 +133,20 @@ def _write(file: IO[bytes], source: Reader, split: str) -> None:
     os.fsync(file.fileno())
 
 
-def _is_of(path: Path, source: Reader) -> bool:
-    """Whether some pictures of a file, spread over all of it, are what the records hold by now."""
+def _find(entry: Entry, source: Reader) -> Reader | None:
+    """A reader of an entry, if some of its pictures, spread over all of it, are what the records hold by now."""
+    file = entry.open()
+    if file is None:
+        return None
+    with file:
+        size = os.fstat(file.fileno()).st_size
     places = np.unique(np.linspace(0, len(source.labels) - 1, _CHECKED).astype(np.int64))
-    kept = _pictures(_kept(path, source), places)
-    return all(np.array_equal(one, other) for one, other in zip(kept, _pictures(source, places)))
+    if size == cache_files.HEAD_BYTES + _size(source):
+        found = _kept(entry.path, source, cache_files.HEAD_BYTES)
+        if all(np.array_equal(*both) for both in zip(_pictures(found, places), _pictures(source, places))):
+            return found
+    entry.say_damaged()
+    return None
 
 
 def _pictures(reader: Reader, places: np.ndarray) -> Iterator[np.ndarray]:
@@ -146,9 +155,10 @@ def _pictures(reader: Reader, places: np.ndarray) -> Iterator[np.ndarray]:
         yield pictures
 
 
-def _kept(path: Path, source: Reader) -> Reader:
+def _kept(path: Path, source: Reader, start: int) -> Reader:
+    """A reader of the pixels in a file from byte `start` on."""
     size, count = raw.picture_bytes(source.image_size), len(source.labels)
-    pixels = ByteRanges([RangeFile(path)], [Spans(np.arange(count) * size, np.full(count, size))])
+    pixels = ByteRanges([RangeFile(path)], [Spans(start + np.arange(count) * size, np.full(count, size))])
     return Reader(source.labels, source.image_size, source.keys, RawPictures(pixels, None))
 
 

@@ -6,6 +6,7 @@ import collections
 import concurrent.futures
 import contextlib
 import itertools
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -15,11 +16,12 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from dogcat import encoding, files, folders, images, labels, manifest, pipeline, readers, runtime
+from dogcat import encoding, files, folders, images, labels, manifest, pipeline, readers, runtime, tables
 from dogcat.config import MAX_PIXELS, InputError, PredictionOptions
 from dogcat.encoding import Rejection
 from dogcat.manifest import Manifest
 from dogcat.model_files import Description
+from dogcat.spelling import Spellings, shown
 
 _STANDARD_INPUT = "-"
 
@@ -174,7 +176,7 @@ def open_pictures(options: PredictionOptions) -> PictureFiles | DataSetSplit:
     left_out = ""
     if place.is_file() and (place.suffix.lower() in folders.EXTENSIONS or folders.is_picture(place)):
         folder, keys = place.parent, [place.name]
-    elif options.images == _STANDARD_INPUT or place.is_file():
+    elif options.images == _STANDARD_INPUT or place.is_file() or place.is_fifo():
         folder, keys = Path(), _listed(options.images)
     else:
         listing = folders.list_images(place)
@@ -193,22 +195,48 @@ def _standard_input() -> bytes:
 
 
 def _listed(place: str) -> list[str]:
-    """The paths that a text file, or standard input, names, a path a line."""
-    content = _standard_input() if place == _STANDARD_INPUT else Path(place).read_bytes()
-    if b"\0" in content:
-        raise InputError(
-            f"--images={place}: is neither a picture nor text with a path a line; give one of them, or a folder"
-        )
-    # Names keep their bytes, whatever their encoding; a byte order mark belongs to none.
-    lines = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff").split("\n")
+    """The paths that a text file, a pipe or standard input names, a path a line."""
+    if place == _STANDARD_INPUT:
+        text = tables.decode(_standard_input(), f"--images={place}")
+    else:
+        text = tables.read_text(Path(place), "--images").text
     keys: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        flag = f"--images={place}: line {number}"
-        key = labels.key_of_line(line.removesuffix("\r"), flag)
-        if key in keys:
-            raise InputError(f"{flag} names {key!r} again, after line {keys[key]}; name it once")
-        if key:
+    folders_seen: dict[str, Spellings] = {}
+    for number, line in enumerate(tables.lines_of(text), 1):
+        if line.strip():
+            flag = f"--images={place}: line {number}"
+            key = _on_disk(labels.key_of_line(line, flag), flag, folders_seen)
+            if key in keys:
+                raise InputError(f"{flag} names {shown(key)} again, after line {keys[key]}; name it once")
             keys[key] = number
     if not keys:
         raise InputError(f"--images={place}: names no picture; write the path of a picture a line")
     return list(keys)
+
+
+def _on_disk(path: str, place: str, seen: dict[str, Spellings]) -> str:
+    r"""A path as the file system spells it; as it was given, where nothing is there in any spelling.
+
+    Args:
+        path: As somebody wrote it, perhaps with `\`, or in another form of Unicode.
+        place: Where it stands, for messages.
+        seen: What was found in folders before, which grows.
+
+    Raises:
+        InputError: The path may be one of several.
+    """
+    if os.path.lexists(path):
+        return path
+    found = "/" if path.startswith("/") else ""
+    for name in filter(None, path.replace("\\", "/").split("/")):
+        if not os.path.lexists(found + name):
+            if found not in seen:
+                # What is no folder, or none that may be listed, holds no other spelling.
+                with contextlib.suppress(OSError):
+                    seen[found] = Spellings(os.listdir(found or "."))
+            other = seen[found].find(name, place) if found in seen else None
+            if other is None:
+                return path
+            name = other
+        found += f"{name}/"
+    return found.removesuffix("/")

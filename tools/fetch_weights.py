@@ -20,7 +20,7 @@ def main(options: WeightsOptions) -> None:
     backbone = model.make_backbone(options.backbone, BACKBONES[options.backbone].smallest_image)
     source = weights.load_imagenet(backbone, options.backbone, options.file)
     print(f"ImageNet weights of {options.backbone}, from {source}")
-    if not weights.cache_path(options.backbone).is_file():
+    if not weights.is_cached(options.backbone):
         raise InputError(f"{weights.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can be")
     size = BACKBONES[options.backbone].image_size
     sized = f" --image_size={size}" if size != ShardOptions.image_size else ""

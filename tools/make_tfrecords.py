@@ -12,7 +12,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from dogcat import encoding, files, flags, folders, labels, manifest, runtime, staging, writer
+from dogcat import encoding, flags, folders, labels, manifest, runtime, staging, tables, writer
 from dogcat.config import InputError, ShardOptions, words
 from dogcat.printing import printable
 from dogcat.processes import Workers
@@ -39,17 +39,21 @@ def select_pictures(listing: folders.Listing, options: ShardOptions) -> labels.L
     """Leaves out what --exclude names, and gives the others their classes."""
     if options.unlabeled and (options.labels or options.classes):
         raise InputError("--unlabeled: goes with neither --labels nor --classes; leave one out")
-    given = labels.read_labels(Path(options.labels), listing) if options.labels else {}
+    given: dict[str, str] = {}
     chosen_by: dict[str, dict[str, Any]] = {}
+    changes = tables.read_text(Path(options.labels), "--labels") if options.labels else None
+    if changes:
+        given = labels.labels_in(changes, listing)
     if options.exclude:
+        exclusions = tables.read_text(Path(options.exclude), "--exclude")
         before = len(listing.keys)
-        listing = labels.exclude(Path(options.exclude), listing)
+        listing = labels.without(exclusions, listing)
         removed = before - len(listing.keys)
-        chosen_by["exclude"] = {"sha256": files.sha256_of(Path(options.exclude)), "removed": removed}
+        chosen_by["exclude"] = {"sha256": exclusions.sha256, "removed": removed}
         print(f"leaving out {removed} pictures that {options.exclude} names")
-    if options.labels:
+    if changes:
         changed = labels.relabelled(listing, given)
-        chosen_by["labels"] = {"sha256": files.sha256_of(Path(options.labels)), "changed": changed}
+        chosen_by["labels"] = {"sha256": changes.sha256, "changed": changed}
         print(f"changing the class of {changed} pictures as {options.labels} says")
     if options.unlabeled:
         return dataclasses.replace(labels.without_labels(listing), chosen_by=chosen_by)
