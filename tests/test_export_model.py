@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import save_model
+from fuzzing import full_disk, tree
 from PIL import Image
 
 from dogcat import evaluation, export, images, model_files
 from dogcat import model as models
+from dogcat.config import ExportOptions, InputError
+from tools import export_model
 
 
 def probabilities_of(path, pictures):
@@ -129,3 +132,17 @@ def test_bad_input_is_one_line_and_leaves_nothing(run, tmp_path):
         assert done.code == 2
         assert done.err.count("\n") == 1 and said in done.err
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["m.keras", "there"]
+
+
+@pytest.mark.parametrize(("form", "room"), [("savedmodel", 100_000), ("tflite", 100_000), ("tflite", 0)])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, form, room):
+    path = save_model(tmp_path / "m.keras")
+    before = tree(tmp_path)
+    options = ExportOptions(model=str(path), format=form, output=str(tmp_path / "out"))
+    with full_disk(room), pytest.raises((OSError, InputError)) as error:
+        export_model.main(options)
+    if isinstance(error.value, OSError):
+        assert (error.value.filename, error.value.strerror) == (str(tmp_path / "out"), "File too large")
+    else:
+        assert str(error.value) == f"{tmp_path}/out: cannot be written: File too large"
+    assert tree(tmp_path) == before

@@ -18,12 +18,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from dogcat import files, finished_runs, flags, folders, history, manifest, plotting
+from dogcat import finished_runs, flags, folders, history, manifest, outputs, plotting
 from dogcat.config import InputError, ReproductionOptions
 from dogcat.finished_runs import FinishedRun
 from dogcat.interrupts import Interrupts, Terminated
 from dogcat.source_runs import SOURCE_RUNS
 from dogcat.training_options import TrainingOptions
+
+TABLE, PLOT = "table.md", "comparison.png"
 
 
 def main(options: ReproductionOptions) -> None:
@@ -34,6 +36,9 @@ def main(options: ReproductionOptions) -> None:
     data = manifest.load(Path(options.tfrecords))
     digest = (data.limited(options.limit) if options.limit else data).digest()
     output = Path(options.output)
+    if output.exists() and not output.is_dir():
+        raise InputError(f"--output={options.output}: is a file; give a folder")
+    outputs.require_own(output, (TABLE, PLOT, *(f"{source.preset}.csv" for source in SOURCE_RUNS)))
     own = []
     for source in SOURCE_RUNS:
         run = finished_run(options, source.preset, digest)
@@ -42,17 +47,18 @@ def main(options: ReproductionOptions) -> None:
             run = finished_run(options, source.preset, digest)
             assert run is not None, "training ended without a summary"
         output.mkdir(parents=True, exist_ok=True)
+        submission = f"{source.preset}.csv"
         _call(
             *("dogcat.predict", f"--model={run.path}", f"--images={options.test_images}"),
-            *(f"--output={output / source.preset}.csv", "--resume"),
+            *(f"--output={output / submission}", "--resume"),
         )
+        outputs.note(output, [submission])
         own.append(run)
     table = compare(own, options)
-    files.write_atomically(output / "table.md", table.encode())
-    draw(own, options, output / "comparison.png")
+    outputs.write(output, {TABLE: table.encode(), PLOT: draw(own, options)})
     print(table)
     names = ", ".join(f"{source.preset}.csv" for source in SOURCE_RUNS)
-    print(f"wrote {output}: table.md, comparison.png, {names}")
+    print(f"wrote {output}: {TABLE}, {PLOT}, {names}")
 
 
 def finished_run(options: ReproductionOptions, preset: str, digest: str) -> FinishedRun | None:
@@ -145,8 +151,8 @@ def _shortened(options: ReproductionOptions) -> str:
     return words
 
 
-def draw(own: Sequence[FinishedRun], options: ReproductionOptions, path: Path) -> None:
-    """Draws the best validation losses beside the report's, and how they came down."""
+def draw(own: Sequence[FinishedRun], options: ReproductionOptions) -> bytes:
+    """Draws the best validation losses beside the report's, and how they came down, as PNG."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     places = np.arange(len(own))
     bars = (
@@ -175,7 +181,7 @@ def draw(own: Sequence[FinishedRun], options: ReproductionOptions, path: Path) -
     right.grid(alpha=0.3, which="both")
     right.legend()
     figure.suptitle(f"{own[0].config['device']}{_shortened(options)}", fontsize=10)
-    files.write_atomically(path, plotting.png(figure))
+    return plotting.png(figure)
 
 
 if __name__ == "__main__":
