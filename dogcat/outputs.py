@@ -69,16 +69,16 @@ def write(folder: Path, contents: Mapping[str, bytes]) -> None:
         InputError: Another program's file is in the way.
         OSError: A file cannot be written; then all are as they were.
     """
-    is_new = not folder.exists()
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with _locked(folder):
             _write(folder, contents)
     except BaseException:
-        if is_new:
-            # Another process may have written there meanwhile.
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        # Another process may have written there meanwhile.
+        with contextlib.suppress(OSError):
+            for path in new:
+                path.rmdir()
         raise
 
 

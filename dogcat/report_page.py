@@ -23,6 +23,7 @@ from dogcat.source_runs import SOURCE_RUNS
 
 # Pictures of each of the two galleries.
 MOST_SHOWN = 24
+PICTURES_COLUMNS = ("picture", "class", "taken for", "probability of the class", "log loss")
 # A confusion matrix of more classes is told by its largest cells.
 _MOST_CLASSES = 12
 # A longer name of a class loses its end in legends.
@@ -101,7 +102,7 @@ def pictures_table(findings: Findings) -> tuple[Sequence[str], Sequence[Sequence
         )
         for place in np.argsort(-losses, kind="stable")
     ]
-    return ("picture", "class", "taken for", "probability of the class", "log loss"), rows
+    return PICTURES_COLUMNS, rows
 
 
 def render(findings: Findings, pictures: Mapping[int, Picture], curves: Plot, calibration: Plot, roc: Plot) -> bytes:

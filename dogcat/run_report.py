@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,9 +59,11 @@ def write(folder: Path, tfrecords: str = "") -> Path | None:
         The page; None where the validation split has less than two pictures.
 
     Raises:
-        InputError: The run or its data set cannot be used.
+        InputError: The run or its data set cannot be used, or a file is in the way.
+        OSError: A file cannot be written; then both are as they were.
     """
     run = finished_runs.read(folder)
+    _require_own(folder)
     data_folder, data = _data_of(run, tfrecords)
     if data.splits[shards.VALIDATION].pictures < _FEWEST_PICTURES:
         return None
@@ -85,18 +88,35 @@ def write(folder: Path, tfrecords: str = "") -> Path | None:
         calibration=Plot(*(run_plots.draw_calibration(*of_predictions, dark) for dark in (False, True))),
         roc=Plot(*(run_plots.draw_roc(*of_predictions, dark) for dark in (False, True))),
     )
-    files.write_atomically(folder / TABLE, tables.for_spreadsheet(*report_page.pictures_table(findings)))
-    files.write_atomically(folder / PAGE, page)
+    with files.FileSet() as written:
+        written.write(folder / TABLE, tables.for_spreadsheet(*report_page.pictures_table(findings)))
+        written.write(folder / PAGE, page)
     return folder / PAGE
 
 
-def compare(folders: Sequence[Path], tfrecords: str, output: Path) -> None:
-    """Writes the page that sets several finished runs beside each other.
+def _require_own(folder: Path) -> None:
+    """Raises InputError where a file has the name of one of the two, and is not of this program."""
+    # What each of them, whole, has of all runs.
+    marks = {
+        PAGE: (b"<title>Run ", b"<footer>Made by dogcat "),
+        TABLE: (tables.for_spreadsheet(report_page.PICTURES_COLUMNS, []),),
+    }
+    for name, parts in marks.items():
+        path = folder / name
+        if not os.path.lexists(path):
+            continue
+        is_file = path.is_file() and not path.is_symlink()
+        content = path.read_bytes() if is_file else b""
+        if not all(part in content for part in parts):
+            raise InputError(f"{path}: is in the way, since it is not what this program writes there; move it")
+
+
+def compare(folders: Sequence[Path], tfrecords: str) -> bytes:
+    """The page that sets several finished runs beside each other.
 
     Args:
         folders: Those of the runs, two or more.
         tfrecords: Where the data set of all is; empty: where each run's was.
-        output: The page.
 
     Raises:
         InputError: A run or its data set cannot be used.
@@ -112,7 +132,7 @@ def compare(folders: Sequence[Path], tfrecords: str, output: Path) -> None:
         predictions.append(_predictions(run, data_folder, data, description.temperature))
     curves = {name: run.history for name, run in zip(comparison_page.curve_names(runs), runs)}
     plot = Plot(*(run_plots.draw_overlay(curves, dark) for dark in (False, True)))
-    files.write_atomically(output, comparison_page.render(runs, predictions, plot))
+    return comparison_page.render(runs, predictions, plot)
 
 
 def _data_of(run: FinishedRun, tfrecords: str) -> tuple[Path, Manifest]:

@@ -14,15 +14,16 @@ import zipfile
 import numpy as np
 import pytest
 from conftest import draw
-from fuzzing import check, json_mutations, memory_within
+from fuzzing import check, full_disk, json_mutations, memory_within, tree
 from PIL import Image
 
-from dogcat import flags, folder_features, manifest, weights
+from dogcat import cleaning, flags, folder_features, manifest, outputs, weights
 from dogcat.config import CleaningOptions, InputError
 from dogcat.sources import PictureFiles
 from tools import clean_images
 
 FILES = ["exclude.txt", "review.html", "suspects.csv"]
+LEFT = [outputs.MARKER, *FILES]
 SMALL = ("--backbone=vgg16", "--weights=none", "--image_size=32")
 
 
@@ -83,7 +84,7 @@ def test_features_find_what_is_planted_and_the_shard_tool_takes_the_files(run, f
     (folder / "cat.95.jpg").write_bytes(b"no picture")
     done = run("tools.clean_images", f"--images={folder}", f"--output={tmp_path}/out", *SMALL)
     assert (done.code, done.err) == (0, "")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == LEFT
     found = {row["path"]: row for row in rows(tmp_path / "out")}
     assert [int(row["rank"]) for row in rows(tmp_path / "out")] == list(range(1, len(found) + 1))
     scores = [float(row["score"]) for row in rows(tmp_path / "out")]
@@ -111,7 +112,7 @@ def test_auto_takes_the_first_and_most_bounds_the_list(folder, tmp_path):
     shutil.copy(folder / "cat.3.jpg", folder / "dog.99.jpg")
     (tmp_path / "earlier.txt").write_text("cat.9.jpg\n")
     exclude = f"--exclude={tmp_path}/earlier.txt"
-    found = clean(f"--images={folder}", f"--output={tmp_path}/out", "--most=4", "--auto=3", exclude, *SMALL)
+    found, _ = clean(f"--images={folder}", f"--output={tmp_path}/out", "--most=4", "--auto=3", exclude, *SMALL)
     assert len(found) == 4 and "cat.9.jpg" not in [one.path for one in found]
     excluded = (tmp_path / "out" / "exclude.txt").read_text().splitlines()
     assert excluded == ["cat.9.jpg", *(one.path for one in found[:3])]
@@ -120,7 +121,7 @@ def test_auto_takes_the_first_and_most_bounds_the_list(folder, tmp_path):
 def test_the_page_leaves_out_what_is_certain_and_not_in_it(folder, tmp_path):
     for number in (95, 96, 97):
         (folder / f"cat.{number}.jpg").write_bytes(b"no picture")
-    [shown] = clean(f"--images={folder}", f"--output={tmp_path}/out", "--most=1", *SMALL)
+    [shown], _ = clean(f"--images={folder}", f"--output={tmp_path}/out", "--most=1", *SMALL)
     page = (tmp_path / "out" / "review.html").read_text()
     [begins_with] = re.findall('data-earlier="(.*)"', page)
     certain = (tmp_path / "out" / "exclude.txt").read_text().splitlines()
@@ -128,18 +129,53 @@ def test_the_page_leaves_out_what_is_certain_and_not_in_it(folder, tmp_path):
     assert base64.b64decode(begins_with).decode().splitlines() == [key for key in certain if key != shown.path]
 
 
-def test_what_a_person_decided_is_not_overwritten(folder, tmp_path, capsys):
-    def clean_again(*more):
-        clean(f"--images={folder}", f"--output={tmp_path}/out", *more, *SMALL)
-        return sorted(path.name for path in (tmp_path / "out").iterdir() if path.name.startswith("exclude"))
+def test_what_a_person_decided_stays_where_it_is(folder, tmp_path, capsys):
+    output = tmp_path / "out"
 
-    assert clean_again() == clean_again() == ["exclude.txt"]
-    (tmp_path / "out" / "exclude.txt").write_text("cat.5.jpg\n")
-    assert clean_again() == ["exclude.1.txt", "exclude.txt"]
-    assert (tmp_path / "out" / "exclude.1.txt").read_text() == "cat.5.jpg\n"
-    assert f"the exclude.txt that was there is now {tmp_path}/out/exclude.1.txt" in capsys.readouterr().out
-    assert clean_again("--auto=1") == ["exclude.1.txt", "exclude.txt"]
-    assert clean_again("--auto=2") == ["exclude.1.txt", "exclude.2.txt", "exclude.txt"]
+    def clean_again(*more):
+        arguments = (f"--images={folder}", f"--output={output}", *more, *SMALL)
+        clean_images.main(flags.parse(CleaningOptions, list(arguments)))
+        said = capsys.readouterr().out
+        names = sorted(path.name for path in output.iterdir() if path.name.startswith("exclude"))
+        command = next(line for line in said.splitlines() if "tools.make_tfrecords" in line)
+        return names, said, command
+
+    assert clean_again()[0] == clean_again("--auto=1")[0] == ["exclude.txt"]
+    assert len((output / "exclude.txt").read_text().splitlines()) == 1
+    (output / "exclude.txt").write_text("cat.5.jpg\n")
+    for wanted in ("--auto=2", "--auto=3"):
+        names, said, command = clean_again(wanted)
+        assert names == ["exclude.1.txt", "exclude.txt"]
+        assert f"the exclude.txt in {output} is not this program's and stays; see exclude.1.txt\n" in said
+        assert f"save its exclude.txt as {output}/exclude.1.txt" in said
+        assert f"--exclude={output}/exclude.1.txt" in command
+        assert len((output / "exclude.1.txt").read_text().splitlines()) == int(wanted[-1])
+    (output / "exclude.1.txt").write_text("cat.6.jpg\n")
+    assert clean_again()[0] == ["exclude.1.txt", "exclude.2.txt", "exclude.txt"]
+    assert (output / "exclude.txt").read_text() == "cat.5.jpg\n"
+    assert (output / "exclude.1.txt").read_text() == "cat.6.jpg\n"
+
+
+@pytest.mark.parametrize("name", ["suspects.csv", "review.html"])
+def test_a_file_of_somebody_else_is_refused_before_the_work(folder, tmp_path, monkeypatch, name):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    monkeypatch.setattr(cleaning, "examine", None)
+    with pytest.raises(InputError, match=f"out/{name}: is in the way"):
+        clean(f"--images={folder}", f"--output={tmp_path}/out", *SMALL)
+    assert tree(tmp_path / "out").keys() == {name}
+
+
+def test_a_full_disk_leaves_what_was_there(folder, tmp_path):
+    arguments = (f"--images={folder}", f"--output={tmp_path}/out", *SMALL)
+    clean(*arguments)
+    before = tree(tmp_path / "out")
+    (folder / "cat.95.jpg").write_bytes(b"no picture")
+    for room in (0, 600, 10_000):
+        with full_disk(room), pytest.raises(OSError) as error:
+            clean(*arguments, "--auto=5")
+        assert str(tmp_path / "out") in error.value.filename
+        assert {**tree(tmp_path / "out"), outputs.MARKER: before[outputs.MARKER]} == before
 
 
 def test_pictures_without_a_class_are_named(folder, tmp_path, capsys):
@@ -159,7 +195,7 @@ def test_the_same_pictures_give_the_same_files_whatever_the_workers(folder, tmp_
 def test_a_picture_above_the_usual_limit_is_seen_by_all_or_by_none(folder, tmp_path):
     Image.new("RGB", (9000, 9000), (200, 90, 9)).save(folder / "cat.97.jpg", "JPEG", quality=30)
     places = (f"--images={folder}", f"--output={tmp_path}/out", "--most=50", *SMALL)
-    assert "too_large" in {one.path: one.reason for one in clean(*places)}["cat.97.jpg"]
+    assert "too_large" in {one.path: one.reason for one in clean(*places)[0]}["cat.97.jpg"]
     # A black one in its place would be an error.
     assert "too_large" not in str(clean(*places, "--max_pixels=100000000"))
 

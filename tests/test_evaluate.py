@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -12,10 +13,11 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT, draw, make, save_model, touch
+from fuzzing import full_disk, tree
 from sklearn import metrics
 from tensorflow import keras
 
-from dogcat import devices, evaluate, inference, manifest, model_files, pipeline, readers
+from dogcat import devices, evaluate, inference, manifest, model_files, outputs, pipeline, readers
 from dogcat import model as models
 from dogcat.config import EvaluationOptions, InputError, PredictionOptions
 
@@ -33,7 +35,11 @@ def two_models(tmp_path_factory):
 
 def evaluated(folder):
     """metrics.json, and the lines of predictions.csv."""
-    assert sorted(path.name for path in folder.iterdir()) == ["metrics.json", "predictions.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        outputs.MARKER,
+        "metrics.json",
+        "predictions.csv",
+    ]
     with open(folder / "predictions.csv", newline="") as file:
         return json.loads((folder / "metrics.json").read_text()), list(csv.DictReader(file))
 
@@ -249,3 +255,36 @@ def test_a_mistake_is_one_line_and_exit_code_2(run, tmp_path):
     assert done.code == 2
     assert done.err.splitlines() == ["error: --labels=/no/l.csv: no such file"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_files_of_before(tmp_path):
+    write_submissions(tmp_path)
+    given = {name: str(tmp_path / f"{file}.csv") for name, file in (("predictions", "good"), ("labels", "labels"))}
+    options = EvaluationOptions(**given, output=str(tmp_path / "out"), resamples=100)
+    other = dataclasses.replace(options, predictions=str(tmp_path / "bad.csv"))
+    for room in (0, 300, 1500):
+        with full_disk(room), pytest.raises(OSError) as error:
+            evaluate.main(options)
+        assert str(tmp_path / "out") in error.value.filename
+        assert not (tmp_path / "out").exists()
+    evaluate.main(options)
+    before = tree(tmp_path)
+    for room in (0, 300, 1500, (tmp_path / "out" / "predictions.csv").stat().st_size - 1):
+        with full_disk(room), pytest.raises(OSError):
+            evaluate.main(other)
+        after = tree(tmp_path)
+        marker = f"out/{outputs.MARKER}"
+        assert {**after, marker: before[marker]} == before
+    evaluate.main(other)
+    assert tree(tmp_path) != before
+
+
+def test_files_of_somebody_else_are_refused_before_the_work(tmp_path):
+    write_submissions(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "metrics.json").write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(InputError, match=r"out/metrics\.json: is in the way"):
+        # Not even the predictions are looked for.
+        evaluate.main(EvaluationOptions(predictions="none.csv", labels="none.csv", output=str(tmp_path / "out")))
+    assert tree(tmp_path) == before

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-import resource
 import zipfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import save_model
+from fuzzing import full_disk, tree
 from PIL import Image
 
 from dogcat import evaluation, export, images, model_files
 from dogcat import model as models
-from dogcat.config import InputError
+from dogcat.config import ExportOptions, InputError
+from tools import export_model
 
 
 def probabilities_of(path, pictures):
@@ -136,16 +137,15 @@ def test_bad_input_is_one_line_and_leaves_nothing(run, tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["m.keras", "there"]
 
 
-@pytest.mark.parametrize("form", ["savedmodel", "tflite"])
-def test_a_full_disk_is_named(tmp_path, form):
+@pytest.mark.parametrize(("form", "room"), [("savedmodel", 100_000), ("tflite", 100_000), ("tflite", 0)])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, form, room):
     path = save_model(tmp_path / "m.keras")
-    (tmp_path / "out").mkdir()
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # The limit on the size of a file stands for a disk that is full; what is converted goes through small files.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
-    try:
-        with pytest.raises((InputError, OSError), match="too large") as caught:
-            export.write(path, form, tmp_path / "out")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert isinstance(caught.value, InputError) or caught.value.filename == str(tmp_path / "out" / "model.tflite")
+    before = tree(tmp_path)
+    options = ExportOptions(model=str(path), format=form, output=str(tmp_path / "out"))
+    with full_disk(room), pytest.raises((OSError, InputError)) as error:
+        export_model.main(options)
+    if isinstance(error.value, OSError):
+        assert (error.value.filename, error.value.strerror) == (str(tmp_path / "out"), "File too large")
+    else:
+        assert str(error.value) == f"{tmp_path}/out: cannot be written: File too large"
+    assert tree(tmp_path) == before

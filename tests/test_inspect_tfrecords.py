@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import shutil
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 from dogcat import examples, manifest, records
 from dogcat.config import InputError, InspectOptions
-from tools import inspect_tfrecords
+from tools import contact_sheet, inspect_tfrecords
 
 
 @pytest.fixture
@@ -227,3 +228,11 @@ def test_show_of_raw_pixels_writes_a_picture(copy, tmp_path, monkeypatch):
         assert (shown.format, shown.tobytes()) == ("PNG", pixels)
     monkeypatch.chdir(tmp_path)
     assert inspect(copy, show="a/b.raw") == 1 and (tmp_path / "b.png").exists()
+
+
+def test_a_sheet_that_fits_into_no_jpeg(tmp_path):
+    sheet = Image.new("RGB", (1, 65_501))
+    with pytest.raises(InputError, match="1x65501 pixels fits into no JPEG; use a name that ends in .png"):
+        contact_sheet.save(sheet, tmp_path / "sheet.jpg")
+    contact_sheet.save(sheet, tmp_path / "sheet.png")
+    assert os.listdir(tmp_path) == ["sheet.png"]

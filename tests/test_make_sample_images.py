@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fuzzing import tree
 from PIL import Image, UnidentifiedImageError
 
+from dogcat import files
 from dogcat.config import InputError
 from tools import make_sample_images as samples_tool
 
@@ -86,7 +88,7 @@ def test_sizes_vary_and_mean_colour_does_not_tell_the_species(tmp_path):
 def test_a_users_pictures_are_left_alone(tmp_path):
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "cat.0.jpg").write_bytes(b"mine")
-    with pytest.raises(InputError, match=r"cat\.0\.jpg was not drawn by this tool"):
+    with pytest.raises(InputError, match=r"cat\.0\.jpg: is in the way"):
         samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0)
     assert contents(tmp_path) == {"train/cat.0.jpg": b"mine"}
     assert not (tmp_path / "test").exists()
@@ -96,18 +98,29 @@ def test_a_users_picture_among_drawn_ones_is_left_alone(tmp_path):
     samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0)
     (tmp_path / "train" / "cat.5000.jpg").write_bytes(b"mine")
     before = contents(tmp_path)
-    with pytest.raises(InputError, match=r"cat\.5000\.jpg was not drawn by this tool"):
+    with pytest.raises(InputError, match=r"cat\.5000\.jpg: is in the way"):
         samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=1)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["train/cat.0.jpg", "test/1.jpg", "faults.csv"])
+def test_what_has_become_a_users_own_is_left_alone(tmp_path, name):
+    samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0, faults=1)
+    (tmp_path / name).write_bytes(b"mine")
+    before = tree(tmp_path)
+    with pytest.raises(InputError, match=f"{name}: is in the way"):
+        samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0)
+    assert tree(tmp_path) == before
 
 
 def test_what_a_killed_run_left_does_not_matter(tmp_path):
     samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0)
     before = contents(tmp_path)
-    (tmp_path / "train" / "cat.0.jpg").rename(tmp_path / "train" / "cat.0.jpg.tmp")
+    left = files.temporary_beside(tmp_path / "train" / "cat.0.jpg")
+    (tmp_path / "train" / "cat.0.jpg").rename(left)
     samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0)
     assert contents(tmp_path) == before
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert left.exists()
 
 
 def test_the_command_leads_to_the_next(run, tmp_path):

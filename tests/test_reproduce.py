@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import make
+from fuzzing import tree
 from PIL import Image
 
 from dogcat import history
@@ -52,11 +54,35 @@ def test_a_shortened_table_says_so(five):
     assert "shortened to 2 epochs a run at most" in table and "shortened to 500 pictures of each split" in table
 
 
-def test_the_plot_is_a_picture(five, tmp_path):
-    reproduce.draw(five, ReproductionOptions(epochs=2), tmp_path / "comparison.png")
-    with Image.open(tmp_path / "comparison.png") as image:
-        assert image.size[0] > 1000
-    assert [path.name for path in tmp_path.iterdir()] == ["comparison.png"]
+def test_the_plot_is_a_picture(five):
+    with Image.open(io.BytesIO(reproduce.draw(five, ReproductionOptions(epochs=2)))) as image:
+        assert image.format == "PNG" and image.size[0] > 1000
+
+
+def test_an_output_that_is_called_again_is_replaced_and_others_are_not(five, tfrecords, samples, tmp_path, monkeypatch):
+    predicted = []
+
+    def predict(module, *arguments):
+        [output] = [Path(argument[9:]) for argument in arguments if argument.startswith("--output=")]
+        output.write_text(f"id,label\n{len(predicted)}\n")
+        predicted.append(output.name)
+
+    monkeypatch.setattr(reproduce, "_call", predict)
+    monkeypatch.setattr(reproduce, "finished_run", lambda *of_run: five[0])
+    output = tmp_path / "out"
+    options = ReproductionOptions(tfrecords=str(tfrecords), test_images=str(samples / "test"), output=str(output))
+    reproduce.main(options)
+    reproduce.main(options)
+    assert len(predicted) == 10
+    before = tree(output)
+    for name in ("top.csv", "table.md", "comparison.png"):
+        content = (output / name).read_bytes()
+        (output / name).write_bytes(b"mine")
+        with pytest.raises(InputError, match=f"out/{name}: is in the way"):
+            reproduce.main(options)
+        assert len(predicted) == 10
+        (output / name).write_bytes(content)
+    assert tree(output) == before
 
 
 def test_a_finished_run_of_the_same_options_is_taken_again(tmp_path):

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from browser import DESKTOP, PHONE
 from conftest import make, save_model, small_run
-from fuzzing import check, json_mutations, mutations
+from fuzzing import check, full_disk, json_mutations, mutations, tree
 from PIL import Image
 
 from dogcat import finished_runs, heatmaps, manifest, pipeline, readers, run_report, training, views
-from dogcat.config import InputError
+from dogcat.config import InputError, ReportOptions
+from tools import make_report
 
 # No slash can be in a name of a file, so no tag can be closed.
 KEY = "<img src=x onerror=document.title=1>{}.jpg"
@@ -117,7 +118,7 @@ def test_the_keyboard_leads_through_a_page(hostile_run, browser):
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
 def test_the_page_of_several_runs_is_quiet(two_runs, browser, tmp_path, width):
-    run_report.compare(two_runs, "", tmp_path / "page.html")
+    (tmp_path / "page.html").write_bytes(run_report.compare(two_runs, ""))
     page = browser.open(tmp_path / "page.html", width)
     assert_quiet(page)
     text = page.shown.locator("main").inner_text()
@@ -174,6 +175,54 @@ def test_the_command_makes_one_page_or_compares(run, two_runs, tmp_path):
     assert (first / "report.html").exists()
     done = run("tools.make_report", first, second, tmp_path / "runs" / "latest")
     assert (done.code, done.out) == (0, f"wrote {tmp_path}/runs/comparison.html\n")
+
+
+def test_a_comparison_replaces_its_own_or_what_was_named(two_runs, tmp_path):
+    shutil.copytree(two_runs[0].parent, tmp_path / "runs", symlinks=True)
+    runs = ",".join(str(tmp_path / "runs" / folder.name) for folder in two_runs)
+    page, named = tmp_path / "runs" / "comparison.html", tmp_path / "named.html"
+    for _ in range(2):
+        make_report.main(ReportOptions(runs=runs))
+    whole = page.read_bytes()
+    with full_disk(len(whole) // 2), pytest.raises(OSError) as error:
+        make_report.main(ReportOptions(runs=runs))
+    assert error.value.filename == str(page) and page.read_bytes() == whole
+    page.write_bytes(b"mine")
+    named.write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"comparison\.html: is in the way"):
+        make_report.main(ReportOptions(runs=runs))
+    make_report.main(ReportOptions(runs=runs, output=str(named)))
+    assert page.read_bytes() == b"mine" and named.read_bytes() == whole
+    with pytest.raises(InputError, match="is not a regular file"):
+        make_report.main(ReportOptions(runs=runs, output=str(tmp_path)))
+
+
+@pytest.mark.parametrize("name", ["report.html", "pictures.csv"])
+@pytest.mark.parametrize("theirs", ["mine", "link"])
+def test_a_file_in_the_pages_place_stays(two_runs, tmp_path, name, theirs):
+    run = tmp_path / "run"
+    shutil.copytree(two_runs[0], run)
+    run_report.write(run)
+    (run / name).unlink()
+    if theirs == "link":
+        (run / name).symlink_to(tmp_path / "nowhere")
+    else:
+        (run / name).write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(InputError, match=f"run/{name}: is in the way"):
+        run_report.write(run)
+    assert tree(tmp_path) == before
+
+
+def test_a_full_disk_leaves_page_and_table_as_they_were(two_runs, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(two_runs[0], run)
+    before = tree(run)
+    # The table fits, the page does not.
+    with full_disk((run / "report.html").stat().st_size // 2), pytest.raises(OSError) as error:
+        run_report.write(run)
+    assert error.value.filename == str(run / "report.html")
+    assert tree(run) == before
 
 
 def test_what_is_no_finished_run_is_one_line(two_runs, tmp_path):

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from browser import DESKTOP, PHONE
 from conftest import contents, draw, make
+from fuzzing import full_disk, tree
 from PIL import Image, ImageOps
 
-from dogcat import folders, labels
+from dogcat import folders, labels, outputs
 from dogcat.config import InputError, SurveyOptions
 from tools import survey_images, survey_plots
 
@@ -129,7 +130,7 @@ def test_the_command_says_what_it_found(run, samples, tmp_path):
     assert facts["orientations"] == "1 46, 6 1"
     assert facts["unusable"] == "not_a_picture 1, truncated 1"
     assert done.out.splitlines()[-1].endswith(f"python -m tools.make_tfrecords --images={samples}/train")
-    assert sorted(os.listdir(tmp_path / "out")) == FILES
+    assert sorted(os.listdir(tmp_path / "out")) == [outputs.MARKER, *FILES]
 
 
 def test_the_same_pictures_give_the_same_files(samples, surveyed, tmp_path):
@@ -200,7 +201,7 @@ def test_many_classes_share_the_colours(tmp_path):
     assert groups.names == [*(f"class{number}" for number in range(6)), "3 more"]
     assert {groups.of_label[f"class{number}"] for number in (6, 7, 8)} == {6}
     survey(draw(tmp_path / "in", *keys), tmp_path / "out")
-    assert sorted(os.listdir(tmp_path / "out")) == FILES
+    assert sorted(os.listdir(tmp_path / "out")) == [outputs.MARKER, *FILES]
 
 
 def test_sizes_of_a_long_tail(tmp_path):
@@ -263,3 +264,30 @@ def test_every_real_picture_is_accounted_for(shared, tmp_path):
     # The one that stands out in the plot.
     alt = Page(tmp_path / "survey.html").all("img")[0]["alt"]
     assert "cat.835.jpg 1023x768" in alt
+
+
+@pytest.mark.parametrize("name", ["survey.html", "survey.csv", "sizes.png", "histograms.png"])
+def test_a_file_of_somebody_else_is_refused_before_the_work(tmp_path, name):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(InputError, match=f"out/{name}: is in the way"):
+        # Not even the pictures are looked for.
+        survey_images.survey_images(SurveyOptions(images=str(tmp_path / "none"), output=str(tmp_path / "out")))
+    assert os.listdir(tmp_path / "out") == [name]
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    images = draw(tmp_path / "in", "cat.0.jpg", "dog.0.jpg")
+    options = SurveyOptions(images=str(images), output=str(tmp_path / "out"), workers=1)
+    for room in (0, 1000):
+        with full_disk(room), pytest.raises(OSError):
+            survey_images.survey_images(options)
+        assert os.listdir(tmp_path) == ["in"]
+    survey_images.survey_images(options)
+    before = tree(tmp_path / "out")
+    draw(images, "cat.1.jpg")
+    with full_disk(1000), pytest.raises(OSError) as error:
+        survey_images.survey_images(options)
+    assert str(tmp_path / "out") in error.value.filename
+    assert {**tree(tmp_path / "out"), outputs.MARKER: before[outputs.MARKER]} == before
+    survey_images.survey_images(options)

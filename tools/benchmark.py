@@ -59,8 +59,10 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
         InputError: A file or folder that an option names cannot be used, or ours does not do its work.
     """
     for name in ("json", "chart"):
-        folder = Path(getattr(options, name)).parent
-        options.require(name, folder.is_dir(), f"{folder} is no folder; make it, or name another file")
+        path = Path(getattr(options, name))
+        options.require(name, path.parent.is_dir(), f"{path.parent} is no folder; make it, or name another file")
+        is_in_the_way = bool(getattr(options, name)) and path.exists() and not path.is_file()
+        options.require(name, not is_in_the_way, "is not a regular file; name another")
     if options.peers:
         found = shutil.which(options.peers_python) is not None
         options.require("peers_python", found, "no such program; `make peers` makes .venv-peers/bin/python")
@@ -87,14 +89,15 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
         "rounds": options.rounds,
         "subjects": {subject: outcome.as_json() for subject, outcome in outcomes.items()},
     }
-    if options.json:
-        files.write_atomically(Path(options.json), (json.dumps(report, indent=2) + "\n").encode())
     # A bar alone compares nothing.
     drawn = [group for outcome in outcomes.values() for group in outcome.groups if len(group.results) > 1]
-    if options.chart:
-        rounds.draw_chart(
-            drawn, f"dogcat on {runtime.processor_name()}, {runtime.available_cores()} cores", Path(options.chart)
-        )
+    with files.FileSet() as written:
+        if options.json:
+            written.write(Path(options.json), (json.dumps(report, indent=2) + "\n").encode())
+        if options.chart:
+            title = f"dogcat on {runtime.processor_name()}, {runtime.available_cores()} cores"
+            form = Path(options.chart).suffix.removeprefix(".")
+            written.write(Path(options.chart), rounds.draw_chart(drawn, title, form))
     return report
 
 

@@ -7,9 +7,9 @@ and are compared within a round only.
 from __future__ import annotations
 
 import dataclasses
+import io
 import statistics
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tools.benchmark_peers import Work
@@ -257,13 +257,13 @@ def in_words(results: Sequence[Result]) -> str:
     return ": ".join([f"{_rate_text(ours.rate.median)} pictures a second", *([", ".join(parts)] if parts else [])])
 
 
-def draw_chart(groups: Sequence[Group], title: str, path: Path) -> None:
+def draw_chart(groups: Sequence[Group], title: str, form: str) -> bytes:
     """Draws a bar for each contestant, its median in figures, its spread as an error bar.
 
     Args:
         groups: What is drawn one below the other, each with an axis of its own; at least one.
         title: Where it was measured.
-        path: The picture to write; its ending tells the format.
+        form: The picture's format, png or svg and the like.
     """
     from dogcat import plotting
 
@@ -291,4 +291,6 @@ def draw_chart(groups: Sequence[Group], title: str, path: Path) -> None:
             axes.spines[["top", "right"]].set_visible(False)
         panels[-1].set_xlabel("pictures a second: median of the rounds, slowest and fastest as the thin line")
         canvas.suptitle(title)
-        canvas.savefig(path, dpi=120)
+        picture = io.BytesIO()
+        canvas.savefig(picture, format=form, dpi=120)
+    return picture.getvalue()

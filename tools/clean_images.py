@@ -3,7 +3,8 @@
 These are pictures that show none of the classes, wrong labels, copies of one picture, and what is tiny, blank or
 unreadable. Writes into --output suspects.csv, those to be seen first at its beginning; review.html, a page in which to
 decide, with pictures and reasons; and exclude.txt, at first with what is certain alone, or with --auto the first
-suspects. Nothing is deleted or moved: exclude.txt goes to tools.make_tfrecords.
+suspects. An exclude.txt of your own that is there stays, and this one becomes exclude.1.txt. Nothing is deleted or
+moved: exclude.txt goes to tools.make_tfrecords.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import itertools
 import shlex
 from pathlib import Path
 
-from dogcat import files, flags, folders, labels, runtime, suspects
+from dogcat import flags, folders, labels, outputs, runtime, suspects
 from dogcat.config import CleaningOptions
 from dogcat.printing import printable
 from dogcat.suspects import Suspect
@@ -22,19 +23,20 @@ from tools import review_page
 TABLE, PAGE, EXCLUSIONS = "suspects.csv", "review.html", "exclude.txt"
 
 
-def clean_images(options: CleaningOptions) -> list[Suspect]:
+def clean_images(options: CleaningOptions) -> tuple[list[Suspect], str]:
     """Looks at all pictures, and writes what is suspicious.
 
     Returns:
-        The suspects that were written, at most --most.
+        The suspects that were written, at most --most; and the name of the file with the exclusions.
 
     Raises:
-        InputError: The folder has too few pictures, or an option does not fit it.
+        InputError: The folder has too few pictures, an option does not fit it, or a file is in the way.
         OSError: A folder cannot be read or written.
     """
     from dogcat import cleaning
 
     output = folders.output_apart_from(options.images, options.output)
+    outputs.require_own(output, (TABLE, PAGE))
     evidence, rejections, excluded_before = cleaning.examine(options)
     # They stay excluded.
     earlier = "".join(map(labels.exclusion_line, excluded_before))
@@ -57,27 +59,25 @@ def clean_images(options: CleaningOptions) -> list[Suspect]:
         options.workers or runtime.available_cores(),
     )
     lines = [earlier, *(labels.exclusion_line(one.path) for one in excluded)]
-    output.mkdir(parents=True, exist_ok=True)
-    exclusions = "".join(lines).encode("utf-8", "surrogateescape")
-    _set_aside(output / EXCLUSIONS, exclusions)
-    for name, data in (
-        (TABLE, suspects.as_csv(shown)),
-        (PAGE, page),
-        (EXCLUSIONS, exclusions),
-    ):
-        files.write_atomically(output / name, data)
+    exclusions = _free_name(output)
+    contents = {
+        TABLE: suspects.as_csv(shown),
+        PAGE: page,
+        exclusions: "".join(lines).encode("utf-8", "surrogateescape"),
+    }
+    outputs.write(output, contents)
     print(f"{lead}: {_counts(shown)}")
-    print(printable(f"wrote {TABLE}, {PAGE} and {EXCLUSIONS} ({len(excluded)} pictures) in {options.output}"))
-    return shown
+    if exclusions != EXCLUSIONS:
+        print(printable(f"the {EXCLUSIONS} in {options.output} is not this program's and stays; see {exclusions}"))
+    print(printable(f"wrote {TABLE}, {PAGE} and {exclusions} ({len(excluded)} pictures) in {options.output}"))
+    return shown, exclusions
 
 
-def _set_aside(path: Path, content: bytes) -> None:
-    """Renames a file of other content, since it may hold what a person decided."""
-    if path.is_file() and path.read_bytes() not in (b"", content):
-        names = (path.with_name(f"{path.stem}.{number}{path.suffix}") for number in itertools.count(1))
-        kept = next(name for name in names if not name.exists())
-        path.rename(kept)
-        print(printable(f"the {path.name} that was there is now {kept}"))
+def _free_name(output: Path) -> str:
+    """The name of the file with the exclusions: not that of one in which a person may have decided."""
+    kept = Path(EXCLUSIONS)
+    names = (f"{kept.stem}.{number}{kept.suffix}" for number in itertools.count(1))
+    return next(name for name in itertools.chain([EXCLUSIONS], names) if outputs.is_own(output / name))
 
 
 def _counts(found: list[Suspect]) -> str:
@@ -88,12 +88,15 @@ def _counts(found: list[Suspect]) -> str:
 def main(options: CleaningOptions) -> None:
     """Looks for suspects, and says what to do next."""
     runtime.prepare()
-    clean_images(options)
-    command = [f"--images={shlex.quote(options.images)}", f"--exclude={shlex.quote(f'{options.output}/{EXCLUSIONS}')}"]
+    _, exclusions = clean_images(options)
+    place = f"{options.output}/{exclusions}"
+    command = [f"--images={shlex.quote(options.images)}", f"--exclude={shlex.quote(place)}"]
     if options.labels:
         command.append(f"--labels={shlex.quote(options.labels)}")
     print(
-        printable(f"next: open {options.output}/{PAGE} in a browser, decide, and put its {EXCLUSIONS} in place; then")
+        printable(
+            f"next: open {options.output}/{PAGE} in a browser, decide, and save its {EXCLUSIONS} as {place}; then"
+        )
     )
     print(printable(f"      python -m tools.make_tfrecords {' '.join(command)}"))
 

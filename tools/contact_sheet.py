@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from dogcat import files, stored
+from dogcat.config import InputError
 from dogcat.manifest import Manifest
 from dogcat.stored import StoredPicture
 from tools import lettering
@@ -21,6 +22,9 @@ _HEADING_SIZE = 20
 _HEADING_LINE = 34
 _CELL = _SIDE + _GAP
 _ROW = _SIDE + 2 * _LINE + _GAP
+
+# A side, in pixels.
+_LARGEST_JPEG = 65_500
 
 _COLUMNS = 8
 # A sheet of many more classes would be too large to look at, and for most viewers to open.
@@ -70,10 +74,17 @@ def save(sheet: Image.Image, path: Path) -> None:
     """Writes a sheet in the format of the file's name.
 
     Raises:
+        InputError: The sheet is larger than its format allows.
         OSError: The file cannot be written.
     """
+    form = "PNG" if path.suffix.lower() == ".png" else "JPEG"
+    if form == "JPEG" and max(sheet.size) > _LARGEST_JPEG:
+        raise InputError(
+            f"--preview={path}: a sheet of {sheet.width}x{sheet.height} pixels fits into no JPEG; use a name that ends "
+            "in .png, or fewer --preview_pictures"
+        )
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG" if path.suffix.lower() == ".png" else "JPEG", quality=90)
+    sheet.save(buffer, form, quality=90)
     files.write_atomically(path, buffer.getvalue())
 
 

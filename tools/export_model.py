@@ -9,8 +9,11 @@ the model. What was written is run on 32 drawn pictures and compared with the or
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +26,13 @@ from tools.drawing import SPECIES, draw_animal
 _PICTURES = 32
 # Of the logarithm of a probability: both sides compute in float32, in another order.
 _TOLERANCE = 1e-2
+_LONGEST_REASON = 100
 
 
 def main(options: ExportOptions) -> None:
     """Exports and compares."""
     output = Path(options.output)
-    if output.exists():
+    if os.path.lexists(output):
         raise InputError(f"--output={output}: is there already; remove it, or name another folder")
     if not output.parent.is_dir():
         raise InputError(f"--output={output}: the folder {output.parent} does not exist; make it first")
@@ -38,7 +42,7 @@ def main(options: ExportOptions) -> None:
     path = model_files.find_file(options.model, "model")
     description = model_files.describe(path)
     print(printable(f"model: {path} ({' or '.join(description.classes)}, {description.image_size} pixels)"))
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".exporting-") as temporary:
+    with _naming(output), tempfile.TemporaryDirectory(dir=output.parent, prefix=".exporting-") as temporary:
         folder = Path(temporary) / output.name
         # A server is given the folder of all versions of a model, each in a folder called by its number.
         written = folder / "1" if options.format == "savedmodel" else folder
@@ -52,11 +56,29 @@ def main(options: ExportOptions) -> None:
                     f"--format={options.format}: a log-probability of {what} differs from the model's by "
                     f"{difference:.4f}, more than {_TOLERANCE}; not written, use another format"
                 )
+        # A folder that has come to be there meanwhile would be replaced, if it is empty.
+        if os.path.lexists(output):
+            raise InputError(f"--output={output}: has come to be there meanwhile; name another folder")
         files.rename_folder(folder, output)
     said = ", ".join(f"{difference:.1e} for {what}" for what, difference in differences.items())
     print(f"compared on {_PICTURES} drawn pictures: log-probabilities differ by at most {said}")
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
     print(printable(f"wrote {output}: {options.format}, {size / 1e6:.1f} MB"))
+
+
+@contextlib.contextmanager
+def _naming(output: Path) -> Iterator[None]:
+    """Tells of a full disk and its like with the output's name, in a line, whoever found it."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(output), None
+        raise
+    except tf.errors.OpError as error:
+        reason = str(error.message).split(" [Op:")[0].rsplit("; ", 1)[-1]
+        raise InputError(f"{output}: cannot be written: {reason[:_LONGEST_REASON]}") from error
 
 
 def _draw(size: int, resize: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dogcat import finished_runs, flags, folders, runtime
+from dogcat import files, finished_runs, flags, folders, outputs, runtime
 from dogcat.config import InputError, ReportOptions
 from dogcat.printing import printable
 
@@ -32,14 +32,24 @@ def find_runs(places: str) -> list[Path]:
     return list(found.values())
 
 
+def _require_place(output: Path, named: bool) -> None:
+    """Raises InputError where the comparison cannot be written, or would replace a file that the user has not named."""
+    if not output.parent.is_dir():
+        raise InputError(f"--output={output}: its folder does not exist; make it, or give another")
+    if output.exists() and not output.is_file():
+        raise InputError(f"--output={output}: is not a regular file; give another name")
+    if not named:
+        outputs.require_own(output.parent, [output.name])
+
+
 def main(options: ReportOptions) -> None:
     """Makes the page, and says where it is."""
     runs = find_runs(options.runs)
     output = Path(options.output) if options.output else runs[0].resolve().parent / COMPARISON
-    if len(runs) > 1 and not output.parent.is_dir():
-        raise InputError(f"--output={options.output}: its folder does not exist; make it, or give another")
     if len(runs) == 1 and options.output:
         raise InputError(f"--output={options.output}: is for several runs; the page of one is in its folder")
+    if len(runs) > 1:
+        _require_place(output, named=bool(options.output))
     runtime.prepare()
     from tensorflow import keras
 
@@ -51,8 +61,12 @@ def main(options: ReportOptions) -> None:
         if page is None:
             raise InputError(f"{runs[0]}: was validated on less than two pictures; there is nothing to report")
     else:
-        run_report.compare(runs, options.tfrecords, output)
+        comparison = run_report.compare(runs, options.tfrecords)
         page = output
+        if options.output:
+            files.write_atomically(page, comparison)
+        else:
+            outputs.write(page.parent, {page.name: comparison})
     print(printable(f"wrote {page}"))
 
 

@@ -15,22 +15,22 @@ import io
 import itertools
 import random
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from dogcat import files, flags, tables
+from dogcat import flags, outputs, tables
 from dogcat.config import InputError, SampleOptions
 from dogcat.progress import pictures_bar
 from tools.drawing import SPECIES, draw_animal
 from tools.drawing_others import draw_other
 
 _QUALITY = 90
-# The names that were drawn. Only these are ever taken away: a user's own pictures are left alone.
-_MARKER = ".dogcat-samples"
+# Pictures that are written together.
+_AT_ONCE = 64
 _EXIF_ORIENTATION = 0x0112
 _QUARTER_TURN = 6  # the viewer turns the stored picture clockwise by a quarter
 
@@ -123,32 +123,48 @@ def make_sample_images(output: Path, train: int, test: int, seed: int, faults: i
         faults: Number of training pictures with each kind of fault, on top too.
 
     Raises:
-        InputError: A folder holds pictures that this function did not draw.
+        InputError: A folder holds files that this function did not write.
         OSError: A folder cannot be written.
     """
     names = _names(train, test, len(FAULTS) * faults)
     for folder in names:
-        _refuse_foreign_files(output / folder)
+        if (output / folder).exists() and not (output / folder).is_dir():
+            raise InputError(f"{output / folder} is a file; give another folder with --output")
+        outputs.require_nothing_else(output / folder)
+    outputs.require_own(output, [FAULTS_FILE])
     for folder in names:
-        _clear(output / folder, names[folder])
-    (output / FAULTS_FILE).unlink(missing_ok=True)
+        if (output / folder).exists():
+            outputs.remove(output / folder, outputs.names_in(output / folder))
+    if output.exists():
+        outputs.remove(output, [FAULTS_FILE])
+    planted = []
     with pictures_bar(sum(map(len, names.values())), "drawing") as progress:
-        for name, encode in zip(names["train"], [_as_jpeg] * train + list(ODDITIES.values())):
-            image = draw_animal(name.split(".")[0], _rng(seed, f"train/{name}"))
-            files.write_atomically(output / "train" / name, encode(image))
-            progress.update()
-        planted = []
-        for number, name in enumerate(names["train"][train + len(ODDITIES) :]):
-            data, fault = _plant(FAULTS[number // faults], name, names["train"][:train], output, seed)
-            files.write_atomically(output / "train" / name, data)
-            planted.append(fault)
-            progress.update()
-        for name, encode in zip(names["test"], [_as_jpeg] * test + [_truncated]):
-            rng = _rng(seed, f"test/{name}")
-            files.write_atomically(output / "test" / name, encode(draw_animal(rng.choice(SPECIES), rng)))
-            progress.update()
+
+        def write(folder: str, pictures: Iterator[tuple[str, bytes]]) -> None:
+            while batch := dict(itertools.islice(pictures, _AT_ONCE)):
+                outputs.write(output / folder, batch)
+                progress.update(len(batch))
+
+        def flawless_and_odd() -> Iterator[tuple[str, bytes]]:
+            for name, encode in zip(names["train"], [_as_jpeg] * train + list(ODDITIES.values())):
+                yield name, encode(draw_animal(name.split(".")[0], _rng(seed, f"train/{name}")))
+
+        def faulty() -> Iterator[tuple[str, bytes]]:
+            for number, name in enumerate(names["train"][train + len(ODDITIES) :]):
+                data, fault = _plant(FAULTS[number // faults], name, names["train"][:train], output, seed)
+                planted.append(fault)
+                yield name, data
+
+        def of_test() -> Iterator[tuple[str, bytes]]:
+            for name, encode in zip(names["test"], [_as_jpeg] * test + [_truncated]):
+                rng = _rng(seed, f"test/{name}")
+                yield name, encode(draw_animal(rng.choice(SPECIES), rng))
+
+        write("train", flawless_and_odd())
+        write("train", faulty())
+        write("test", of_test())
     if planted:
-        files.write_atomically(output / FAULTS_FILE, tables.as_csv(_Fault._fields, planted))
+        outputs.write(output, {FAULTS_FILE: tables.as_csv(_Fault._fields, planted)})
     counts = collections.Counter(name.split(".")[0] for name in names["train"])
     return Samples(dict(counts), len(names["test"]))
 
@@ -185,33 +201,6 @@ def _names(train: int, test: int, faults: int) -> dict[str, list[str]]:
         f"{name}.{next(counts[name])}.jpg" for name in itertools.islice(species, train + len(ODDITIES) + faults)
     ]
     return {"train": of_train, "test": [f"{number}.jpg" for number in range(1, test + 2)]}
-
-
-def _refuse_foreign_files(folder: Path) -> None:
-    """Raises InputError where `folder` holds anything that an earlier call did not draw."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; give another folder with --output")
-    if not folder.exists():
-        return
-    ours = _drawn_before(folder)
-    for path in sorted(folder.iterdir()):
-        if path.name not in ours or not path.is_file():
-            raise InputError(f"{path} was not drawn by this tool; give another folder with --output")
-
-
-def _drawn_before(folder: Path) -> set[str]:
-    """Names that earlier calls may have left, unfinished ones included."""
-    marker = folder / _MARKER
-    names = [_MARKER, *(marker.read_text().split() if marker.exists() else [])]
-    return {name + end for name in names for end in ("", ".tmp")}
-
-
-def _clear(folder: Path, names: list[str]) -> None:
-    """Makes the folder, takes the pictures of an earlier call away, and notes which ones will be drawn."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in _drawn_before(folder) - {_MARKER}:
-        (folder / name).unlink(missing_ok=True)
-    files.write_atomically(folder / _MARKER, "\n".join(names).encode())
 
 
 def main(options: SampleOptions) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dogcat import files, finished_runs, flags, folders, history, manifest, plotting
+from dogcat import finished_runs, flags, folders, history, manifest, outputs, plotting
 from dogcat.config import InputError, ReproductionOptions
 from dogcat.finished_runs import FinishedRun
 from dogcat.interrupts import Interrupts, Terminated
@@ -26,6 +26,8 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+TABLE, PLOT = "table.md", "comparison.png"
+
 
 def main(options: ReproductionOptions) -> None:
     """Runs what is left to do, then draws the comparison."""
@@ -35,6 +37,9 @@ def main(options: ReproductionOptions) -> None:
     data = manifest.load(Path(options.tfrecords))
     digest = (data.limited(options.limit) if options.limit else data).digest()
     output = Path(options.output)
+    if output.exists() and not output.is_dir():
+        raise InputError(f"--output={options.output}: is a file; give a folder")
+    outputs.require_own(output, (TABLE, PLOT, *(f"{source.preset}.csv" for source in SOURCE_RUNS)))
     own = []
     for source in SOURCE_RUNS:
         run = finished_run(options, source.preset, digest)
@@ -43,17 +48,18 @@ def main(options: ReproductionOptions) -> None:
             run = finished_run(options, source.preset, digest)
             assert run is not None, "training ended without a summary"
         output.mkdir(parents=True, exist_ok=True)
+        submission = f"{source.preset}.csv"
         _call(
             *("dogcat.predict", f"--model={run.path}", f"--images={options.test_images}"),
-            *(f"--output={options.output}/{source.preset}.csv", "--resume"),
+            *(f"--output={output / submission}", "--resume"),
         )
+        outputs.note(output, [submission])
         own.append(run)
     table = compare(own, options)
-    files.write_atomically(output / "table.md", table.encode())
-    draw(own, options, output / "comparison.png")
+    outputs.write(output, {TABLE: table.encode(), PLOT: draw(own, options)})
     print(table)
     names = ", ".join(f"{source.preset}.csv" for source in SOURCE_RUNS)
-    print(f"wrote {output}: table.md, comparison.png, {names}")
+    print(f"wrote {output}: {TABLE}, {PLOT}, {names}")
 
 
 def finished_run(options: ReproductionOptions, preset: str, digest: str) -> FinishedRun | None:
@@ -146,10 +152,10 @@ def _shortened(options: ReproductionOptions) -> str:
     return words
 
 
-def draw(own: Sequence[FinishedRun], options: ReproductionOptions, path: Path) -> None:
-    """Draws the best validation losses beside the report's, and how they came down."""
+def draw(own: Sequence[FinishedRun], options: ReproductionOptions) -> bytes:
+    """Draws the best validation losses beside the report's, and how they came down, as PNG."""
     with plotting.style(dark=False):
-        files.write_atomically(path, plotting.png(_figure(own, options)))
+        return plotting.png(_figure(own, options))
 
 
 def _figure(own: Sequence[FinishedRun], options: ReproductionOptions) -> Figure:

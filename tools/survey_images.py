@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
-from dogcat import files, flags, folders, labels, runtime, survey
+from dogcat import flags, folders, labels, outputs, runtime, survey
 from dogcat.config import InputError, SurveyOptions
 from dogcat.pages import Plot
 from dogcat.printing import printable
@@ -27,10 +27,11 @@ def survey_images(options: SurveyOptions) -> Survey:
     """Lists, labels and reads the pictures, then writes what was found.
 
     Raises:
-        InputError: The folder holds no usable picture, or an option does not fit it.
+        InputError: The folder holds no usable picture, an option does not fit it, or a file is in the way.
         OSError: A folder cannot be read or written.
     """
     output = folders.output_apart_from(options.images, options.output)
+    outputs.require_own(output, (PAGE, TABLE, SIZES, HISTOGRAMS))
     listing = folders.list_images(Path(options.images))
     print(listing.announcement(options.images))
     label_of = _classes(listing, options)
@@ -88,14 +89,8 @@ def _write(found: Survey, options: SurveyOptions, output: Path) -> None:
     sizes = Plot(*(survey_plots.draw_sizes(panels, groups, dark) for dark in (False, True)))
     histograms = Plot(*(survey_plots.draw_histograms(kept.usable, groups, dark) for dark in (False, True)))
     page = survey_page.render(options.images, found, sizes, histograms)
-    output.mkdir(parents=True, exist_ok=True)
-    for name, data in (
-        (SIZES, sizes.light),
-        (HISTOGRAMS, histograms.light),
-        (TABLE, found.as_csv()),
-        (PAGE, page),
-    ):
-        files.write_atomically(output / name, data)
+    contents = {SIZES: sizes.light, HISTOGRAMS: histograms.light, TABLE: found.as_csv(), PAGE: page}
+    outputs.write(output, contents)
 
 
 def _counts(values: Iterable[str]) -> str:
