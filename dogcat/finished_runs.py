@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
-import re
 import reprlib
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
-from dogcat import files, typed_json
+from dogcat import files, latest_run, typed_json
 from dogcat import history as histories
 from dogcat.backbones import BACKBONES
 from dogcat.config import InputError
@@ -21,17 +19,9 @@ from dogcat.history import EpochRecord
 CONFIG = "config.json"
 SUMMARY = "summary.json"
 HISTORY = "history.jsonl"
-# Folder beside the runs in which TensorBoard finds the events of each. In a run's own folder it would find them twice,
-# since it follows the link to the last run.
-EVENTS = "tensorboard"
 PAGE = "report.html"
 # Logits of the best model for the validation split, float32 [pictures, 1 or classes], in the order of the split.
 VALIDATION_LOGITS = "validation.npy"
-
-_LATEST = "latest"
-_NOTE_START = "dogcat run: "
-_NOTE = re.compile(_NOTE_START.encode() + rb"([^/\0\n]+)\n")
-_LARGEST_NOTE = 1024
 
 # The largest that these files may be, far above those of a run of 100,000 epochs.
 _MOST_BYTES = 2**25
@@ -122,44 +112,6 @@ class FinishedRun:
         return logits
 
 
-def latest(preset: str = "") -> str:
-    """The name beside the runs that leads to the last one, or to the last one of a preset."""
-    return f"{_LATEST}-{preset}" if preset else _LATEST
-
-
-def preset_run(runs: str, preset: str) -> Path:
-    """The folder of the last run of a preset."""
-    return resolve(Path(runs) / latest(preset))
-
-
-def note_of(run: str) -> bytes:
-    """The content of a file that leads to a run beside it, where the file system has no links."""
-    return f"{_NOTE_START}{run}\n".encode("utf-8", "surrogateescape")
-
-
-def run_in_note(path: Path) -> str:
-    """The name of the run that such a file leads to; empty where it is not one."""
-    if not path.name.startswith(_LATEST) or not path.is_file() or path.stat().st_size > _LARGEST_NOTE:
-        return ""
-    match = _NOTE.fullmatch(files.read_bounded(path, _LARGEST_NOTE))
-    return os.fsdecode(match[1]) if match else ""
-
-
-def resolve(place: str | Path) -> Path:
-    """The path that is meant: where a file stands for the last run, as `runs/latest` may, that of the run."""
-    path = Path(place)
-    for start in (path, *path.parents):
-        run = run_in_note(start)
-        if run:
-            return start.with_name(run) / path.relative_to(start)
-    return path
-
-
-def may_be_run(path: str) -> bool:
-    """Whether a path that a pattern like runs/* fits may be meant as a run."""
-    return bool(run_in_note(Path(path))) or (os.path.isdir(path) and os.path.basename(path) != EVENTS)
-
-
 def begun_in(runs: Path) -> list[Path]:
     """The folders of runs that were begun in a folder, the last one first."""
     begun = [path for path in runs.glob(f"*/{CONFIG}") if not path.parent.is_symlink()]
@@ -182,7 +134,7 @@ def read(folder: Path) -> FinishedRun:
     Raises:
         InputError: There is none, it is not finished, or its files are damaged.
     """
-    folder = resolve(folder)
+    folder = latest_run.resolve(folder)
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder}: no run there; give the folder of a run, like runs/latest")
     if not (folder / SUMMARY).is_file():

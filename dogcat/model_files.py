@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat import files, finished_runs, folders, foreign_models, keras_files, typed_json
+from dogcat import files, folders, foreign_models, keras_files, latest_run, typed_json
 from dogcat.backbones import BACKBONES
 from dogcat.config import RESIZE_MODES, InputError
 from dogcat.foreign_models import DESCRIPTION, MOST_DESCRIPTION_BYTES
@@ -120,7 +120,7 @@ def find_file(place: str, flag: str) -> Path:
     Raises:
         InputError: There is none.
     """
-    path = finished_runs.resolve(place)
+    path = latest_run.resolve(place)
     if path.is_dir():
         path = max(_versions(path), key=lambda version: int(version.name), default=path)
         _refuse_foreign(path)
@@ -171,7 +171,7 @@ def find_files(places: str, flag: str) -> list[Path]:
 
 
 def _may_be_model(path: str) -> bool:
-    return finished_runs.may_be_run(path) or path.endswith((".keras", ".h5"))
+    return latest_run.may_be_run(path) or path.endswith((".keras", ".h5"))
 
 
 def describe(path: Path) -> Description:

@@ -18,7 +18,7 @@ from dogcat import devices, manifest, model_files, pipeline, runs, shards, weigh
 from dogcat import model as models
 from dogcat.backbones import BACKBONES
 from dogcat.config import InputError
-from dogcat.finished_runs import preset_run
+from dogcat.latest_run import preset_run
 from dogcat.presets import PRESETS
 from dogcat.trainer import Trainer
 from dogcat.training_options import TrainingOptions

@@ -17,12 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from tensorflow import keras
 
-from dogcat import files, finished_runs, model_files, run_plots
+from dogcat import files, latest_run, model_files, run_plots
 from dogcat import history as histories
 from dogcat.config import InputError
 from dogcat.finished_runs import (
     CONFIG,
-    EVENTS,
     HISTORY,
     PAGE,
     SUMMARY,
@@ -33,6 +32,7 @@ from dogcat.finished_runs import (
     unfinished_in,
 )
 from dogcat.history import EpochRecord
+from dogcat.latest_run import EVENTS
 from dogcat.training_options import TrainingOptions
 
 LAST_MODEL = "last.keras"
@@ -237,7 +237,7 @@ def copy_state(run: Path, folder: Path) -> None:
 def lead_to(folder: Path, options: TrainingOptions) -> None:
     """Makes runs/latest, and runs/latest-<preset> of a preset's run, lead to the run.
 
-    They are links or, where the file system has none, files that `finished_runs.resolve` follows.
+    They are links or, where the file system has none, files that `latest_run.resolve` follows.
     """
     for path in _ways_to_last(folder.parent, options):
         temporary = files.temporary_beside(path)
@@ -248,7 +248,7 @@ def lead_to(folder: Path, options: TrainingOptions) -> None:
                 temporary.symlink_to(folder.name)
             except OSError:
                 with files.create(temporary) as file:
-                    file.write(finished_runs.note_of(folder.name))
+                    file.write(latest_run.note_of(folder.name))
             os.replace(temporary, path)
         # No reason to give up a run.
         except OSError as error:
@@ -259,7 +259,7 @@ def lead_to(folder: Path, options: TrainingOptions) -> None:
 
 def _ways_to_last(runs: Path, options: TrainingOptions) -> list[Path]:
     presets = ["", options.preset] if options.preset != "none" else [""]
-    return [runs / finished_runs.latest(preset) for preset in presets]
+    return [runs / latest_run.latest(preset) for preset in presets]
 
 
 def _is_way_to_run(path: Path) -> bool:
@@ -267,7 +267,7 @@ def _is_way_to_run(path: Path) -> bool:
     if path.is_symlink():
         # A link to another folder is somebody else's.
         return "/" not in os.readlink(path)
-    return not path.exists() or bool(finished_runs.run_in_note(path))
+    return not path.exists() or bool(latest_run.run_in_note(path))
 
 
 def _link(file: Path, link: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, draw, make, save_model, touch
 
-from dogcat import encoding, files, finished_runs, folders, model_files, pixel_cache, runs, state
+from dogcat import encoding, files, folders, latest_run, model_files, pixel_cache, runs, state
 from dogcat.config import InputError
 from dogcat.encoding import Task
 from dogcat.processes import Workers
@@ -59,7 +59,7 @@ def test_without_links_a_file_leads_to_the_last_run(run_folder, monkeypatch, num
     assert sorted(path.name for path in run_folder.parent.iterdir()) == [run_folder.name, "latest", "latest-best"]
     assert model_files.find_file(str(latest), "model") == run_folder / "best.keras"
     assert model_files.find_file(str(latest / "best.keras"), "model") == run_folder / "best.keras"
-    assert finished_runs.preset_run(str(run_folder.parent), "best") == run_folder
+    assert latest_run.preset_run(str(run_folder.parent), "best") == run_folder
     assert make_report.find_runs(str(latest)) == [run_folder]
     monkeypatch.chdir(run_folder.parent)
     assert model_files.find_file("latest", "model").resolve() == run_folder / "best.keras"
@@ -88,7 +88,7 @@ def test_what_somebody_else_called_latest_stays(run_folder, tmp_path, capsys, wh
     if what == "folder":
         latest.mkdir()
     elif what == "long":
-        latest.write_bytes(finished_runs.note_of("x" * 10_000))
+        latest.write_bytes(latest_run.note_of("x" * 10_000))
     elif what == "file":
         latest.write_text("dogcat run: a/b\n")
     else:
@@ -109,7 +109,7 @@ def test_a_name_of_a_run_in_any_bytes_is_found(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr(os, "symlink", refuse(errno.EPERM))
     runs.lead_to(folder, TrainingOptions(preset="none"))
-    assert finished_runs.resolve(tmp_path / "latest" / "x") == folder / "x"
+    assert latest_run.resolve(tmp_path / "latest" / "x") == folder / "x"
 
 
 @pytest.mark.parametrize("number", [*REFUSALS, errno.ENOLCK, errno.EBADF])

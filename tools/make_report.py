@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dogcat import files, finished_runs, flags, folders, outputs, runtime
+from dogcat import files, flags, folders, latest_run, outputs, runtime
 from dogcat.config import InputError, ReportOptions
 from dogcat.printing import printable
 
@@ -23,11 +23,11 @@ def find_runs(places: str) -> list[Path]:
         InputError: A pattern fits nothing.
     """
     found: dict[str, Path] = {}
-    for place, matches in folders.expand(places, finished_runs.may_be_run):
+    for place, matches in folders.expand(places, latest_run.may_be_run):
         if not matches:
             raise InputError(f"{place} fits no folder; give those of runs, like runs/latest")
         for match in matches:
-            run = finished_runs.resolve(match)
+            run = latest_run.resolve(match)
             found.setdefault(os.path.realpath(run), run)
     return list(found.values())
 

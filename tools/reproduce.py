@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dogcat import finished_runs, flags, folders, history, manifest, outputs, plotting
+from dogcat import finished_runs, flags, folders, history, latest_run, manifest, outputs, plotting
 from dogcat.config import InputError, ReproductionOptions
 from dogcat.finished_runs import FinishedRun
 from dogcat.interrupts import Interrupts, Terminated
@@ -64,7 +64,7 @@ def main(options: ReproductionOptions) -> None:
 
 def finished_run(options: ReproductionOptions, preset: str, digest: str) -> FinishedRun | None:
     """The last run of a preset, if it is finished and was made with these options on the data of this digest."""
-    folder = finished_runs.preset_run(options.runs, preset).resolve()
+    folder = latest_run.preset_run(options.runs, preset).resolve()
     if not (folder / finished_runs.SUMMARY).exists():
         return None
     run = finished_runs.read(folder)
