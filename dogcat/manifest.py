@@ -298,7 +298,7 @@ def _shard(content: _Value, name: str, layout: raw.Layout | None) -> Shard:
     count = content.member("records")
     shard = Shard(name, count.whole(0), size, content.member("sha256").text())
     if layout and shard.records * layout.record_bytes != size:
-        count.refuse(f"as many records of {layout.record_bytes} bytes as make the {size} of {name}")
+        count.refuse(f"the number of records of {layout.record_bytes} bytes in the {size} of {name}")
     if shard.records * records.FRAME_BYTES > size or (size and not shard.records):
         count.refuse(f"what the {size} bytes of {name} can hold")
     if not _SHA256.fullmatch(shard.sha256):
