@@ -86,5 +86,8 @@ def _lambda_layers(config: Any) -> list[str]:
         return [name for item in config for name in _lambda_layers(item)]
     if not isinstance(config, dict):
         return []
-    own = [str(config.get("name", "Lambda"))] if config.get("class_name") == "Lambda" else []
+    # Layers of a model have their names twice, those inside of other parts once.
+    inner = config.get("config")
+    name = inner.get("name", "Lambda") if isinstance(inner, dict) else "Lambda"
+    own = [str(config.get("name", name))] if config.get("class_name") == "Lambda" else []
     return own + _lambda_layers(list(config.values()))
