@@ -46,13 +46,13 @@ def main(options: PredictionOptions) -> int:
     print(printable(f"wrote {path}: {len(predicted.ids)} rows{label}; most probably {likely}"))
     is_submission = path.suffix == ".csv" and not options.columns and not options.tfrecords
     then = f"next: submit {path}; " if is_submission else ""
+    if predicted.left_out:
+        print(printable(f"left out: {predicted.left_out}"))
     if listed:
         row = "without a row" if options.on_error == "skip" else "undecided in it"
         print(f"{then}unreadable pictures: {len(unreadable)}, {row}, see {listed}")
     else:
         print(f"{then}{f'{len(predicted.ids)} pictures were' if predicted.left_out else 'every picture was'} read")
-    if predicted.left_out:
-        print(printable(f"left out: {predicted.left_out}"))
     return _EXIT_UNREADABLE if unreadable and options.strict else 0
 
 
