@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dogcat import flags, outputs, runtime
-from dogcat.calibration import Adjustment
-from dogcat.config import EvaluationOptions, InputError
-from dogcat.printing import printable
+from dogcat.core import flags, outputs, runtime
+from dogcat.core.options import InputError
+from dogcat.core.text import printable
+from dogcat.evaluation.calibration import Adjustment
+from dogcat.prediction.options import EvaluationOptions
 
 _METRICS = "metrics.json"
 _PREDICTIONS = "predictions.csv"
@@ -33,25 +34,26 @@ def main(options: EvaluationOptions) -> None:
             raise InputError(f"--{flag}={place}: --output={output} would replace it; give another folder")
     outputs.require_own(output, (_METRICS, _PREDICTIONS))
     if options.predictions:
-        from dogcat import submission
+        from dogcat.prediction import submission_csv
 
-        predictions = submission.read_labelled(options)
+        predictions = submission_csv.read_labelled(options)
     else:
         runtime.prepare()
-        from dogcat import inference, model_files
+        from dogcat.models import model_files
+        from dogcat.prediction import predictor
 
         if options.save_temperature:
             model_files.require_archive(model_files.find_file(options.model, "model"))
-        predictions = inference.predict_labelled(options)
-    from dogcat import assessment, scorecard
+        predictions = predictor.predict_labelled(options)
+    from dogcat.evaluation import assess, results
 
-    assessed = assessment.assess(predictions, options)
+    assessed = assess.assess(predictions, options.scoring)
     texts = {
-        _PREDICTIONS: scorecard.predictions_csv(predictions),
-        _METRICS: scorecard.metrics_json(predictions, assessed, options),
+        _PREDICTIONS: results.predictions_csv(predictions),
+        _METRICS: results.metrics_json(predictions, assessed, options.scoring),
     }
     outputs.write(output, {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items()})
-    print(scorecard.table(predictions, assessed, options))
+    print(results.table(predictions, assessed, options.scoring))
     print(printable(f"wrote {output}: {_METRICS}, {_PREDICTIONS}"))
     if options.save_temperature:
         _save_temperature(Path(predictions.predicted_by[0]), assessed.models[0].temperature)
@@ -59,7 +61,7 @@ def main(options: EvaluationOptions) -> None:
 
 def _save_temperature(path: Path, fitted: Adjustment) -> None:
     """Stores a fitted temperature with the model that it is of, if it helped."""
-    from dogcat import model_files
+    from dogcat.models import model_files
 
     if not fitted.helped:
         print("the temperature was not stored, since it does not lower the log loss by more than chance explains")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dogcat import flags, runtime
-from dogcat.config import PredictionOptions
-from dogcat.printing import printable
+from dogcat.core import flags, runtime
+from dogcat.core.text import printable
+from dogcat.prediction.options import PredictionOptions
 
 _EXIT_UNREADABLE = 3
 
@@ -23,10 +23,10 @@ _EXIT_UNREADABLE = 3
 def main(options: PredictionOptions) -> int:
     """Predicts, writes the output, says what came out; returns the exit code."""
     runtime.prepare()
-    from dogcat import inference, partial, predictions
+    from dogcat.prediction import partial, predictions, predictor
 
     path = Path(options.output)
-    predicted = inference.predict(options)
+    predicted = predictor.predict(options)
     kept = partial.path_beside(path)
     try:
         listed = predictions.write(predicted, options)

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dogcat import flags, runtime
-from dogcat.interrupts import Interrupts, Terminated
-from dogcat.printing import printable
-from dogcat.training_options import TrainingOptions
+from dogcat.core import commands, flags, runtime
+from dogcat.core.interrupts import Interrupts, Terminated
+from dogcat.core.text import printable
+from dogcat.training.options import TrainingOptions
 
 
 def main(options: TrainingOptions) -> None:
@@ -28,7 +28,7 @@ def main(options: TrainingOptions) -> None:
         return
     print(printable(f"wrote {folder}: best.keras, history.csv, curves.png, checkpoints"))
     where = "" if options.runs == TrainingOptions.runs else f" --model={folder}"
-    print(printable(f"next: python -m dogcat.predict{where} --images=data/test --output=submission.csv"))
+    print(printable(f"next: {commands.spelled('predict')}{where} --images=data/test --output=submission.csv"))
 
 
 def train(options: TrainingOptions) -> Path | None:
@@ -41,7 +41,7 @@ def train(options: TrainingOptions) -> Path | None:
         InputError: Something cannot be used, or training diverged.
         Terminated, KeyboardInterrupt: The process was told to stop; the message says how to go on.
     """
-    from dogcat import training
+    from dogcat.training import run as training
 
     folder = training.train(options)
     if folder and options.report:
@@ -50,12 +50,12 @@ def train(options: TrainingOptions) -> Path | None:
 
 
 def _make_page(run: Path) -> None:
-    from dogcat import run_report
-    from dogcat.runs import RunFolder
+    from dogcat.reports import build
+    from dogcat.training.run_folder import RunFolder
 
     try:
         with RunFolder(run), Interrupts():
-            page = run_report.write(run)
+            page = build.write(run)
     except (Terminated, KeyboardInterrupt) as stop:
         stop.args = (f"the run {run} is finished; the same command with --resume makes its page",)
         raise

@@ -14,10 +14,10 @@ import pytest
 from browser import Browser, find_chromium
 from PIL import Image
 
-from dogcat import runtime
-from dogcat.config import ShardOptions
-from dogcat.manifest import Manifest
-from dogcat.training_options import TrainingOptions
+from dogcat.core import runtime
+from dogcat.dataset.manifest import Manifest
+from dogcat.dataset.options import ShardOptions
+from dogcat.training.options import TrainingOptions
 from tools.make_tfrecords import make_data_set
 
 ROOT = Path(__file__).parents[1]
@@ -57,16 +57,15 @@ def save_model(
     """Saves a model with random weights, whose logits deviate by about `spread`; returns its path."""
     from tensorflow import keras
 
-    from dogcat import model as models
-    from dogcat import model_files
+    from dogcat.models import architecture, model_files
 
     keras.utils.set_random_seed(seed)
     generator = np.random.default_rng(seed)
-    model = models.build_model(backbone, image_size, len(classes))
+    model = architecture.build_model(backbone, image_size, len(classes))
     # With random weights features are tiny, and hardly differ.
     pictures = generator.integers(0, 256, (32, 1, 1, 3)) + generator.integers(-50, 50, (32, image_size, image_size, 3))
-    features = models.features_model(model)(pictures.clip(0, 255).astype(np.uint8)).numpy()
-    head = models.head_of(model)
+    features = architecture.features_model(model)(pictures.clip(0, 255).astype(np.uint8)).numpy()
+    head = architecture.head_of(model)
     kernel = generator.normal(0, spread, head.kernel.shape) / np.linalg.norm(features.std(axis=0))
     head.set_weights([kernel, -(features @ kernel).mean(axis=0)])
     model_files.save(model, path, model_files.Description(list(classes), image_size, resize, backbone, temperature))
@@ -186,7 +185,7 @@ def imagenet_weights(tmp_path_factory) -> None:
     folder = Path(os.environ.get("DOGCAT_SHARED") or ROOT.parent / "shared")
     file = folder / "weights" / "xception_imagenet_notop.h5"
     if file.is_file():
-        from dogcat import weights
+        from dogcat.models import weights
 
         cache = tmp_path_factory.mktemp("cache")
         (cache / weights.cache_path("xception").name).symlink_to(file.resolve())

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Callable
 
-from dogcat.config import InputError
+from dogcat.core.options import InputError
 
 MOST_SECONDS = 10.0
 LONGEST_MESSAGE = 300

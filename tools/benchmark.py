@@ -36,15 +36,20 @@ from typing import Any
 
 from PIL import Image
 
-from dogcat import files, flags, folders, images, runtime
-from dogcat.config import MAX_PIXELS, BenchmarkOptions, InputError, ShardOptions
-from dogcat.progress import pictures_bar
-from tools import benchmark_load, benchmark_memory, benchmark_predict, benchmark_processes, benchmark_train
-from tools import benchmark_rounds as rounds
-from tools.benchmark_loaders import BATCH
-from tools.benchmark_peers import QUALITY, SIZE
-from tools.benchmark_rounds import Group, Outcome
-from tools.make_tfrecords import make_data_set
+from dogcat.core import files, flags, runtime
+from dogcat.core.options import InputError
+from dogcat.core.progress import pictures_bar
+from dogcat.dataset.options import ShardOptions
+from dogcat.pictures import decode, folders
+from dogcat.pictures.geometry import MAX_PIXELS
+
+from .benchmarks import memory as benchmark_memory
+from .benchmarks import own_loaders, predict, processes, rounds, train
+from .benchmarks.options import BenchmarkOptions
+from .benchmarks.peer_loaders import BATCH
+from .benchmarks.peer_writers import QUALITY, SIZE
+from .benchmarks.rounds import Group, Outcome
+from .make_tfrecords import make_data_set
 
 # Load of a core, of the last minute, up to which a machine counts as idle.
 _IDLE_LOAD = 0.25
@@ -104,13 +109,13 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
 def _measure_shards(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
     count = len(list(pictures.iterdir()))
     measured = rounds.measure(
-        benchmark_processes.shard_writers(options, pictures),
+        processes.shard_writers(options, pictures),
         options.rounds,
-        lambda work, ours: benchmark_processes.check_shards(work, ours, count),
+        lambda work, ours: processes.check_shards(work, ours, count),
     )
     about = (
         f"{count} pictures into shards, {SIZE}x{SIZE} JPEG of quality {QUALITY}, workers: "
-        f"{benchmark_processes.workers_of(options)}, {options.rounds} rounds; start of the workers included"
+        f"{processes.workers_of(options)}, {options.rounds} rounds; start of the workers included"
     )
     conclusions = [f"dogcat writes {rounds.in_words(measured.results)}."]
     if not options.peers:
@@ -120,10 +125,8 @@ def _measure_shards(options: BenchmarkOptions, pictures: Path, work: Path) -> Ou
 
 
 def _measure_load(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    count = benchmark_load.prepare(pictures, work, benchmark_processes.workers_of(options))
-    outcome = _loaded(
-        benchmark_processes.jpeg_loaders(options, work), benchmark_processes.raw_loaders(options, work), options, count
-    )
+    count = own_loaders.prepare(pictures, work, processes.workers_of(options))
+    outcome = _loaded(processes.jpeg_loaders(options, work), processes.raw_loaders(options, work), options, count)
     if not options.peers:
         outcome.conclusions.append(
             "not compared: FFCV, DALI, WebDataset, PyTorch, MosaicML streaming; `make peers`, then --peers, adds them"
@@ -135,8 +138,8 @@ def _measure_disk(options: BenchmarkOptions, pictures: Path, work: Path) -> Outc
     keys = sorted(os.listdir(pictures))
     # So many that a pass takes seconds.
     benchmark_memory.link_pictures(pictures, keys, max(len(keys), _FROM_DISK), work / "pictures")
-    count = benchmark_load.prepare(work / "pictures", work, benchmark_processes.workers_of(options))
-    return _loaded(*benchmark_processes.loaders_from_disk(options, work), options, count, " not in memory")
+    count = own_loaders.prepare(work / "pictures", work, processes.workers_of(options))
+    return _loaded(*processes.loaders_from_disk(options, work), options, count, " not in memory")
 
 
 def _loaded(
@@ -150,7 +153,7 @@ def _loaded(
     measured = rounds.measure(
         [*of_jpeg, *of_raw],
         options.rounds,
-        lambda work, ours: benchmark_processes.check_loaded(work, ours, count),
+        lambda work, ours: processes.check_loaded(work, ours, count),
     )
     groups, conclusions = [], []
     for name, contestants in ((f"JPEG{where}", of_jpeg), (f"raw pixels{where}", of_raw)):
@@ -162,11 +165,11 @@ def _loaded(
 
 
 def _measure_augment(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    count = benchmark_load.prepare(pictures, work, benchmark_processes.workers_of(options))
+    count = own_loaders.prepare(pictures, work, processes.workers_of(options))
     measured = rounds.measure(
-        benchmark_processes.augmenting_loaders(options, work),
+        processes.augmenting_loaders(options, work),
         options.rounds,
-        lambda work, ours: benchmark_processes.check_loaded(work, ours, count),
+        lambda work, ours: processes.check_loaded(work, ours, count),
     )
     conclusions = [f"dogcat loads and warps {rounds.in_words(measured.results)}."]
     if not options.peers:
@@ -185,9 +188,7 @@ def _measure_train(options: BenchmarkOptions, pictures: Path, work: Path) -> Out
         # The classes mean nothing: what a step takes does not depend on them.
         benchmark_memory.link_pictures(pictures, keys, len(keys), named)
         make_data_set(ShardOptions(images=str(named), output=str(tfrecords)))
-    measured = rounds.measure(
-        benchmark_train.contestants(tfrecords, options.steps), options.rounds, lambda work, ours: None
-    )
+    measured = rounds.measure(train.contestants(tfrecords, options.steps), options.rounds, lambda work, ours: None)
     pipeline, memory, augmentation = measured.results
     of_input = rounds.Figure.of([1 / ratio for ratio in memory.ratios])
     of_augmentation = rounds.Figure.of(augmentation.ratios)
@@ -204,7 +205,7 @@ def _measure_train(options: BenchmarkOptions, pictures: Path, work: Path) -> Out
 
 
 def _measure_predict(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    with benchmark_predict.contestants(pictures, "xception") as contestants:
+    with predict.contestants(pictures, "xception") as contestants:
         measured = rounds.measure(contestants, options.rounds, lambda work, ours: None)
     share = rounds.Figure.of(measured.results[1].ratios)
     conclusions = [f"From files to a CSV dogcat reaches {share} of the rate of the network alone."]
@@ -266,7 +267,7 @@ def _gather_pictures(source: Path, wanted: int, target: Path) -> int:
 
 def _is_plain_jpeg(path: Path) -> bool:
     try:
-        images.decode(path.read_bytes(), MAX_PIXELS)
+        decode.decode(path.read_bytes(), MAX_PIXELS)
         with Image.open(path) as image:
             image.load()
             return image.format == "JPEG" and image.mode == "RGB"

@@ -14,11 +14,14 @@ import itertools
 import shlex
 from pathlib import Path
 
-from dogcat import flags, folders, labels, outputs, runtime, suspects
-from dogcat.config import CleaningOptions
-from dogcat.printing import printable
-from dogcat.suspects import Suspect
-from tools import review_page
+from dogcat.cleaning import suspects
+from dogcat.cleaning.options import CleaningOptions
+from dogcat.cleaning.suspects import Suspect
+from dogcat.core import commands, flags, outputs, runtime
+from dogcat.core.text import printable
+from dogcat.pictures import folders, labels
+
+from .pages import review_page
 
 TABLE, PAGE, EXCLUSIONS = "suspects.csv", "review.html", "exclude.txt"
 
@@ -33,11 +36,11 @@ def clean_images(options: CleaningOptions) -> tuple[list[Suspect], str]:
         InputError: The folder has too few pictures, an option does not fit it, or a file is in the way.
         OSError: A folder cannot be read or written.
     """
-    from dogcat import cleaning
+    from dogcat.cleaning import examine
 
     output = folders.output_apart_from(options.images, options.output)
     outputs.require_own(output, (TABLE, PAGE))
-    evidence, rejections, excluded_before = cleaning.examine(options)
+    evidence, rejections, excluded_before = examine.examine(options)
     # They stay excluded.
     earlier = "".join(map(labels.exclusion_line, excluded_before))
     found = suspects.find(evidence, rejections)
@@ -98,7 +101,7 @@ def main(options: CleaningOptions) -> None:
             f"next: open {options.output}/{PAGE} in a browser, decide, and save its {EXCLUSIONS} as {place}; then"
         )
     )
-    print(printable(f"      python -m tools.make_tfrecords {' '.join(command)}"))
+    print(printable(f"      {commands.spelled('make-tfrecords')} {' '.join(command)}"))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ the model. What was written is run on 32 drawn pictures and compared with the or
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import random
 import tempfile
@@ -18,15 +19,32 @@ from pathlib import Path
 
 import numpy as np
 
-from dogcat import files, flags, images, runtime
-from dogcat.config import ExportOptions, InputError
-from dogcat.printing import printable
-from tools.drawing import SPECIES, draw_animal
+from dogcat.core import files, flags, runtime
+from dogcat.core.options import InputError, Options, is_utf8, option
+from dogcat.core.text import printable
+from dogcat.pictures import decode
+
+from .samples.animals import SPECIES, draw_animal
 
 _PICTURES = 32
 # Of the logarithm of a probability: both sides compute in float32, in another order.
 _TOLERANCE = 1e-2
 _LONGEST_REASON = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions(Options):
+    """Options of `tools.export_model`."""
+
+    model: str = option("runs/latest", "A run's folder or a .keras file.", path=True)
+    format: str = option("savedmodel", "What to write.", choices=("savedmodel", "tflite"))
+    output: str = option("exported", "Folder to write; it must not exist yet.", path=True)
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        super().__post_init__()
+        self.require("output", bool(self.output), "give a folder")
+        self.require("output", is_utf8(self.output), "TensorFlow writes under names in UTF-8 alone; give such a name")
 
 
 def main(options: ExportOptions) -> None:
@@ -37,7 +55,7 @@ def main(options: ExportOptions) -> None:
     if not output.parent.is_dir():
         raise InputError(f"--output={output}: the folder {output.parent} does not exist; make it first")
     runtime.prepare()
-    from dogcat import export, model_files
+    from dogcat.models import export, model_files
 
     path = model_files.find_file(options.model, "model")
     description = model_files.describe(path)
@@ -85,7 +103,7 @@ def _draw(size: int, resize: str) -> np.ndarray:
     """Drawn animals, uint8 [pictures, size, size, 3]."""
     rng = random.Random(0)
     drawn = [draw_animal(SPECIES[number % len(SPECIES)], rng).convert("RGBX") for number in range(_PICTURES)]
-    return np.stack([images.resize(np.asarray(picture), size, resize)[:, :, :3] for picture in drawn])
+    return np.stack([decode.resize(np.asarray(picture), size, resize)[:, :, :3] for picture in drawn])
 
 
 if __name__ == "__main__":

@@ -6,25 +6,36 @@ that was fetched on another machine.
 
 from __future__ import annotations
 
-from dogcat import flags, runtime
-from dogcat.backbones import BACKBONES
-from dogcat.config import InputError, ShardOptions, WeightsOptions
+import dataclasses
+
+from dogcat.core import commands, flags, runtime
+from dogcat.core.options import InputError, Options, option
+from dogcat.dataset.options import ShardOptions
+from dogcat.models.backbones import BACKBONES
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsOptions(Options):
+    """Options of `tools.fetch_weights`."""
+
+    backbone: str = option("xception", "Network to fetch the weights of.", choices=tuple(BACKBONES))
+    file: str = option("", "A weights file fetched by hand: Keras' HDF5 layout. Empty: look for a source.", path=True)
 
 
 def main(options: WeightsOptions) -> None:
     """Fetches the weights and says where they are."""
     runtime.prepare()
-    from dogcat import model, weights
+    from dogcat.models import architecture, weights
 
     # Weights do not depend on the size of the pictures.
-    backbone = model.make_backbone(options.backbone, BACKBONES[options.backbone].smallest_image)
+    backbone = architecture.make_backbone(options.backbone, BACKBONES[options.backbone].smallest_image)
     source = weights.load_imagenet(backbone, options.backbone, options.file)
     print(f"ImageNet weights of {options.backbone}, from {source}")
     if not weights.is_cached(options.backbone):
         raise InputError(f"{weights.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can be")
     size = BACKBONES[options.backbone].image_size
     sized = f" --image_size={size}" if size != ShardOptions.image_size else ""
-    print(f"next: python -m tools.make_tfrecords --images=data/train --output=data/tfrecords{sized}")
+    print(f"next: {commands.spelled('make-tfrecords')} --images=data/train --output=data/tfrecords{sized}")
 
 
 if __name__ == "__main__":

@@ -10,23 +10,65 @@ as that), 2 the call is wrong: no such folder, or none with a dataset.json.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-from dogcat import files, flags, images, manifest, stored, verification
-from dogcat.config import InputError, InspectOptions
-from dogcat.manifest import Manifest
-from dogcat.printing import printable
-from dogcat.verification import Problem
-from tools import contact_sheet
+from dogcat.core import files, flags
+from dogcat.core.options import MOST_WORKERS, InputError, Options, option, refuse_unused
+from dogcat.core.text import printable
+from dogcat.dataset import manifest, stored_picture, verify
+from dogcat.dataset.manifest import Manifest
+from dogcat.dataset.verify import Problem
+from dogcat.pictures import decode
+
+from .pages import contact_sheet
 
 EXIT_WRONG_DATA_SET = 1
 
 _MIB = 2**20
 # What the names of pictures end with, by format.
 _ENDINGS = {manifest.JPEG: (".jpg", ".jpeg"), manifest.PNG: (".png",)}
+
+
+@dataclasses.dataclass(frozen=True)
+class InspectOptions(Options):
+    """Options of `tools.inspect_tfrecords`."""
+
+    folder: str = option(
+        "data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.", positional=True, path=True
+    )
+    verify: bool = option(False, "Read everything: checksums, hashes, labels, counts, names, pictures.")
+    preview: str = option(
+        "", "Picture file to write, like sheet.png: some pictures of each class. Empty: none.", path=True
+    )
+    preview_pictures: int = option(8, "Number of pictures of each class and split in the preview.")
+    show: str = option("", "Key of a picture (image/filename) to write into a file of its own. Empty: none.")
+    output: str = option(
+        "",
+        "The file that --show writes. Empty: the key's last part, in the current folder, ending as its format.",
+        path=True,
+    )
+    json: bool = option(False, "Print the summary, the problems and the files written as JSON.")
+    workers: int = option(0, "Number of threads that decode for --verify; 0: one for each processor core.")
+
+    @classmethod
+    def from_given(cls, given: dict[str, Any]) -> InspectOptions:
+        """Refuses what goes with another flag that is not given."""
+        if not given.get("preview"):
+            refuse_unused(given, ("preview_pictures",), "goes with --preview=FILE")
+        return cls(**given)
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        super().__post_init__()
+        is_picture = self.preview.lower().endswith((".png", ".jpg", ".jpeg"))
+        self.require("preview", not self.preview or is_picture, "use a name that ends in .png or .jpg")
+        self.require("preview_pictures", 1 <= self.preview_pictures <= 100, "use 1 to 100")
+        self.require("output", not self.output or self.show != "", "say with --show=KEY which picture to write")
+        self.require("workers", 0 <= self.workers <= MOST_WORKERS, f"use 1 to {MOST_WORKERS}, or 0 for one a core")
 
 
 def summary(folder: Path, made: Manifest) -> dict[str, Any]:
@@ -96,10 +138,13 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> tuple[
         InputError: No picture has this key, or the file is there already.
         OSError: The file cannot be written.
     """
-    picture = stored.find(folder, made, key)
+    picture = stored_picture.find(folder, made, key)
     encoded, form = picture.encoded, picture.format
     if form == manifest.RAW:
-        encoded, form = images.encode(stored.pixels_of(picture), manifest.PNG, quality=100, chroma="444"), manifest.PNG
+        encoded, form = (
+            decode.encode(stored_picture.pixels_of(picture), manifest.PNG, quality=100, chroma="444"),
+            manifest.PNG,
+        )
     name = key.rsplit("/", 1)[-1]
     endings = _ENDINGS.get(form, ("",))
     if not name.lower().endswith(endings):
@@ -175,10 +220,7 @@ def main(options: InspectOptions) -> int:
         # Before reading it all, which takes its time.
         lines = [f"wrote {printable(str(path))}: {what}" for path, what in written.items()]
         print("\n".join([describe(facts), "", *lines]))
-    if options.verify:
-        problems = verification.verify(folder, made, options.workers)
-    else:
-        problems = verification.check_sizes(folder, made)
+    problems = verify.verify(folder, made, options.workers) if options.verify else verify.check_sizes(folder, made)
     _print_result(facts, problems, options)
     return EXIT_WRONG_DATA_SET if problems else 0
 

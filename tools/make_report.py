@@ -6,14 +6,34 @@ their curves over each other, and for each whether the data tells it apart from 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
-from dogcat import files, flags, folders, latest_run, outputs, runtime
-from dogcat.config import InputError, ReportOptions
-from dogcat.printing import printable
+from dogcat.core import files, flags, outputs, runtime
+from dogcat.core.options import InputError, Options, option
+from dogcat.core.text import printable
+from dogcat.models import latest_run
+from dogcat.pictures import folders
 
 COMPARISON = "comparison.html"
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportOptions(Options):
+    """Options of `tools.make_report`."""
+
+    runs: str = option(
+        "runs/latest",
+        "Folder of a finished run, or of several to compare.",
+        positional=True,
+        several=True,
+        path=True,
+    )
+    tfrecords: str = option(
+        "", "Folder of the data set that they were trained on. Empty: where each run had it.", path=True
+    )
+    output: str = option("", "Page that compares several runs. Empty: comparison.html beside the first one.", path=True)
 
 
 def find_runs(places: str) -> list[Path]:
@@ -53,15 +73,16 @@ def main(options: ReportOptions) -> None:
     runtime.prepare()
     from tensorflow import keras
 
-    from dogcat import devices, run_report
+    from dogcat.models import devices
+    from dogcat.reports import build
 
     keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
     if len(runs) == 1:
-        page = run_report.write(runs[0], options.tfrecords)
+        page = build.write(runs[0], options.tfrecords)
         if page is None:
             raise InputError(f"{runs[0]}: was validated on less than two pictures; there is nothing to report")
     else:
-        comparison = run_report.compare(runs, options.tfrecords)
+        comparison = build.compare(runs, options.tfrecords)
         page = output
         if options.output:
             files.write_atomically(page, comparison)

@@ -22,11 +22,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from dogcat import flags, outputs, tables
-from dogcat.config import InputError, SampleOptions
-from dogcat.progress import pictures_bar
-from tools.drawing import SPECIES, draw_animal
-from tools.drawing_others import draw_other
+from dogcat.core import commands, flags, outputs, tables
+from dogcat.core.options import InputError
+from dogcat.core.progress import pictures_bar
+
+from .samples.animals import SPECIES, draw_animal
+from .samples.options import SampleOptions
+from .samples.others import draw_other
 
 _QUALITY = 90
 # Pictures that are written together.
@@ -216,8 +218,8 @@ def main(options: SampleOptions) -> None:
         print(f"drew {options.faults} each of {', '.join(FAULTS)} among them, which {output / FAULTS_FILE} lists")
     print(f"drew {samples.test} test pictures (1 unreadable) in {output / 'test'}")
     images, tfrecords = shlex.quote(str(output / "train")), shlex.quote(str(output / "tfrecords"))
-    print("next: python -m tools.fetch_weights, then")
-    print(f"      python -m tools.make_tfrecords --images={images} --output={tfrecords}")
+    print(f"next: {commands.spelled('fetch-weights')}, then")
+    print(f"      {commands.spelled('make-tfrecords')} --images={images} --output={tfrecords}")
 
 
 if __name__ == "__main__":

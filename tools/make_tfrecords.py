@@ -12,10 +12,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from dogcat import encoding, flags, folders, labels, manifest, runtime, staging, tables, writer
-from dogcat.config import InputError, ShardOptions, words
-from dogcat.printing import printable
-from dogcat.processes import Workers
+from dogcat.core import commands, flags, runtime, tables
+from dogcat.core.options import InputError, words
+from dogcat.core.processes import Workers
+from dogcat.core.text import printable
+from dogcat.dataset import encoding, manifest, staging, writer
+from dogcat.dataset.options import ShardOptions
+from dogcat.pictures import folders, labels
 
 
 def make_data_set(options: ShardOptions) -> manifest.Manifest:
@@ -91,9 +94,9 @@ def main(options: ShardOptions) -> None:
         print("next: training needs validation pictures; make the data set with --validation above 0 for it")
     elif made.classes:
         where = "" if options.output == ShardOptions.output else f" --tfrecords={options.output}"
-        print(f"next: python -m dogcat.train{where}")
+        print(f"next: {commands.spelled('train')}{where}")
     else:
-        print(f"next: python -m tools.inspect_tfrecords {options.output} --verify")
+        print(f"next: {commands.spelled('inspect-tfrecords')} {options.output} --verify")
 
 
 if __name__ == "__main__":

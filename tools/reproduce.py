@@ -7,6 +7,7 @@ that it was at.
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,18 +16,42 @@ from typing import Any
 
 import numpy as np
 
-from dogcat import finished_runs, flags, folders, history, latest_run, manifest, outputs, plotting
-from dogcat.config import InputError, ReproductionOptions
-from dogcat.finished_runs import FinishedRun
-from dogcat.interrupts import Interrupts, Terminated
-from dogcat.source_runs import SOURCE_RUNS
-from dogcat.training_options import TrainingOptions
+from dogcat.core import flags, outputs, plot_style
+from dogcat.core.interrupts import Interrupts, Terminated
+from dogcat.core.options import InputError, Options, option
+from dogcat.dataset import manifest
+from dogcat.models import latest_run
+from dogcat.pictures import folders
+from dogcat.training import finished_runs, history
+from dogcat.training.finished_runs import FinishedRun
+from dogcat.training.options import TrainingOptions
+from dogcat.training.presets import PRESETS
+from dogcat.training.source_runs import SOURCE_RUNS
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 TABLE, PLOT = "table.md", "comparison.png"
+
+
+@dataclasses.dataclass(frozen=True)
+class ReproductionOptions(Options):
+    """Options of `tools.reproduce`."""
+
+    tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.", path=True)
+    test_images: str = option("data/test", "Folder of the test pictures.", path=True)
+    runs: str = option("runs", "Folder of the runs.", path=True)
+    output: str = option("reproduction", "Folder for the predictions, the table and the plot.", path=True)
+    epochs: int = option(0, "For small machines: epochs of each run at most. 0: as the source, 30 and 50.")
+    limit: int = option(0, "For small machines: pictures of each split at most. 0: all.")
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        super().__post_init__()
+        self.require("epochs", self.epochs >= 0, "use 1 or more, or 0 for the source's")
+        batch = PRESETS["top"]["batch_size"]
+        self.require("limit", self.limit == 0 or self.limit >= batch, f"use {batch}, a batch of the source, or more")
 
 
 def main(options: ReproductionOptions) -> None:
@@ -154,8 +179,8 @@ def _shortened(options: ReproductionOptions) -> str:
 
 def draw(own: Sequence[FinishedRun], options: ReproductionOptions) -> bytes:
     """Draws the best validation losses beside the report's, and how they came down, as PNG."""
-    with plotting.style(dark=False):
-        return plotting.png(_figure(own, options))
+    with plot_style.style(dark=False):
+        return plot_style.png(_figure(own, options))
 
 
 def _figure(own: Sequence[FinishedRun], options: ReproductionOptions) -> Figure:

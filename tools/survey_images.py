@@ -12,13 +12,17 @@ import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
-from dogcat import flags, folders, labels, outputs, runtime, survey
-from dogcat.config import InputError, SurveyOptions
-from dogcat.pages import Plot
-from dogcat.printing import printable
-from dogcat.survey import NO_CLASS, Survey
-from tools import survey_page, survey_plots
-from tools.survey_page import counted
+from dogcat.cleaning import survey
+from dogcat.cleaning.options import SurveyOptions
+from dogcat.cleaning.survey import NO_CLASS, Survey
+from dogcat.core import commands, flags, outputs, runtime
+from dogcat.core.options import InputError
+from dogcat.core.text import printable
+from dogcat.pictures import folders, labels
+from dogcat.reports.html import Plot
+
+from .pages import survey_page, survey_plots
+from .pages.survey_page import counted
 
 PAGE, TABLE, SIZES, HISTOGRAMS = "survey.html", "survey.csv", "sizes.png", "histograms.png"
 
@@ -109,7 +113,7 @@ def main(options: SurveyOptions) -> None:
     arguments = [f"--{name}={shlex.quote(value)}" for name, value in given.items() if value]
     if not any(picture.label for picture in found.usable):
         arguments.append("--unlabeled")
-    page, command = f"{options.output}/{PAGE}", f"python -m tools.make_tfrecords {' '.join(arguments)}"
+    page, command = f"{options.output}/{PAGE}", f"{commands.spelled('make-tfrecords')} {' '.join(arguments)}"
     print(printable(f"next: look at {page}, then {command}"))
 
 

@@ -1,0 +1,5 @@
+"""`python -m dogcat` is the console command `dogcat`."""
+
+from dogcat.console import main
+
+main()

@@ -1,0 +1,233 @@
+"""The one place that knows absl: options classes become flags, flags become options.
+
+An entry point is `flags.run(main, SomeOptions)`: it parses the command line, hands `main` the options,
+and turns what the user got wrong, and what the machine could not do, into one line and exit code 2.
+"""
+
+from __future__ import annotations
+
+from dogcat.core import commands
+
+import dataclasses
+import errno
+import inspect
+import logging
+import os
+import sys
+import textwrap
+import typing
+import warnings
+from typing import Any, Callable, NoReturn
+
+from absl import flags
+
+from dogcat.core.options import AnyOptions, InputError, Options
+from dogcat.core.interrupts import Interrupts, Terminated
+from dogcat.core.text import shortened
+from dogcat.core.streams import STANDARD_OUTPUT, Output
+
+EXIT_BAD_INPUT = 2
+# That of sysexits.h for "try again later", so that a scheduler can tell a stopped run from a failed one.
+EXIT_TERMINATED = 75
+# What a shell gives for a program that SIGPIPE ended.
+EXIT_NOT_READ = 141
+# What a shell gives for a program that Ctrl-C ended.
+EXIT_STOPPED = 130
+
+# What the system refuses without naming a file, and what helps.
+_REMEDIES = {
+    errno.ENOSPC: "free some space, also of the temporary folder and of /dev/shm",
+    errno.EMFILE: "let a process open more files, by ulimit -n",
+    errno.EAGAIN: "let a user have more processes, by ulimit -u, or use fewer --workers",
+    errno.ENOMEM: "free some memory, or use fewer --workers",
+}
+# Of TensorFlow's errors those that tell of the machine, a file or another process, and not of a fault in this program.
+_TENSORFLOW_ERRORS = (
+    *("AbortedError", "AlreadyExistsError", "CancelledError", "DataLossError", "DeadlineExceededError"),
+    *("NotFoundError", "PermissionDeniedError", "ResourceExhaustedError", "UnavailableError"),
+)
+
+
+def define_flags(options_class: type[Options], flag_values: flags.FlagValues) -> None:
+    """Declares a flag for each field of `options_class`, with the field's default and help."""
+    define_by_type: dict[type, Callable[..., Any]] = {
+        bool: flags.DEFINE_boolean,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+    }
+    types = typing.get_type_hints(options_class)
+    for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
+        define = flags.DEFINE_multi_string if field.metadata["several"] else define_by_type[types[field.name]]
+        define(field.name, field.default, field.metadata["help"], flag_values=flag_values)
+
+
+def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
+    """Reads the options from a command line.
+
+    Args:
+        options_class: The command's options class.
+        arguments: The command line without the command's name.
+
+    Raises:
+        InputError: A flag is unknown, or its value is of the wrong type or out of range, or a word
+            on the command line belongs to no flag and is not the one of the positional field.
+    """
+    flag_values = flags.FlagValues()
+    # A word may stand before flags.
+    flag_values.set_gnu_getopt()
+    define_flags(options_class, flag_values)
+    try:
+        rest = flag_values(["command", *arguments])[1:]
+    except flags.Error as error:
+        raise InputError(" ".join(str(error).split())) from error
+    except RecursionError as error:
+        # From looking for a flag with a similar name.
+        raise InputError("a flag has a name of very many characters; see --help for those that there are") from error
+    given = {}
+    for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
+        if flag_values[field.name].present:
+            value = flag_values[field.name].value
+            given[field.name] = ",".join(value) if field.metadata["several"] else value
+    positional = _positional(options_class)
+    if rest and positional:
+        word = rest.pop(0)
+        if positional.name in given:
+            raise InputError(f"{word!r} and --{positional.name}={given[positional.name]}: give one of the two")
+        given[positional.name] = word
+        if positional.metadata["several"]:
+            given[positional.name] = ",".join([word, *rest])
+            rest = []
+    if rest:
+        raise InputError(f"{rest[0]!r} belongs to no flag; write --name=value (see --help)")
+    return options_class.from_given(given)
+
+
+def _positional(options_class: type[Options]) -> dataclasses.Field[Any] | None:
+    """The field whose value may be a bare word, or several."""
+    fields = dataclasses.fields(options_class)  # type: ignore[arg-type]
+    return next((field for field in fields if field.metadata["positional"]), None)
+
+
+def help_text(options_class: type[Options], command: str, about: str) -> str:
+    """The text of --help: what the command does, then each flag with its default."""
+    positional = _positional(options_class)
+    more = " ..." if positional and positional.metadata["several"] else ""
+    word = f"[{positional.name}{more}] " if positional else ""
+    lines = [f"Usage: {command} {word}[--flag=value ...]", "", inspect.cleandoc(about), "", "Flags:"]
+    for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
+        default = repr(field.default) if isinstance(field.default, str) else field.default
+        choices = field.metadata["choices"]
+        one_of = f" One of {', '.join(choices)}." if choices else ""
+        text = f"{field.metadata['help']}{one_of} Default: {default}."
+        lines.append(f"  --{field.name}")
+        lines.extend(textwrap.wrap(text, 88, initial_indent="      ", subsequent_indent="      "))
+    return "\n".join(lines)
+
+
+def run(
+    main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions], must_print: bool = False
+) -> NoReturn:
+    """Runs a command: `main` with the options of the command line.
+
+    Exit codes: what `main` returns, 0 for None; 2 for input that cannot be used, for what the machine has not got or
+    refuses, and where what was printed is lost (one line on standard error, no traceback); 75 for a run that SIGTERM or
+    the end of its terminal stopped and --resume goes on with, 130 where the user stopped it, 141 where nobody reads
+    what it prints. Where printing fails the work goes on to its end.
+
+    Args:
+        main: What the command does.
+        options_class: Its options.
+        must_print: Whether what is printed is all that it does; then it ends where nobody can read that.
+    """
+    arguments = sys.argv[1:]
+    wants_help = any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments)
+    output = Output(must_print or wants_help)
+    # Libraries warn those who program with them, and name no file; Matplotlib tells of its cache, too.
+    warnings.simplefilter("ignore")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    with Interrupts() as interrupts:
+        try:
+            code = call(main, options_class, None if wants_help else arguments)
+        finally:
+            interrupts.leave()
+        sys.exit(code or _code_of_lost(output.error))
+
+
+def call(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions], arguments: list[str] | None) -> int:
+    """Calls a command, or shows its help, and tells what went wrong; `run` without what concerns the process.
+
+    Args:
+        main: What the command does.
+        options_class: Its options.
+        arguments: The command line without the command's name; None: show the help.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        if arguments is None:
+            module = sys.modules[main.__module__]
+            command = commands.spelled_module(module.__spec__.name) if module.__spec__ else "python"
+            print(help_text(options_class, command, module.__doc__ or ""))
+            return 0
+        return main(parse(options_class, arguments)) or 0
+    except InputError as error:
+        return fail(str(error))
+    except OSError as error:
+        return _code_of_lost(error) if error.filename == STANDARD_OUTPUT else fail(_said_by_system(error))
+    except MemoryError as error:
+        return fail(f"there is not enough memory{_reason(error)}; free some, or use smaller batches or fewer --workers")
+    except RecursionError as error:
+        return fail(f"some input is nested too deeply to be read{_reason(error)}; look at the files that were given")
+    except UnicodeError as error:
+        return fail(f"some text is not in the encoding that it must be in{_reason(error)}; write names in UTF-8")
+    except _tensorflow_errors() as error:
+        return fail(f"TensorFlow could not go on{_reason(error)}")
+    except Terminated as terminated:
+        _say("terminated" + (f"; {terminated}" if str(terminated) else ""))
+        return EXIT_TERMINATED
+    except KeyboardInterrupt as interrupt:
+        _say("stopped" + (f"; {interrupt}" if str(interrupt) else ""), before="\n")
+        return EXIT_STOPPED
+
+
+def _code_of_lost(error: OSError | None) -> int:
+    """Tells that what was printed is lost, unless nobody wants it; gives the exit code."""
+    if error is None:
+        return 0
+    if isinstance(error, BrokenPipeError):
+        # Whoever read the output has seen enough, like `head`.
+        return EXIT_NOT_READ
+    return fail(f"{_said_by_system(error)}; what was printed is lost, the files are complete")
+
+
+def _said_by_system(error: OSError) -> str:
+    """What the system refused, with the file's name where it is known."""
+    said = error.strerror or str(error) or type(error).__name__
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {said}"
+    remedy = _REMEDIES.get(error.errno or 0)
+    return f"the system refuses: {said}" + (f"; {remedy}" if remedy else "")
+
+
+def _tensorflow_errors() -> tuple[type[Exception], ...]:
+    """Errors of TensorFlow that tell of what the machine did; none before it is imported."""
+    errors = getattr(sys.modules.get("tensorflow"), "errors", None)
+    return tuple(getattr(errors, name) for name in _TENSORFLOW_ERRORS) if errors else ()
+
+
+def _reason(error: Exception) -> str:
+    """The first line of a library's words, in brackets."""
+    lines = str(error).split("\n", 1)
+    return f" ({lines[0]})" if lines[0] else ""
+
+
+def fail(message: str) -> int:
+    """Prints one line for the user on standard error, of some 300 characters at most; returns the exit code for it."""
+    _say(f"error: {message}")
+    return EXIT_BAD_INPUT
+
+
+def _say(line: str, before: str = "") -> None:
+    print(before + shortened(line), file=sys.stderr)

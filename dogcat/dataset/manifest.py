@@ -1,0 +1,405 @@
+"""The manifest `dataset.json` of a data set: what the shards hold, so that no reader opens one to know.
+
+What it says is checked here, field by field, and against the sizes of the files, before anyone relies on it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import re
+import reprlib
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dogcat.core import files
+from dogcat.core.options import InputError
+from dogcat.dataset import raw_layout, shard_plan, tfrecord
+from dogcat.pictures.geometry import RESIZE_MODES
+
+FILE_NAME = "dataset.json"
+FORMAT_VERSION = 1
+
+# The formats of pictures in shards, and what their bytes begin with.
+JPEG = "jpeg"
+PNG = "png"
+RAW = raw_layout.FORMAT
+FORMATS = {JPEG: b"\xff\xd8\xff", PNG: b"\x89PNG\r\n\x1a\n", RAW: b""}
+
+# 100,000 shards fit in.
+_MOST_BYTES = 32 * 2**20
+_LONGEST_NAME = 1000
+_LARGEST_IMAGE = 4096
+_MOST = 2**62
+_DEEPEST = 20
+_LONGEST_SHOWN = 60
+# Python turns longer ones into numbers in quadratic time, or refuses to.
+_MOST_DIGITS = 20
+_SHA256 = re.compile("[0-9a-f]{64}")
+_SPLIT = re.compile("[A-Za-z0-9_]{1,50}")
+
+
+class UnreadableManifestError(InputError):
+    """What stands in the manifest's place is damaged, contradicts itself, is of another version, or is not one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One file of records.
+
+    Attributes:
+        name: File name in the data set's folder.
+        records: Number of pictures.
+        bytes: Size of the file.
+        sha256: Hash of the file, hex.
+    """
+
+    name: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        counts: Number of pictures of each class, in the order of the classes; empty without labels.
+        shards: Its files, in order.
+    """
+
+    counts: list[int]
+    shards: list[Shard]
+
+    @property
+    def pictures(self) -> int:
+        """Number of pictures."""
+        return sum(shard.records for shard in self.shards)
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a data set is.
+
+    Attributes:
+        classes: Names of the classes; a label is an index into them.
+        image_size: Height and width of every picture, in pixels.
+        resize: How pictures became square: stretch, crop or pad.
+        mean: Mean of R, G and B over the first split, 0 to 255, from every 8th row and column.
+        deviation: Their standard deviation, likewise.
+        options: Options that shaped the bytes, by name.
+        splits: The parts by name.
+        rejected: Number of pictures left out, by reason.
+        made_by: Name and version of the writer.
+        format_version: Version of this layout.
+    """
+
+    classes: list[str]
+    image_size: int
+    resize: str
+    mean: list[float]
+    deviation: list[float]
+    options: dict[str, Any]
+    splits: dict[str, Split]
+    rejected: dict[str, int]
+    made_by: str
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def encoding(self) -> str:
+        """The format of every picture, one of `FORMATS`."""
+        return str(self.options["encoding"])
+
+    def to_json(self) -> str:
+        """The manifest as text; the same manifest gives the same text."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    def limited(self, pictures: int) -> Manifest:
+        """The same data set, of each split the first `pictures` alone; its `counts` still tell of all."""
+        splits = {}
+        for name, split in self.splits.items():
+            shards, left = [], pictures
+            for shard in split.shards:
+                shards.append(dataclasses.replace(shard, records=min(shard.records, left)))
+                left -= shards[-1].records
+                if not left:
+                    break
+            splits[name] = dataclasses.replace(split, shards=shards)
+        return dataclasses.replace(self, splits=splits)
+
+    def digest(self) -> str:
+        """A hash that differs where any shard, label or option differs, hex."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def load(folder: Path, *splits: str) -> Manifest:
+    """Reads the manifest of the data set in `folder` and checks that each shard is there in full size.
+
+    Args:
+        folder: The data set's folder.
+        splits: Names of the splits that it must have.
+
+    Raises:
+        InputError: There is no folder, no manifest, one that cannot be read, or one without these splits; or a shard is
+            missing, not a regular file, or of another size.
+    """
+    manifest = read(folder)
+    for name in splits:
+        if name not in manifest.splits:
+            raise InputError(
+                f"{folder}: has no split {name}, only {', '.join(manifest.splits)}; give a data set with {name}, as "
+                "tools.make_tfrecords makes of pictures with labels"
+            )
+    for split in manifest.splits.values():
+        for shard in split.shards:
+            wrong = wrong_file(folder / shard.name, shard)
+            if wrong:
+                raise InputError(f"{folder / shard.name} {wrong}; copy it again, or make the data set again")
+    return manifest
+
+
+def wrong_file(path: Path, shard: Shard) -> str:
+    """In words what keeps a file from being the shard, told without reading it; empty: nothing does."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return "is missing"
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a regular file"
+    if status.st_size != shard.bytes:
+        return f"has {status.st_size} bytes, the manifest says {shard.bytes}"
+    return ""
+
+
+def read(folder: Path) -> Manifest:
+    """Reads the manifest of the data set in `folder`, whatever has become of the shards.
+
+    Raises:
+        InputError: There is no folder or no manifest.
+        UnreadableManifestError: The manifest cannot be read as one.
+    """
+    if folder.is_file():
+        raise InputError(f"{folder} is a file; give the folder of a data set")
+    if not folder.is_dir():
+        raise InputError(f"{folder} does not exist; make a data set with tools.make_tfrecords")
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise InputError(
+            f"{folder} has no {FILE_NAME}, so it is no finished data set; make one with tools.make_tfrecords"
+        )
+    content = files.read_bounded(path, _MOST_BYTES)
+    try:
+        return _manifest(_Value("", _from_json(content.decode("utf-8"))))
+    # Bytes other than UTF-8, JSON that is broken, a wrong field; or lists nested too deeply.
+    except (ValueError, RecursionError) as error:
+        raise UnreadableManifestError(f"{path}: {error}; copy it again, or make the data set again") from error
+
+
+def check_classes(classes: list[str]) -> None:
+    """Refuses names of classes with which a data set could not be read again.
+
+    Raises:
+        InputError: A name is empty, too long, there twice, or no text that a file could be called.
+    """
+    try:
+        _class_names(_Value("classes", classes))
+    except ValueError as error:
+        raise InputError(f"{error}; rename the class") from error
+
+
+def _from_json(text: str) -> Any:
+    def whole(digits: str) -> float:
+        return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+
+    def refuse(word: str) -> NoReturn:
+        raise ValueError(f"holds {word}, which is not a number")
+
+    return json.loads(text, parse_int=whole, parse_constant=refuse, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise ValueError(f"names {_short(name)} twice in one object")
+        members[name] = value
+    return members
+
+
+def _manifest(content: _Value) -> Manifest:
+    version = content.member("format_version").whole(1)
+    # First, since another version may have other fields.
+    if version > FORMAT_VERSION:
+        raise ValueError(f"format_version is {version}, this program reads {FORMAT_VERSION}; use a newer one")
+    classes = _class_names(content.member("classes"))
+    image_size = content.member("image_size").whole(1, _LARGEST_IMAGE)
+    options = content.member("options")
+    layout = _layout(options, image_size)
+    return Manifest(
+        classes=classes,
+        image_size=image_size,
+        resize=content.member("resize").one_of(RESIZE_MODES),
+        mean=[item.number(0, 255) for item in content.member("mean").items(3)],
+        deviation=[item.number(0, 255) for item in content.member("deviation").items(3)],
+        options=options.value,
+        splits={
+            name: _split(name, split, len(classes), layout)
+            for name, split in content.member("splits").members(_SPLIT, 1)
+        },
+        rejected={reason: count.whole(0) for reason, count in content.member("rejected").members()},
+        made_by=content.member("made_by").text(),
+        format_version=version,
+    )
+
+
+def _class_names(content: _Value) -> list[str]:
+    names: dict[str, None] = {}
+    for item in content.items():
+        name = item.text()
+        if not name or name in names:
+            item.refuse("a name of its own")
+        names[name] = None
+    return list(names)
+
+
+def _layout(options: _Value, image_size: int) -> raw_layout.Layout | None:
+    """The layout of raw records that the options promise; None for other records."""
+    options.finite()
+    if options.member("encoding").one_of(tuple(FORMATS)) != RAW:
+        return None
+    offset = options.member("pixels_offset")
+    layout = raw_layout.Layout(options.member("record_bytes").whole(1), offset.whole(1))
+    wanted = layout.record_bytes - raw_layout.picture_bytes(image_size) - tfrecord.FOOTER_BYTES
+    if layout.pixels_offset != wanted or wanted < tfrecord.HEADER_BYTES + len(raw_layout.pixels_start(image_size)):
+        offset.refuse(f"where {image_size}x{image_size} pixels end a record of {layout.record_bytes} bytes")
+    return layout
+
+
+def _split(name: str, content: _Value, classes: int, layout: raw_layout.Layout | None) -> Split:
+    of_shards = content.member("shards").items()
+    found = [
+        _shard(shard, shard_plan.shard_name(name, index, len(of_shards)), layout)
+        for index, shard in enumerate(of_shards)
+    ]
+    counts = content.member("counts")
+    split = Split([count.whole(0) for count in counts.items(classes)], found)
+    if classes and sum(split.counts) != split.pictures:
+        counts.refuse(f"{split.pictures} pictures together, as the shards have")
+    return split
+
+
+def _shard(content: _Value, name: str, layout: raw_layout.Layout | None) -> Shard:
+    if content.member("name").text() != name:
+        content.member("name").refuse(name)
+    size = content.member("bytes").whole(0)
+    count = content.member("records")
+    shard = Shard(name, count.whole(0), size, content.member("sha256").text())
+    if layout and shard.records * layout.record_bytes != size:
+        count.refuse(f"the number of records of {layout.record_bytes} bytes in the {size} of {name}")
+    if shard.records * tfrecord.FRAME_BYTES > size or (size and not shard.records):
+        count.refuse(f"what the {size} bytes of {name} can hold")
+    if not _SHA256.fullmatch(shard.sha256):
+        content.member("sha256").refuse("64 hexadecimal digits")
+    return shard
+
+
+@dataclasses.dataclass(frozen=True)
+class _Value:
+    """A value from JSON and its place, by which errors name it; every method raises ValueError where it is a wrong one.
+
+    Attributes:
+        place: Like `splits.train.shards[3].records`; empty for the whole.
+        value: The value.
+    """
+
+    place: str
+    value: Any
+
+    def member(self, name: str) -> _Value:
+        """A member of an object."""
+        if not isinstance(self.value, dict):
+            self.refuse("an object")
+        place = f"{self.place}.{name}" if self.place else name
+        if name not in self.value:
+            raise ValueError(f"{place} is missing")
+        return _Value(place, self.value[name])
+
+    def members(self, names: re.Pattern[str] | None = None, least: int = 0) -> Iterator[tuple[str, _Value]]:
+        """All members of an object, `least` or more, whose names match."""
+        if not isinstance(self.value, dict) or len(self.value) < least:
+            self.refuse("an object" + (" with members" if least else ""))
+        for name, value in self.value.items():
+            place = _Value(f"a name in {self.place}", name)
+            if names and not names.fullmatch(name):
+                place.refuse("letters and digits")
+            place.text()
+            yield name, _Value(f"{self.place}.{name}" if len(name) <= _LONGEST_SHOWN else f"{self.place}[...]", value)
+
+    def items(self, count: int | None = None) -> list[_Value]:
+        """The items of a list, of `count` if given."""
+        if not isinstance(self.value, list):
+            self.refuse("a list")
+        if count is not None and len(self.value) != count:
+            raise ValueError(f"{self.place} has {len(self.value)} items, not {count}")
+        return [_Value(f"{self.place}[{index}]", item) for index, item in enumerate(self.value)]
+
+    def whole(self, least: int, most: int = _MOST) -> int:
+        """A whole number."""
+        # True is an int to Python.
+        if type(self.value) is not int or not least <= self.value <= most:
+            self.refuse(
+                f"a whole number of {least} to {most}" if most < _MOST else f"a whole number of {least} or more"
+            )
+        return int(self.value)
+
+    def number(self, least: float, most: float) -> float:
+        """A number."""
+        if type(self.value) not in (int, float) or not least <= self.value <= most:
+            self.refuse(f"a number of {least} to {most}")
+        number: float = self.value
+        return number
+
+    def text(self) -> str:
+        """A text as files are called: bytes that are not UTF-8 come as surrogates, others have no place in it."""
+        if not isinstance(self.value, str) or len(self.value) > _LONGEST_NAME or "\0" in self.value:
+            self.refuse(f"a text of up to {_LONGEST_NAME} characters")
+        try:
+            os.fsencode(self.value)
+        except UnicodeEncodeError:
+            self.refuse("a text that can be written as UTF-8")
+        return str(self.value)
+
+    def one_of(self, choices: tuple[str, ...]) -> str:
+        """One of some texts."""
+        if self.value not in choices:
+            self.refuse(f"one of {', '.join(choices)}")
+        return str(self.value)
+
+    def finite(self, deepest: int = _DEEPEST) -> None:
+        """Whatever it holds, it is not nested deeply, and its numbers are finite."""
+        if not deepest:
+            self.refuse("a plain value")
+        if isinstance(self.value, dict):
+            for _, value in self.members():
+                value.finite(deepest - 1)
+        elif isinstance(self.value, list):
+            for item in self.items():
+                item.finite(deepest - 1)
+        elif isinstance(self.value, float) and not math.isfinite(self.value):
+            self.refuse("a finite number")
+
+    def refuse(self, wanted: str) -> NoReturn:
+        """Says that the value is not what is wanted."""
+        raise ValueError(f"{self.place or 'it'} is {_short(self.value)}, not {wanted}")
+
+
+def _short(value: Any) -> str:
+    """A value in some 60 characters at most."""
+    text = reprlib.repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

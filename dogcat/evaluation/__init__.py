@@ -1,0 +1,1 @@
+"""How good probabilities are: metrics with intervals, calibration, comparison. NumPy alone."""

@@ -1,0 +1,1 @@
+"""The way from shards to batches on the device."""

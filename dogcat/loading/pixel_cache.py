@@ -1,0 +1,176 @@
+"""Pictures of a split decoded once, and read from then on as a file of pixels, on disk or in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from dogcat.core import cache, files
+from dogcat.core.cache import Entry
+from dogcat.core.options import InputError
+from dogcat.core.progress import pictures_bar
+from dogcat.dataset import raw_layout
+from dogcat.dataset.manifest import Manifest
+from dogcat.loading.byte_ranges import ByteRanges, RangeFile, Spans
+from dogcat.loading.raw_pictures import RawPictures
+from dogcat.loading.readers import Reader
+
+_GIB = 2**30
+# Share of the free memory, or of the free space of a disk, that a cache may take without being asked for by name.
+_SHARE_OF_FREE = 0.5
+# Pictures decoded at a time, and those that are decoded again to check a file from an earlier run.
+_BATCH, _CHECKED = 128, 16
+_ENDING = ".pixels"
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelCache:
+    """Where decoded pictures may be kept.
+
+    Attributes:
+        where: memory; disk, where other runs find them; auto, the first of them with room enough; or none.
+        gib: Largest size of all that is kept on disk, or of a run's pictures in memory, in GiB.
+        folder: The folder on disk, made if need be.
+    """
+
+    where: str
+    gib: float
+    folder: Path
+
+    def readers(self, sources: dict[str, Reader], data: Manifest) -> dict[str, Reader]:
+        """Readers of the same pictures by split, from the cache where that is wanted and there is room.
+
+        Args:
+            sources: What decodes the pictures of each split.
+            data: The data set's manifest.
+        """
+        of_split, taken = {}, 0
+        for split, source in sources.items():
+            of_split[split] = self._reader(source, data, split, taken)
+            if of_split[split] is not source:
+                taken += _size(source)
+        return of_split
+
+    def _reader(self, source: Reader, data: Manifest, split: str, taken: int) -> Reader:
+        """That of one split, beside `taken` bytes of others."""
+        if self.where == "none" or not len(source.labels) or isinstance(source.pixels, RawPictures):
+            return source
+        size = _size(source)
+        entry = Entry(self.folder, [data.digest(), split, len(source.labels)], _ENDING)
+        where, reason = self._choose(size, taken, entry.path)
+        print(f"pixel cache of {split}, {size / _GIB:.1f} GiB: {where}, since {reason}")
+        if where == "none":
+            return source
+        try:
+            if where == "memory":
+                # Without a name, so that it goes with the process, however that ends.
+                with files.naming(files.MEMORY), tempfile.TemporaryFile(dir=files.MEMORY) as file:
+                    _write(file, source, split)
+                    return _kept(Path(f"/proc/self/fd/{file.fileno()}"), source, 0)
+            found = _find(entry, source)
+            return self._keep(entry, source, split) if found is None else found
+        except OSError as error:
+            place = files.MEMORY if where == "memory" else self.folder
+            files.note(f"no pixel cache of {split}, since {place} cannot be written: {error.strerror}")
+            return source
+
+    def _keep(self, entry: Entry, source: Reader, split: str) -> Reader:
+        """Writes an entry and reads from it.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        cache.remove_oldest(self.folder, _ENDING, self.gib * _GIB - _size(source))
+        with entry.writing() as file:
+            # Before hours of decoding, where the system can tell.
+            if shutil.disk_usage(self.folder).free < _size(source):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(entry.path))
+            _write(file, source, split)
+        return _kept(entry.path, source, cache.HEAD_BYTES)
+
+    def _choose(self, size: int, taken: int, path: Path) -> tuple[str, str]:
+        """Where `size` bytes go beside those that are `taken`, and why there."""
+        if size > self.gib * _GIB:
+            return "none", f"--cache_gib={self.gib:g} is less"
+        if taken + size > self.gib * _GIB:
+            return "none", f"--cache_gib={self.gib:g} has no room beside the {taken / _GIB:.1f} GiB before it"
+        if self.where == "memory" and not _has_memory():
+            raise InputError(f"--cache=memory: {files.MEMORY} is not there or cannot be written; use disk")
+        if self.where != "auto":
+            return self.where, f"--cache={self.where}"
+        if os.path.exists(path):
+            return "disk", f"it may be in {self.folder}"
+        memory = _free_memory()
+        if size <= _SHARE_OF_FREE * memory:
+            return "memory", f"{memory / _GIB:.1f} GiB are free"
+        existing = next(folder for folder in (self.folder, *self.folder.parents) if os.path.exists(folder))
+        disk = shutil.disk_usage(existing).free
+        if size <= _SHARE_OF_FREE * disk:
+            return "disk", f"{memory / _GIB:.1f} GiB of memory are free, {disk / _GIB:.1f} GiB of {existing}"
+        return "none", f"only {memory / _GIB:.1f} GiB of memory are free and {disk / _GIB:.1f} GiB of {existing}"
+
+
+def _size(source: Reader) -> int:
+    return len(source.labels) * raw_layout.picture_bytes(source.image_size)
+
+
+def _write(file: IO[bytes], source: Reader, split: str) -> None:
+    """Writes the pixels of all pictures, decoded, one after the other."""
+    count = len(source.labels)
+    with pictures_bar(count, f"decoding {split}") as progress:
+        for pictures in _pictures(source, np.arange(count)):
+            file.write(pictures.data)
+            progress.update(len(pictures))
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _find(entry: Entry, source: Reader) -> Reader | None:
+    """A reader of an entry, if some of its pictures, spread over all of it, are what the records hold by now."""
+    file = entry.open()
+    if file is None:
+        return None
+    with file:
+        size = os.fstat(file.fileno()).st_size
+    places = np.unique(np.linspace(0, len(source.labels) - 1, _CHECKED).astype(np.int64))
+    if size == cache.HEAD_BYTES + _size(source):
+        found = _kept(entry.path, source, cache.HEAD_BYTES)
+        if all(np.array_equal(*both) for both in zip(_pictures(found, places), _pictures(source, places))):
+            return found
+    entry.say_damaged()
+    return None
+
+
+def _pictures(reader: Reader, places: np.ndarray) -> Iterator[np.ndarray]:
+    batches = [places[at : at + _BATCH] for at in range(0, len(places), _BATCH)]
+    for pictures, _ in reader.dataset(lambda: iter(batches)).as_numpy_iterator():
+        yield pictures
+
+
+def _kept(path: Path, source: Reader, start: int) -> Reader:
+    """A reader of the pixels in a file from byte `start` on."""
+    size, count = raw_layout.picture_bytes(source.image_size), len(source.labels)
+    pixels = ByteRanges([RangeFile(path)], [Spans(start + np.arange(count) * size, np.full(count, size))])
+    return Reader(source.labels, source.image_size, source.keys, RawPictures(pixels, None))
+
+
+def _free_memory() -> int:
+    """Memory that files can have without programs being swapped out, in bytes; 0 where the system does not say."""
+    meminfo = Path("/proc/meminfo")
+    match = re.search(r"^MemAvailable:\s*(\d+) kB$", meminfo.read_text(), re.MULTILINE) if meminfo.exists() else None
+    # Containers often give files in memory less than there is.
+    return min(int(match[1]) * 1024, shutil.disk_usage(files.MEMORY).free) if match and _has_memory() else 0
+
+
+def _has_memory() -> bool:
+    """Whether files can be kept in memory."""
+    return os.access(files.MEMORY, os.W_OK)

@@ -1,0 +1,1 @@
+"""Networks: backbones and their weights, model files, devices, engines, export."""

@@ -1,0 +1,301 @@
+"""Files of models: saved, found, described, loaded.
+
+A saved model is a `.keras` file of Keras' standard layers, which plain Keras loads, with one member more:
+`dogcat.json` names backbone and classes. Loading builds the model anew and takes the weights alone from the file, so
+nothing that is stored in a file gets to run, and the arithmetic is that of the machine at hand. A SavedModel of
+`dogcat.export` has the same `dogcat.json` in its folder, weights in HDF5 have it beside them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+import os
+import reprlib
+import shutil
+import tempfile
+import typing
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from dogcat.core import files, typed_json
+from dogcat.core.options import InputError
+from dogcat.models import keras_files, latest_run, untrusted
+from dogcat.models.architecture import build_model
+from dogcat.models.backbones import BACKBONES
+from dogcat.models.keras_files import Archive
+from dogcat.models.untrusted import DESCRIPTION, MOST_DESCRIPTION_BYTES
+from dogcat.pictures import folders
+from dogcat.pictures.geometry import RESIZE_MODES
+
+BEST_MODEL = "best.keras"
+
+# Raised for files of weights that are damaged or of another model; the last two by TensorFlow's reader of variables.
+WRONG_WEIGHTS = (*keras_files.DAMAGE, tf.errors.OpError, IndexError)
+
+_LARGEST_IMAGE = 4096
+# No backbone gives fewer features to the head.
+_FEWEST_FEATURES = 512
+# What a SavedModel's file of variables holds besides them: the names of its objects.
+_BYTES_BESIDES_VARIABLES = 2**22
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What a model was made for.
+
+    Attributes:
+        classes: Names of the classes, two or more, in the order of their labels.
+        image_size: Height and width of its pictures, in pixels.
+        resize: How its pictures were made square: stretch, crop or pad.
+        backbone: Name of its backbone, of `backbones.BACKBONES`.
+        temperature: What its logits are divided by for calibrated probabilities, above 0.
+    """
+
+    classes: list[str]
+    image_size: int
+    resize: str
+    backbone: str
+    temperature: float = 1.0
+
+
+_DESCRIPTION_FIELDS = typing.get_type_hints(Description)
+
+
+def description_json(description: Description) -> str:
+    """A description as it is kept with a model.
+
+    Raises:
+        InputError: The names of the classes take more room than any reader gives them.
+    """
+    text = json.dumps(dataclasses.asdict(description))
+    if len(text) > MOST_DESCRIPTION_BYTES:
+        raise InputError(
+            f"{len(description.classes):,} classes: their names take {len(text):,} bytes; a model has room for "
+            f"{MOST_DESCRIPTION_BYTES:,}, so use fewer or shorter ones"
+        )
+    return text
+
+
+def save(model: keras.Model, path: Path, description: Description) -> None:
+    """Writes a model as `.keras`, whole or not at all."""
+    with files.naming(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+        temporary = Path(folder) / path.name
+        model.save(temporary, save_format="keras")
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(DESCRIPTION, description_json(description))
+        os.replace(temporary, path)
+
+
+def store_temperature(path: Path, temperature: float) -> None:
+    """Gives a `.keras` file another temperature, whole or not at all; its weights stay as they are.
+
+    Raises:
+        InputError: The file is no such model of this program.
+        OSError: It cannot be written; then it is as it was.
+    """
+    require_archive(path)
+    description = dataclasses.replace(describe(path), temperature=temperature)
+    with Archive(path) as archive, files.open_atomically(path) as file, zipfile.ZipFile(file, "w") as copy:
+        for name in archive:
+            if name != DESCRIPTION:
+                with archive.open(name) as member, copy.open(name, "w") as copied:
+                    shutil.copyfileobj(member, copied)
+        copy.writestr(DESCRIPTION, description_json(description))
+
+
+def require_archive(path: Path) -> None:
+    """Raises InputError for a model that `store_temperature` cannot change."""
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: a temperature is stored in a .keras file alone; give that of the run")
+
+
+def find_file(place: str, flag: str) -> Path:
+    """The model's file: `place` itself, the best model of the run folder `place`, or the newest version exported to it.
+
+    Raises:
+        InputError: There is none.
+    """
+    path = latest_run.resolve(place)
+    if path.is_dir():
+        path = max(_versions(path), key=lambda version: int(version.name), default=path)
+        _refuse_foreign(path)
+        if is_exported(path):
+            return path
+        path = path / BEST_MODEL
+    if not path.is_file():
+        raise InputError(
+            f"--{flag}={place}: no model there; give a run's folder with {BEST_MODEL} in it, or a .keras file"
+        )
+    return path
+
+
+def _versions(path: Path) -> list[Path]:
+    """The SavedModels in a folder that a server is given, each called by its number."""
+    return [file.parent for file in path.glob("*/saved_model.pb") if file.parent.name.isdecimal()]
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a path is the folder of a SavedModel of this program."""
+    return (path / DESCRIPTION).is_file() and (path / "saved_model.pb").is_file()
+
+
+def weights_file(path: Path) -> Path:
+    """The file in which a model's weights are."""
+    return path / "variables" / "variables.data-00000-of-00001" if is_exported(path) else path
+
+
+def find_files(places: str, flag: str) -> list[Path]:
+    """The files of models, each once.
+
+    Args:
+        places: Run folders, files, or patterns for them like `runs/*-best`, with commas between them.
+        flag: The flag that they were given with.
+
+    Raises:
+        InputError: One of them is no model's place, or a pattern fits none.
+    """
+    found: dict[str, Path] = {}
+    for place, matches in folders.expand(places, _may_be_model):
+        if not matches:
+            raise InputError(f"--{flag}={place}: fits no file and no folder; give a run's folder or a .keras file")
+        for match in matches:
+            path = find_file(match, flag)
+            # A pattern like runs/* fits a run and the link runs/latest to it.
+            found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
+
+
+def _may_be_model(path: str) -> bool:
+    return latest_run.may_be_run(path) or path.endswith((".keras", ".h5"))
+
+
+def describe(path: Path) -> Description:
+    """Reads what a saved model was made for.
+
+    Raises:
+        InputError: The file is no model of this program, or one with something in it that could run.
+    """
+    _refuse_foreign(path)
+    if path.suffix == ".tflite":
+        raise InputError(f"{path} is a TensorFlow Lite file, for other programs; give the .keras file it was made of")
+    try:
+        return _sound(typed_json.parse(_stored_description(path), dict[str, Any]))
+    except keras_files.DAMAGE as error:
+        raise InputError(
+            f"{path} is no model that dogcat.train wrote; give a .keras file of a run ({keras_files.said(error)})"
+        ) from error
+
+
+def _stored_description(path: Path) -> bytes:
+    if is_exported(path):
+        return files.read_bounded(path / DESCRIPTION, MOST_DESCRIPTION_BYTES)
+    if path.suffix == ".h5":
+        return files.read_bounded(path.with_name(DESCRIPTION), MOST_DESCRIPTION_BYTES)
+    with Archive(path) as archive:
+        return archive.read(DESCRIPTION, MOST_DESCRIPTION_BYTES)
+
+
+def _refuse_foreign(path: Path) -> None:
+    reason = untrusted.reason(path)
+    if reason:
+        raise InputError(f"{path} {reason}; give a .keras file that dogcat.train wrote, or its run's folder")
+
+
+def _sound(stored: dict[str, Any]) -> Description:
+    """A description, checked field by field.
+
+    Raises:
+        ValueError: A field is wrong; the message names it.
+    """
+    # Files from before there was a choice of backbones name none, and those from before calibration no temperature.
+    values = {"backbone": "xception", "temperature": 1.0, **stored}
+    odd = sorted(values.keys() - _DESCRIPTION_FIELDS.keys())
+    if odd:
+        raise ValueError(f"{DESCRIPTION} has the unknown field {reprlib.repr(odd[0])}")
+    made = Description(**typed_json.checked(values, _DESCRIPTION_FIELDS))
+    backbone = BACKBONES.get(made.backbone)
+    smallest = backbone.smallest_image if backbone else 1
+    rules = {
+        "classes": (len(made.classes) >= 2 and len(set(made.classes)) == len(made.classes), "two or more names"),
+        "backbone": (backbone is not None, f"one of {len(BACKBONES)} that dogcat.train offers"),
+        "image_size": (smallest <= made.image_size <= _LARGEST_IMAGE, f"from {smallest} to {_LARGEST_IMAGE}"),
+        "resize": (made.resize in RESIZE_MODES, f"one of {', '.join(RESIZE_MODES)}"),
+        "temperature": (0 < made.temperature < math.inf, "above 0"),
+    }
+    for name, (is_right, wanted) in rules.items():
+        if not is_right:
+            raise ValueError(f"{name} in {DESCRIPTION} is {reprlib.repr(getattr(made, name))}, not {wanted}")
+    return made
+
+
+def load(path: Path) -> tuple[keras.Model, Description]:
+    """Builds the model that a file describes and loads its weights.
+
+    Raises:
+        InputError: The file is no model of this program, or is damaged.
+    """
+    description = describe(path)
+    try:
+        # Before a head is made, of which the description alone would say how large it is.
+        if 4 * _FEWEST_FEATURES * len(description.classes) > _bytes_of_weights(path):
+            raise ValueError(f"it has not the weights for {len(description.classes):,} classes")
+        model = build_model(description.backbone, description.image_size, len(description.classes))
+        load_weights(model, path)
+    except WRONG_WEIGHTS as error:
+        raise InputError(
+            f"{path} is damaged, or its weights are of another model than it tells: {keras_files.said(error)}"
+        ) from error
+    return model, description
+
+
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Sets a model's weights to those in a file of this program.
+
+    Raises:
+        InputError: A file is not a regular one.
+        WRONG_WEIGHTS: The file is damaged, or has other weights.
+    """
+    if is_exported(path):
+        _load_variables(model, path / "variables")
+    elif path.suffix == ".h5":
+        with files.open_regular(path) as file:
+            keras_files.set_weights(model, file)
+    else:
+        with Archive(path) as archive:
+            weights = archive.read(keras_files.WEIGHTS, keras_files.most_bytes_of(model))
+        keras_files.set_weights(model, io.BytesIO(weights))
+
+
+def _bytes_of_weights(path: Path) -> int:
+    if is_exported(path) or path.suffix == ".h5":
+        return weights_file(path).stat().st_size
+    with Archive(path) as archive:
+        return archive.size(keras_files.WEIGHTS)
+
+
+def _load_variables(model: keras.Model, folder: Path) -> None:
+    """Sets a model's weights to the variables of a SavedModel."""
+    needed = sum(4 * int(np.prod(weight.shape)) for weight in model.weights)
+    for name in ("variables.index", "variables.data-00000-of-00001"):
+        with files.open_regular(folder / name) as file:
+            if file.seek(0, 2) > needed + _BYTES_BESIDES_VARIABLES:
+                raise ValueError(f"{name} is larger than the variables of the model")
+    reader = tf.train.load_checkpoint(str(folder / "variables"))
+    shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+    keys = [f"saved_weights/{index}/.ATTRIBUTES/VARIABLE_VALUE" for index in range(len(model.weights))]
+    # All of them, before the first is allocated.
+    for key, weight in zip(keys, model.weights):
+        if shapes.get(key) != list(weight.shape) or types[key] != tf.float32:
+            raise ValueError(f"the variable {key.partition('/.')[0]} is not there in the shape {tuple(weight.shape)}")
+    arrays = [reader.get_tensor(key) for key in keys]
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError("a variable has an element that is infinite or not a number")
+    model.set_weights(arrays)

@@ -1,0 +1,1 @@
+"""Picture files: which there are, which class each has, and their pixels."""

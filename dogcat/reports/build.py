@@ -1,0 +1,188 @@
+"""Makes the page of a finished run, report.html, and the page that compares several."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tensorflow import keras
+
+from dogcat.core import files, tables
+from dogcat.core.options import InputError
+from dogcat.dataset import manifest, shard_plan
+from dogcat.dataset.manifest import Manifest
+from dogcat.evaluation import assess, metrics
+from dogcat.evaluation.assess import LabelledPredictions
+from dogcat.loading import readers
+from dogcat.models import architecture, devices, model_files, tta_views
+from dogcat.models.gradcam import HeatMaps
+from dogcat.models.model_files import Description
+from dogcat.prediction.picture_sources import DataSetSplit
+from dogcat.prediction.predictor import Predictor
+from dogcat.reports import comparison_page, run_page
+from dogcat.reports.html import Plot
+from dogcat.reports.run_page import Findings, Picture
+from dogcat.training import finished_runs, plots
+from dogcat.training.finished_runs import PAGE, FinishedRun
+
+# For a person's spreadsheet; nothing reads it.
+TABLE = "pictures.csv"
+# What `inference` takes at a time for runs that kept no logits.
+_BATCH = 32
+# Fewer tell nothing of how far figures can be trusted.
+_FEWEST_PICTURES = 2
+
+
+def write(folder: Path, tfrecords: str = "") -> Path | None:
+    """Writes report.html and pictures.csv into the folder of a finished run.
+
+    It takes the predictions that the run kept and the heat maps of the pictures that are shown; only for a run from
+    before predictions were kept it runs the model over the validation split.
+
+    Args:
+        folder: The run's.
+        tfrecords: Where its data set is; empty: where it was.
+
+    Returns:
+        The page; None where the validation split has less than two pictures.
+
+    Raises:
+        InputError: The run or its data set cannot be used, or a file is in the way.
+        OSError: A file cannot be written; then both are as they were.
+    """
+    run = finished_runs.read(folder)
+    _require_own(folder)
+    data_folder, data = _data_of(run, tfrecords)
+    if data.splits[shard_plan.VALIDATION].pictures < _FEWEST_PICTURES:
+        return None
+    model, description = model_files.load(folder / model_files.BEST_MODEL)
+    _require_fitting(description, data, folder)
+    predictions = _predictions(run, data_folder, data, description.temperature)
+    findings = Findings(
+        run=run,
+        predictions=predictions,
+        assessment=assess.assess(predictions, assess.Scoring()).models[0],
+        trained_on=data.splits[shard_plan.TRAIN].pictures,
+        opening=_opening(run, model),
+    )
+    expensive = run_page.most_expensive(findings)
+    shown = expensive + run_page.least_certain(findings, expensive)
+    classes = run_page.legend_names(data.classes)
+    of_predictions = (predictions.labels, predictions.log_probabilities[0], classes)
+    page = run_page.render(
+        findings,
+        _pictures(findings, shown, model, data_folder, data),
+        curves=Plot(*(plots.draw_curves(run.history, findings.opening, dark) for dark in (False, True))),
+        calibration=Plot(*(plots.draw_calibration(*of_predictions, dark) for dark in (False, True))),
+        roc=Plot(*(plots.draw_roc(*of_predictions, dark) for dark in (False, True))),
+    )
+    with files.FileSet() as written:
+        written.write(folder / TABLE, tables.for_spreadsheet(*run_page.pictures_table(findings)))
+        written.write(folder / PAGE, page)
+    return folder / PAGE
+
+
+def _require_own(folder: Path) -> None:
+    """Raises InputError where a file has the name of one of the two, and is not of this program."""
+    # What each of them, whole, has of all runs.
+    marks = {
+        PAGE: (b"<title>Run ", b"<footer>Made by dogcat "),
+        TABLE: (tables.for_spreadsheet(run_page.PICTURES_COLUMNS, []),),
+    }
+    for name, parts in marks.items():
+        path = folder / name
+        if not os.path.lexists(path):
+            continue
+        is_file = path.is_file() and not path.is_symlink()
+        content = path.read_bytes() if is_file else b""
+        if not all(part in content for part in parts):
+            raise InputError(f"{path}: is in the way, since it is not what this program writes there; move it")
+
+
+def compare(folders: Sequence[Path], tfrecords: str) -> bytes:
+    """The page that sets several finished runs beside each other.
+
+    Args:
+        folders: Those of the runs, two or more.
+        tfrecords: Where the data set of all is; empty: where each run's was.
+
+    Raises:
+        InputError: A run or its data set cannot be used.
+    """
+    runs = [finished_runs.read(folder) for folder in folders]
+    predictions = []
+    for run in runs:
+        data_folder, data = _data_of(run, tfrecords)
+        if data.splits[shard_plan.VALIDATION].pictures < _FEWEST_PICTURES:
+            raise InputError(f"{run.path}: was validated on less than two pictures, too few to compare")
+        description = model_files.describe(run.path / model_files.BEST_MODEL)
+        _require_fitting(description, data, run.path)
+        predictions.append(_predictions(run, data_folder, data, description.temperature))
+    curves = {name: run.history for name, run in zip(comparison_page.curve_names(runs), runs)}
+    plot = Plot(*(plots.draw_overlay(curves, dark) for dark in (False, True)))
+    return comparison_page.render(runs, predictions, plot)
+
+
+def _data_of(run: FinishedRun, tfrecords: str) -> tuple[Path, Manifest]:
+    """The data set of a run, as the run saw it."""
+    folder = Path(tfrecords or run.options["tfrecords"])
+    if not tfrecords and not folder.exists():
+        raise InputError(f"{run.path}: its data set is no longer at {folder}; say where it is with --tfrecords")
+    data = manifest.load(folder, shard_plan.VALIDATION)
+    if run.options["limit"]:
+        data = data.limited(run.options["limit"])
+    if data.digest() != run.config["data_digest"]:
+        raise InputError(f"--tfrecords={folder}: is not the data set that {run.path} was trained on; say where that is")
+    return folder, data
+
+
+def _require_fitting(description: Description, data: Manifest, run: Path) -> None:
+    if (description.classes, description.image_size) != (data.classes, data.image_size):
+        raise InputError(
+            f"{run / model_files.BEST_MODEL}: is of other classes or another size of pictures than the data set of "
+            "the run; put the run's own model back"
+        )
+
+
+def _predictions(run: FinishedRun, folder: Path, data: Manifest, temperature: float) -> LabelledPredictions:
+    path = run.path / model_files.BEST_MODEL
+    pictures = DataSetSplit(folder, data, shard_plan.VALIDATION)
+    logits = run.validation_logits(len(pictures.keys), len(data.classes))
+    if logits is None:
+        # This process alone asks, also where several trained.
+        strategy = devices.make_strategy("one_device")
+        engine = devices.choose_engine("auto", keras.mixed_precision.global_policy().name, strategy)
+        # As near as may be to how the run validated.
+        tta = "zoom" if run.options.get("magnify") else "none"
+        predictor = Predictor([path], tta, _BATCH, strategy, engine)
+        logits = np.concatenate(list(predictor.logits(pictures)))[:, 0]
+    return LabelledPredictions(
+        source=f"{folder}, split {shard_plan.VALIDATION}",
+        keys=pictures.keys,
+        labels=pictures.labels,
+        classes=data.classes,
+        predicted_by=[run.name],
+        log_probabilities=[metrics.log_probabilities(logits / temperature)],
+        left_out={},
+    )
+
+
+def _opening(run: FinishedRun, model: keras.Model) -> str:
+    """Name of the first layer of the backbone that trained; empty: none did."""
+    backbone = architecture.backbone_of(model)
+    first = architecture.find_layer(backbone, run.options["unfreeze_from"])
+    return backbone.layers[first].name if first < len(backbone.layers) and run.summary["epochs"] else ""
+
+
+def _pictures(
+    findings: Findings, places: Sequence[int], model: keras.Model, folder: Path, data: Manifest
+) -> dict[int, Picture]:
+    """Pixels and heat maps of the pictures at these places, as validation showed them to the model."""
+    stored_pixels = np.empty((len(places), data.image_size, data.image_size, 3), np.uint8)
+    readers.open_split(folder, data, shard_plan.VALIDATION).pixels.read(np.asarray(places, np.int64), stored_pixels)
+    view = tta_views.of_validation(findings.run.options.get("magnify", 0.0))
+    pixels = np.asarray(tta_views.SHOWN[view](stored_pixels))
+    heat = HeatMaps(model)(pixels, findings.predicted[places])
+    return {place: Picture(*of_place) for place, of_place in zip(places, zip(pixels, heat))}

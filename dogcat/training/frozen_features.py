@@ -1,0 +1,174 @@
+"""Features of a data set by a frozen backbone: from the cache, or computed in one pass and kept there."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from typing import Any, Callable
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from dogcat.core import files
+from dogcat.dataset.manifest import Manifest
+from dogcat.loading import pipeline
+from dogcat.loading.readers import Reader
+from dogcat.models import architecture, devices, feature_cache, tta_views, weights
+from dogcat.models.batch_runner import Network, make_forward
+from dogcat.models.openvino_network import OpenVinoNetwork
+from dogcat.training import augment
+from dogcat.training.options import TrainingOptions
+
+
+class FeatureExtractor:
+    """Gives the features of a model's backbone, which must stay as it is from the first call on.
+
+    Attributes:
+        passed: Pictures that went through the backbone, which are not those that were found in the cache.
+        seconds: Time that took.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        options: TrainingOptions,
+        data: Manifest,
+        readers: dict[str, Reader],
+        strategy: tf.distribute.Strategy,
+    ) -> None:
+        """Takes a model made under `strategy`, the options, the manifest of the data set and readers of its splits."""
+        self.passed = 0
+        self.seconds = 0.0
+        self._model = model
+        self._options = options
+        self._data = data
+        self._readers = readers
+        self._strategy = strategy
+        self._engine = devices.choose_engine(options.engine, keras.mixed_precision.global_policy().name, strategy)
+
+    def __call__(self, split: str, view: int) -> np.ndarray:
+        """Features of a split, float32 [pictures, channels].
+
+        Args:
+            split: Name of the split.
+            view: A number of `tta_views.SHOWN`, or that of an augmented view, from which its draws follow.
+        """
+
+        def compute() -> np.ndarray:
+            started = time.perf_counter()
+            computed = self._compute(split, view)
+            self.seconds += time.perf_counter() - started
+            self.passed += len(computed)
+            return computed
+
+        return from_cache(self._made_from(split, view), compute, self._strategy)
+
+    @functools.cached_property
+    def _common(self) -> dict[str, Any]:
+        """What the features of all splits and views follow from."""
+        return {
+            "data": self._data.digest(),
+            **describe_network(self._model, self._options.backbone, self._engine),
+        }
+
+    def _made_from(self, split: str, view: int) -> dict[str, Any]:
+        """All that the features follow from."""
+        options = self._options
+        made_from = {**self._common, "split": split, "view": view}
+        if view in (tta_views.MAGNIFIED, tta_views.MAGNIFIED_MIRROR):
+            made_from["magnification"] = tta_views.MAGNIFICATION
+        if view not in tta_views.SHOWN:
+            made_from |= {
+                "augmentation": dataclasses.asdict(options.augmentation),
+                "seed": options.seed,
+                "batches": [options.batch_size, self._strategy.num_replicas_in_sync],
+            }
+        return made_from
+
+    @functools.cached_property
+    def _network(self) -> Network | OpenVinoNetwork:
+        """From pictures to features."""
+        options, data = self._options, self._data
+        return frozen_network(
+            self._model, options.backbone, data.image_size, len(data.classes), options.batch_size, self._engine
+        )
+
+    def _compute(self, split: str, view: int) -> np.ndarray:
+        options = self._options
+        # Below 0, where no epoch of training is.
+        epoch = tf.constant(-view, tf.int64)
+
+        def prepare(pictures: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+            if view in tta_views.SHOWN:
+                return tta_views.SHOWN[view](pictures)
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            seed = augment.seed_of(options.seed, epoch, number, replica)
+            return augment.apply(pictures, options.augmentation, seed)
+
+        return make_forward(self._network, self._strategy, prepare)(
+            lambda context: pipeline.evaluation_dataset(self._readers[split], options.batch_size, context),
+            self._data.splits[split].pictures,
+            f"features, {split}" + (f", view {view + 1}" if view > tta_views.PLAIN else ""),
+        )
+
+
+def describe_network(model: keras.Model, backbone: str, engine: str) -> dict[str, Any]:
+    """What the features of all pictures follow from besides the pictures, for the cache."""
+    return {
+        "backbone": backbone,
+        "weights": weights.digest(architecture.backbone_of(model).get_weights()),
+        "precision": keras.mixed_precision.global_policy().name,
+        "engine": devices.describe_engine(engine),
+    }
+
+
+def frozen_network(
+    model: keras.Model, backbone: str, image_size: int, classes: int, batch_size: int, engine: str
+) -> Network | OpenVinoNetwork:
+    """The way from pictures to features of a model's backbone as it is now.
+
+    Args:
+        model: The model, made under the strategy of the devices.
+        backbone: Name of its backbone.
+        image_size: Height and width of its pictures, in pixels.
+        classes: Number of its classes.
+        batch_size: Pictures of each batch.
+        engine: What `devices.choose_engine` chose.
+    """
+    of_float32 = model
+    if engine == "openvino":
+        with architecture.arithmetic("float32"):
+            of_float32 = architecture.build_model(backbone, image_size, classes)
+        of_float32.set_weights(model.get_weights())
+    to_features = architecture.features_model(of_float32)
+
+    def features(pictures: tf.Tensor) -> tf.Tensor:
+        return to_features(pictures, training=False)
+
+    if engine == "tensorflow":
+        return features
+    policy = keras.mixed_precision.global_policy().name
+    return OpenVinoNetwork(features, [to_features], batch_size, image_size, policy)
+
+
+def from_cache(
+    made_from: dict[str, Any], compute: Callable[[], np.ndarray], strategy: tf.distribute.Strategy
+) -> np.ndarray:
+    """What the cache holds under `made_from`, else what `compute` gives, kept there for another run.
+
+    Of the strategy's workers, which compute together, the chief keeps it, and all take it from their caches or none.
+    """
+    folder = weights.cache_folder() / "features"
+    kept = feature_cache.load(folder, made_from)
+    if devices.in_all_workers(strategy, kept is not None):
+        assert kept is not None
+        return kept
+    computed = compute()
+    if devices.is_chief(strategy):
+        try:
+            feature_cache.keep(folder, made_from, computed)
+        except OSError as error:
+            files.note(f"features are not kept for another run, since {folder} cannot be written: {error.strerror}")
+    return computed

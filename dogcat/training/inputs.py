@@ -1,0 +1,54 @@
+"""What a run reads: the pictures of its two splits, and the features of the frozen backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from dogcat.core.options import InputError
+from dogcat.dataset import shard_plan
+from dogcat.dataset.manifest import Manifest
+from dogcat.loading import readers
+from dogcat.loading.pixel_cache import PixelCache
+from dogcat.loading.readers import Reader
+from dogcat.models import weights
+from dogcat.training.frozen_features import FeatureExtractor
+from dogcat.training.options import TrainingOptions
+
+
+class Inputs(NamedTuple):
+    """What a run reads.
+
+    Attributes:
+        training: Pictures to train on.
+        validation: Pictures to validate on.
+        features_of: Gives the features of a split, as long as the backbone has not trained.
+    """
+
+    training: Reader
+    validation: Reader
+    features_of: FeatureExtractor
+
+
+def open_inputs(
+    options: TrainingOptions, data: Manifest, model: keras.Model, strategy: tf.distribute.Strategy
+) -> Inputs:
+    """Opens the shards, and the cache of decoded pictures where it is wanted, which may decode the whole data set.
+
+    Raises:
+        InputError: A shard is not what the manifest says, or --limit leaves a class no training picture.
+    """
+    folder = Path(options.tfrecords)
+    sources = {split: readers.open_split(folder, data, split) for split in (shard_plan.TRAIN, shard_plan.VALIDATION)}
+    missing = np.flatnonzero(np.bincount(sources[shard_plan.TRAIN].labels, minlength=len(data.classes)) == 0)
+    if missing.size:
+        name = data.classes[missing[0]]
+        raise InputError(f"--limit={options.limit}: leaves no training picture of {name}; use a larger one, or 0")
+    cache = PixelCache(options.cache, options.cache_gib, weights.cache_folder() / "pixels")
+    of_split = cache.readers(sources, data)
+    features_of = FeatureExtractor(model, options, data, of_split, strategy)
+    return Inputs(of_split[shard_plan.TRAIN], of_split[shard_plan.VALIDATION], features_of)

@@ -1,0 +1,304 @@
+"""The loop of a run: the head, the epochs, validation after each; its state saved, so that it can go on."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dogcat.core import files
+from dogcat.core.interrupts import Interrupts, Terminated
+from dogcat.core.options import InputError
+from dogcat.core.progress import pictures_bar
+from dogcat.dataset import shard_plan
+from dogcat.evaluation import metrics
+from dogcat.loading import pipeline
+from dogcat.loading.pipeline import Position
+from dogcat.models import architecture, devices, linear_head, tta_views
+from dogcat.models.batch_runner import make_forward
+from dogcat.models.distribution import distribute
+from dogcat.training import augment, checkpoint, plots, preparation, run_folder
+from dogcat.training import history as histories
+from dogcat.training.history import EpochRecord
+from dogcat.training.inputs import Inputs
+from dogcat.training.options import AugmentationRanges
+from dogcat.training.preparation import Preparation
+from dogcat.training.run_folder import RunFolder
+
+# How often losses are fetched from the device, which holds up the next step; in seconds.
+_SECONDS_BETWEEN_READS = 0.5
+# Pictures in augmented.png, and versions of each.
+_SHEET_PICTURES, _SHEET_VERSIONS = 6, 5
+
+
+class TrainingLoop:
+    """A run and all it works with.
+
+    Attributes:
+        progress: How far it is.
+    """
+
+    def __init__(self, prepared: Preparation, inputs: Inputs) -> None:
+        """Takes what the run starts from, and what it reads."""
+        options, strategy = prepared.options, prepared.strategy
+        self.progress = checkpoint.Progress()
+        self._options = options
+        self._data = prepared.data
+        self._order = pipeline.TrainingOrder(options.batch_size, prepared.steps, options.seed, options.shuffle_block)
+        self._strategy = strategy
+        self._trainer = prepared.trainer
+        self._model = prepared.trainer.model
+        self._variables = tf.train.Checkpoint(model=self._model, optimizer=prepared.trainer.optimizer)
+        logits = architecture.logits_model(self._model)
+        self._validation_view = tta_views.of_validation(options.magnify)
+        shown = tta_views.SHOWN[self._validation_view]
+        self._logits = make_forward(lambda pictures: logits(shown(pictures), training=False), strategy)
+        self._training, self._validation, self._features_of = inputs
+        self._validation_features: np.ndarray | None = None
+        # Of the steps since losses were last fetched: each one's position and sums, on the device.
+        self._unread: list[tuple[Position, tf.Tensor]] = []
+
+    def run(self, folder: RunFolder) -> None:
+        """Trains into `folder` from wherever its state is, to the end.
+
+        Raises:
+            InputError: The loss became infinite or not a number.
+            Terminated, KeyboardInterrupt: The process was told to stop; the state is saved.
+        """
+        board = tf.summary.create_file_writer(str(folder.events))
+        with Interrupts() as interrupts, board.as_default():
+            if not self._resumed(folder):
+                self._save_epoch(folder, *self._epoch_0())
+                self._show_augmentation(folder)
+            run_folder.lead_to(folder.path, self._options)
+            if not self._goes_on():
+                return
+            self._weaken_head()
+            batches = distribute(self._strategy, self._training_dataset)
+            try:
+                while self._goes_on():
+                    self._train_epoch(folder, batches, interrupts)
+                    validated = self._validate()
+                    with interrupts.deferred():
+                        self._save_epoch(folder, *validated)
+            except (Terminated, KeyboardInterrupt):
+                interrupts.ignore()
+                # Several workers save together, and the others may be at another step: the last epoch is kept.
+                if not devices.is_multi_worker(self._strategy):
+                    self._read_losses(folder)
+                    checkpoint.save(folder.state, self.progress, self._variables)
+                raise
+            finally:
+                board.flush()
+
+    def _resumed(self, folder: RunFolder) -> bool:
+        """Takes the state that the folder has, if it has one; says whether."""
+        before = checkpoint.load(folder.state, self._variables)
+        if not before:
+            return False
+        self.progress = before
+        folder.write_history(before.history)
+        done = f"{before.step} of {self._order.steps} steps are done"
+        print(f"resuming: {folder.path} in epoch {before.epoch + 1}, of which {done}")
+        return True
+
+    def _goes_on(self) -> bool:
+        progress = self.progress
+        best = histories.best_of(progress.history)
+        return progress.epoch < self._options.epochs and progress.epoch - best.epoch < self._options.patience
+
+    def _epoch_0(self) -> tuple[EpochRecord, np.ndarray]:
+        """Fits a new head, unless the epochs are to do that, and validates; gives the record and the logits.
+
+        A fresh head on layers that train would wreck them with its first gradients.
+        """
+        started = time.perf_counter()
+        if self._fits_head():
+            self._fit_head(linear_head.HEAD_C)
+        # The backbone is still what it was, so its features do, also where its layers are going to train.
+        logits = self._frozen_validation_logits()
+        extracted = self._features_of
+        self.progress.add_time("features", extracted.seconds)
+        return self._measured(
+            logits,
+            epoch=0,
+            loss=math.nan,
+            accuracy=math.nan,
+            learning_rate=math.nan,
+            seconds=time.perf_counter() - started,
+            pictures_per_second=extracted.passed / extracted.seconds if extracted.passed else math.nan,
+            input_wait=math.nan,
+        )
+
+    def _weaken_head(self) -> None:
+        """Before the first epoch, sets a head that is not the best, but leaves the open layers something to learn."""
+        start_c = self._options.start_c
+        if self.progress.position == pipeline.BEGINNING and self._fits_head() and start_c != linear_head.HEAD_C:
+            self._fit_head(start_c)
+
+    def _fits_head(self) -> bool:
+        return not self._options.init_from and self._options.head == "fit"
+
+    def _fit_head(self, c: float) -> None:
+        """Sets the head to the one that is fitted on the frozen backbone's features with this penalty."""
+        views = range(self._options.feature_views)
+        of_views = np.concatenate([self._features_of(shard_plan.TRAIN, view) for view in views], dtype=np.float64)
+        labels = np.tile(self._training.labels, len(views))
+        with self._timed("head"):
+            architecture.head_of(self._model).set_weights(linear_head.fit_head(of_views, labels, c))
+
+    def _frozen_validation_logits(self) -> np.ndarray:
+        """Logits of the validation split, from features of a backbone that has not trained."""
+        if self._validation_features is None:
+            self._validation_features = self._features_of(shard_plan.VALIDATION, self._validation_view)
+        return linear_head.apply_head(self._validation_features, *architecture.head_of(self._model).get_weights())
+
+    def _training_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return pipeline.train_dataset(self._training, self._order, self.progress.position, context)
+
+    def _train_epoch(self, folder: RunFolder, batches: Iterator[Any], interrupts: Interrupts) -> None:
+        """Trains the steps that the epoch has left."""
+        progress, options = self.progress, self._options
+        fetched = saved = time.perf_counter()
+        total = self._order.steps * options.batch_size
+        with pictures_bar(total, f"epoch {progress.epoch + 1}/{options.epochs}") as bar:
+            bar.update(progress.step * options.batch_size)
+            while progress.step < self._order.steps:
+                with interrupts.deferred():
+                    started = time.perf_counter()
+                    batch = next(batches)
+                    waited = time.perf_counter() - started
+                    if progress.position == pipeline.BEGINNING:
+                        tf.summary.graph(self._trainer.graph(batch))
+                    sums = self._trainer.step(batch, *progress.position)
+                    self._unread.append((progress.position, sums))
+                    progress.step += 1
+                    if time.perf_counter() - fetched > _SECONDS_BETWEEN_READS or progress.step == self._order.steps:
+                        self._read_losses(folder)
+                        fetched = time.perf_counter()
+                        mean = progress.loss_sum / (progress.step * options.batch_size)
+                        bar.set_postfix_str(f"log loss {mean:.4f}", refresh=False)
+                    progress.seconds += time.perf_counter() - started
+                    progress.waited += waited
+                    bar.update(options.batch_size)
+                    # Several workers save together, and their clocks differ.
+                    may_save = not self._unread and not devices.is_multi_worker(self._strategy)
+                    if may_save and time.perf_counter() - saved > 60 * options.save_minutes:
+                        with self._timed("saving"):
+                            checkpoint.save(folder.state, progress, self._variables)
+                        saved = time.perf_counter()
+
+    def _read_losses(self, folder: RunFolder) -> None:
+        """Fetches what steps left on the device, and adds it to the sums of the epoch."""
+        for position, sums in self._unread:
+            self._add_losses(folder, position, *sums.numpy().tolist())
+        self._unread.clear()
+
+    def _add_losses(self, folder: RunFolder, position: Position, loss_sum: float, right: float) -> None:
+        """Adds a step's sums to those of the epoch.
+
+        Raises:
+            InputError: They are not finite.
+        """
+        options = self._options
+        if not math.isfinite(loss_sum):
+            keys = pipeline.keys_of_batch(self._training, self._order, position)
+            where = f"epoch {position.epoch + 1}, step {position.step + 1}"
+            folder.write_batch(where, keys)
+            raise InputError(
+                f"--learning_rate={options.learning_rate}: the loss became {loss_sum} at {where}; use a lower rate, or "
+                f"look at that step's pictures, {keys[0]} and those listed in {folder.path / run_folder.BATCH} (the "
+                "best model before is in the same folder)"
+            )
+        self.progress.loss_sum += loss_sum
+        self.progress.right += right
+
+    def _validate(self) -> tuple[EpochRecord, np.ndarray]:
+        """Validates the model after the last step of an epoch; gives the epoch's record and the logits."""
+        progress, options = self.progress, self._options
+        started = time.perf_counter()
+        if options.unfreeze_from:
+            logits = self._logits(
+                lambda context: pipeline.evaluation_dataset(self._validation, options.batch_size, context),
+                len(self._validation.labels),
+                "validating",
+            )
+        else:
+            logits = self._frozen_validation_logits()
+        validation_seconds = time.perf_counter() - started
+        progress.add_time("validation", validation_seconds)
+        progress.add_time("training", progress.seconds)
+        progress.add_time("waiting for input", progress.waited)
+        pictures = self._order.steps * options.batch_size
+        return self._measured(
+            logits,
+            epoch=progress.epoch + 1,
+            loss=progress.loss_sum / pictures,
+            accuracy=progress.right / pictures,
+            learning_rate=self._trainer.rate.of(self._order.steps * (progress.epoch + 1) - 1),
+            seconds=progress.seconds + validation_seconds,
+            pictures_per_second=pictures / progress.seconds,
+            input_wait=progress.waited / progress.seconds,
+        )
+
+    def _measured(self, logits: np.ndarray, **figures: Any) -> tuple[EpochRecord, np.ndarray]:
+        """A record with the figures of validation added, and the logits that they are of."""
+        record = EpochRecord(
+            val_loss=metrics.log_loss_of_logits(self._validation.labels, logits),
+            val_accuracy=metrics.accuracy(self._validation.labels, logits),
+            val_auc=metrics.auc(self._validation.labels, logits),
+            **figures,
+        )
+        return record, logits
+
+    def _save_epoch(self, folder: RunFolder, record: EpochRecord, logits: np.ndarray) -> None:
+        """Takes an epoch: model, history and curves on disk, then the state that goes on after it."""
+        with self._timed("saving"):
+            history = [*self.progress.history, record]
+            description = preparation.description_of(self._options, self._data)
+            folder.add_epoch(history, self._model, description, self._options.keep, logits)
+            self.progress.next_epoch(record)
+            checkpoint.save(folder.state, self.progress, self._variables)
+        for name, value in histories.to_json(record).items():
+            if value is not None and name != "epoch":
+                tf.summary.scalar(name, value, step=record.epoch)
+        print_epoch(record, record is histories.best_of(history))
+
+    def _show_augmentation(self, folder: RunFolder) -> None:
+        """Draws some pictures as training sees them: augmented.png, and for TensorBoard."""
+        options = self._options
+        if not options.epochs or options.augmentation == AugmentationRanges():
+            return
+        pictures = next(iter(pipeline.evaluation_dataset(self._training, _SHEET_PICTURES)))
+        versions = [
+            augment.apply(pictures, options.augmentation, augment.seed_of(options.seed, 0, step, 0))
+            for step in range(_SHEET_VERSIONS)
+        ]
+        drawn = plots.draw_augmented(pictures.numpy(), [version.numpy() for version in versions], options.augmentation)
+        files.write_atomically(folder.path / "augmented.png", drawn)
+        tf.summary.image("augmented", versions[0], step=0, max_outputs=_SHEET_PICTURES)
+
+    @contextlib.contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        """Adds the time of the block to that of a stage."""
+        started = time.perf_counter()
+        yield
+        self.progress.add_time(stage, time.perf_counter() - started)
+
+
+def print_epoch(record: EpochRecord, is_best: bool) -> None:
+    """Prints an epoch in a line."""
+    parts = [f"epoch {record.epoch:2d}:"]
+    if not math.isnan(record.loss):
+        parts.append(f"log loss {record.loss:.4f}, accuracy {record.accuracy:.2%};")
+    parts.append(f"validation log loss {record.val_loss:.4f}, accuracy {record.val_accuracy:.2%}")
+    rate = "" if math.isnan(record.pictures_per_second) else f", {record.pictures_per_second:.1f} pictures/s"
+    parts.append(f"({record.seconds:.0f} s{rate})")
+    if is_best:
+        parts.append("best so far")
+    print(*parts)

@@ -1,0 +1,285 @@
+"""The options of a training run, the sets of augmentation among them, and how presets and files fill them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from pathlib import Path
+from typing import Any
+
+from dogcat.core.options import InputError, Options, is_utf8, local_path, option, refuse_unused
+from dogcat.models.backbones import BACKBONES
+from dogcat.models.options import engine_option, precision_option
+from dogcat.training.presets import PRESETS
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationRanges(Options):
+    """How far each parameter of augmentation may go; 0 leaves a picture as it is.
+
+    A parameter is uniform over its range, drawn for each picture anew.
+    """
+
+    shear: float = option(0.0, "Shear, up to this many degrees either way.")
+    zoom: float = option(0.0, "Zoom of each axis: a factor between 1 minus and 1 plus this.")
+    flip: float = option(0.0, "Probability that a picture is mirrored left to right, 0 to 1.")
+    magnify: float = option(
+        0.0,
+        "Probability that a picture is magnified 1.25 times about its middle, 0 to 1; above 0, all of validation are.",
+    )
+    rotate: float = option(0.0, "Rotation, up to this many degrees either way.")
+    shift: float = option(0.0, "Shift along each axis, up to this share of the side either way.")
+    brightness: float = option(0.0, "Brightness: a factor between 1 minus and 1 plus this.")
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        super().__post_init__()
+        self.require("shear", 0 <= self.shear < 90, "use 0 to less than 90 degrees")
+        self.require("zoom", 0 <= self.zoom < 1, "use 0 to less than 1, like 0.2")
+        self.require("flip", 0 <= self.flip <= 1, "use 0 to 1, like 0.5")
+        self.require("magnify", 0 <= self.magnify <= 1, "use 0 to 1, like 0.5")
+        self.require("rotate", 0 <= self.rotate <= 180, "use 0 to 180 degrees")
+        self.require("shift", 0 <= self.shift < 1, "use 0 to less than 1, like 0.1")
+        self.require("brightness", 0 <= self.brightness <= 1, "use 0 to 1, like 0.3")
+
+
+# `source` is that of the recipe which this project follows. `strong` adds what photos of pets differ in anyway: the
+# camera is held some degrees askew, the animal is off the middle, the room is dim or bright. It stays below what would
+# cut off the animal or turn its fur plain white, since a picture must still show its label.
+AUGMENTATIONS = {
+    "source": AugmentationRanges(shear=0.2, zoom=0.2, flip=0.5),
+    "none": AugmentationRanges(),
+    "strong": AugmentationRanges(shear=5.0, zoom=0.2, flip=0.5, rotate=15.0, shift=0.1, brightness=0.3),
+}
+
+
+# Options that do not belong to what a run computes.
+_OF_THE_CALL = {
+    *("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report"),
+    # Where the data set lies; what it holds is compared.
+    "tfrecords",
+}
+# Options that a preset sets, the backbone aside, which one may exchange.
+_OF_PRESETS = sorted({name for values in PRESETS.values() for name in values} - {"backbone"})
+# Options that make a recipe of its own: where one of them is given, no preset is taken that was not asked for.
+RECIPE_OPTIONS = ("init_from", "head", "unfreeze_from", "batch_norm", "optimizer", "learning_rate", "schedule")
+
+
+def _source_range(name: str) -> Any:
+    """Declares a range of augmentation as a field of its own, its default that of the set `source`."""
+    [field] = [field for field in dataclasses.fields(AugmentationRanges) if field.name == name]
+    return option(getattr(AUGMENTATIONS["source"], name), field.metadata["help"])
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions(Options):
+    """Options of `dogcat.train`.
+
+    Made by `from_given`, a value is looked for in this order: what the user gave; a preset that the user gave; the file
+    of --config; another preset; the default here.
+    """
+
+    tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.", path=True)
+    runs: str = option("runs", "Folder in which the run gets a folder of its own.", path=True)
+    preset: str = option(
+        "none",
+        "A named recipe; flags given beside it win. Where neither it nor --config nor one of "
+        + ", ".join(f"--{name}" for name in RECIPE_OPTIONS)
+        + " is given: best.",
+        choices=tuple(PRESETS),
+    )
+    config: str = option(
+        "", "Take the options from this file, the config.json of a run; flags win. Empty: none.", path=True
+    )
+    resume: bool = option(False, "Go on with the last unfinished run in --runs; needs the options it began with.")
+    dry_run: bool = option(False, "Print what would be done, and stop.")
+    backbone: str = option("xception", "Network below the head.", choices=tuple(BACKBONES))
+    weights: str = option(
+        "imagenet",
+        "What the backbone starts with: imagenet; none, for random weights; or a file without the top in Keras' HDF5 "
+        "layout.",
+        path=True,
+    )
+    init_from: str = option(
+        "",
+        "Start from this model: a run's folder, a .keras file, or a preset's name for the last run of that "
+        "preset in --runs. Empty: --weights, and a new head.",
+        path=True,
+    )
+    head: str = option(
+        "fit",
+        "A new head: fit solves it on the frozen backbone's features, to convergence; random leaves it to the epochs.",
+        choices=("fit", "random"),
+    )
+    feature_views: int = option(
+        1,
+        "Passes over the training pictures to fit the head on: 1 as they are, 2 and mirrored and magnified 1.25 times "
+        "about the middle, more with --augment.",
+    )
+    start_c: float = option(
+        0.3,
+        "Inverse weight of the L2 penalty of the fitted head that the epochs start from, above 0; a smaller one leaves "
+        "them more to learn. The head of epoch 0 has 0.3.",
+    )
+    unfreeze_from: str = option(
+        "",
+        "First layer of the backbone that trains: an index or a layer's name, like 96 or block13_sepconv1_act; auto: "
+        "about the last quarter, 96 of Xception. Empty: the head alone trains.",
+    )
+    batch_norm: str = option(
+        "training",
+        "Statistics that open BatchNorm layers use: training, those of the batch (over all replicas); inference, those "
+        "that they came with.",
+        choices=("training", "inference"),
+    )
+    optimizer: str = option("adam", "Optimizer.", choices=("adam", "adamw", "sgd", "rmsprop", "lamb"))
+    learning_rate: float = option(1e-4, "Highest learning rate, above 0.")
+    momentum: float = option(0.9, "Momentum of sgd, 0 to less than 1.")
+    weight_decay: float = option(0.004, "Weight decay of adamw and lamb, 0 or more.")
+    schedule: str = option(
+        "constant", "Learning rate after the warm-up: constant, or cosine down to 0.", choices=("constant", "cosine")
+    )
+    warmup_steps: int = option(0, "Steps in which the learning rate rises from 0.")
+    label_smoothing: float = option(0.0, "Share of each label that is spread over all classes, 0 to less than 1.")
+    batch_size: int = option(128, "Global batch: pictures a step over all replicas together.")
+    epochs: int = option(10, "Passes over the training split, at most. 0: stop after the head is fitted.")
+    patience: int = option(3, "Stop after this many epochs without a lower validation loss.")
+    limit: int = option(0, "For trials: use this many pictures of each split at most. 0: all.")
+    steps_per_epoch: int = option(0, "For trials: steps of an epoch at most. 0: all.")
+    keep: int = option(5, "Checkpoints to keep, the newest ones; the best and the last model are kept anyway. 0: all.")
+    save_minutes: float = option(
+        10.0, "Minutes between states saved within an epoch, from which --resume goes on after a kill."
+    )
+    cache: str = option(
+        "none",
+        "Where decoded pictures are kept for all epochs: memory; disk (8 times the bytes of JPEG shards), where later "
+        "runs find them; auto, the first of these with room enough. Pays where decoding is the limit.",
+        choices=("none", "auto", "memory", "disk"),
+    )
+    cache_gib: float = option(
+        8.0, "Largest size of that cache in GiB: all files on disk, or a run's pictures in memory."
+    )
+    report: bool = option(
+        True, "Make report.html at the end: how good the best model is, and where it is wrong; some seconds."
+    )
+    augment: str = option(
+        "source",
+        "Augmentation of training pictures, a set of the flags below; source is shear 0.2, zoom 0.2 and flip.",
+        choices=tuple(AUGMENTATIONS),
+    )
+    shear: float = _source_range("shear")
+    zoom: float = _source_range("zoom")
+    flip: float = _source_range("flip")
+    magnify: float = _source_range("magnify")
+    rotate: float = _source_range("rotate")
+    shift: float = _source_range("shift")
+    brightness: float = _source_range("brightness")
+    shuffle_block: int = option(
+        1,
+        "Shuffle blocks of so many neighbouring pictures instead of single ones, and read each in one go. Pays where "
+        "a data set larger than memory lies on a disk that seeks: 16 with raw pixels, 128 with JPEG. 1: no blocks.",
+    )
+    seed: int = option(0, "Seed of the order, of augmentation and of random weights.")
+    precision: str = precision_option()
+    engine: str = engine_option()
+    strategy: str = option(
+        "auto",
+        "Devices; auto is multi_worker where TF_CONFIG names workers, mirrored where there are several GPUs.",
+        choices=("auto", "one_device", "mirrored", "multi_worker"),
+    )
+    jit_compile: str = option(
+        "auto", "Compile the model with XLA; auto: on GPUs, where it pays.", choices=("auto", "on", "off")
+    )
+
+    @classmethod
+    def from_given(cls, given: dict[str, Any]) -> TrainingOptions:
+        """Adds the values of --config and of the preset to what the user gave.
+
+        Raises:
+            InputError: The file of --config cannot be used, or a value is out of range.
+        """
+        config = local_path(given.get("config", ""), f"--config={given.get('config')}")
+        stored = read_options(Path(config), cls) if config else {}
+        preset = given.get("preset", "none" if given.keys() & set(RECIPE_OPTIONS) else "best")
+        of_preset = {"preset": preset, **PRESETS.get(preset, {})}
+        layers: list[dict[str, Any]] = [of_preset, stored, given]
+        if "preset" in given:
+            # Else it would be another recipe under the preset's name.
+            defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+            layers = [stored, {name: defaults[name] for name in _OF_PRESETS}, of_preset, given]
+        values: dict[str, Any] = {}
+        for layer in layers:
+            if layer.get("augment") in AUGMENTATIONS:
+                values |= dataclasses.asdict(AUGMENTATIONS[layer["augment"]])
+            values |= layer
+        if values.get("init_from"):
+            refuse_unused(given, ("weights", "head", "start_c", "feature_views"), "goes without --init_from")
+        if values.get("head") == "random":
+            refuse_unused(given, ("start_c", "feature_views"), "goes with --head=fit")
+        optimizer = values.get("optimizer", cls.optimizer)
+        # A script that tries several optimizers may give the defaults to all.
+        chosen = {name: value for name, value in given.items() if value != getattr(cls, name)}
+        if optimizer != "sgd":
+            refuse_unused(chosen, ("momentum",), f"goes with --optimizer=sgd, not {optimizer}")
+        if optimizer not in ("adamw", "lamb"):
+            refuse_unused(chosen, ("weight_decay",), f"goes with --optimizer=adamw or lamb, not {optimizer}")
+        return cls(**values)
+
+    def difference(self, stored: dict[str, Any]) -> str:
+        """The first option in which a run with these stored ones computes something else; empty: it does not."""
+        of_computation = (name for name in dataclasses.asdict(self) if name not in _OF_THE_CALL)
+        return next((name for name in of_computation if stored.get(name) != getattr(self, name)), "")
+
+    @property
+    def augmentation(self) -> AugmentationRanges:
+        """The ranges that the flags of augmentation give."""
+        return AugmentationRanges(
+            **{field.name: getattr(self, field.name) for field in dataclasses.fields(AugmentationRanges)}
+        )
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        super().__post_init__()
+        self.require("runs", is_utf8(self.runs), "TensorFlow writes under names in UTF-8 alone; give such a name")
+        self.require("feature_views", 1 <= self.feature_views <= 100, "use 1 to 100")
+        self.require("weights", bool(self.weights), "use imagenet, none or the name of a file")
+        self.require("start_c", self.start_c > 0, "use above 0, like 0.01")
+        self.require("learning_rate", 0 < self.learning_rate < 10, "use above 0, like 0.0001")
+        self.require("momentum", 0 <= self.momentum < 1, "use 0 to less than 1")
+        self.require("weight_decay", 0 <= self.weight_decay < 1, "use 0 to less than 1")
+        self.require("warmup_steps", self.warmup_steps >= 0, "use 0 or more")
+        self.require("label_smoothing", 0 <= self.label_smoothing < 1, "use 0 to less than 1")
+        self.require("batch_size", self.batch_size >= 1, "use 1 or more")
+        self.require("epochs", self.epochs >= 0, "use 0 or more")
+        self.require("patience", self.patience >= 1, "use 1 or more")
+        self.require("shuffle_block", self.shuffle_block >= 1, "use 1 for single pictures, or more")
+        self.require("limit", self.limit >= 0, "use 1 or more, or 0 for all")
+        self.require("steps_per_epoch", self.steps_per_epoch >= 0, "use 1 or more, or 0 for all")
+        self.require("keep", self.keep >= 0, "use 1 or more, or 0 for all")
+        self.require("cache_gib", self.cache_gib > 0, "use above 0")
+        self.require("save_minutes", self.save_minutes > 0, "use above 0")
+        _ = self.augmentation  # The ranges check themselves.
+        self.require("seed", 0 <= self.seed < 2**31, "use 0 to 2147483647")
+
+
+def read_options(path: Path, options_class: type[Options]) -> dict[str, Any]:
+    """Reads the options of a run from its config.json.
+
+    Raises:
+        InputError: The file cannot be read, or holds something else.
+    """
+    try:
+        stored = json.loads(path.read_text("utf-8"))["options"]
+        if not isinstance(stored, dict):
+            raise ValueError("its options are no object")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"--config={path}: is no config.json of a run ({error})") from error
+    types = typing.get_type_hints(options_class)
+    for name, value in stored.items():
+        if name not in types:
+            raise InputError(f"--config={path}: {name} is no option")
+        # A whole number is a right float.
+        if type(value) is not types[name] and not (types[name] is float and type(value) is int):
+            raise InputError(f"--config={path}: {name} is {value!r}; it must be of type {types[name].__name__}")
+    return stored

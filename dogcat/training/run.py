@@ -1,0 +1,133 @@
+"""A training run: from options to a folder with the best model."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow import keras
+
+from dogcat.core.interrupts import Terminated
+from dogcat.core.options import InputError
+from dogcat.core.text import printable
+from dogcat.loading import readers
+from dogcat.models import devices
+from dogcat.training import history as histories
+from dogcat.training import preparation, run_folder
+from dogcat.training.checkpoint import Progress
+from dogcat.training.finished_runs import PAGE, is_finished
+from dogcat.training.inputs import open_inputs
+from dogcat.training.loop import TrainingLoop
+from dogcat.training.options import TrainingOptions
+from dogcat.training.preparation import Preparation
+from dogcat.training.run_folder import RunFolder
+
+# Share of the training time spent waiting for batches from which on the input is called the limit.
+_INPUT_IS_LIMIT = 0.05
+
+
+def train(options: TrainingOptions) -> Path | None:
+    """Trains as the options say.
+
+    Returns:
+        The run's folder, also where the run was finished already and only its page is missing; None for a dry run,
+        and in a worker that does not write.
+
+    Raises:
+        InputError: The data set, the model or a layer's name cannot be used, or training diverged.
+        Terminated, KeyboardInterrupt: The process was told to stop; the message says how to go on.
+    """
+    # Before all else: workers find each other while TensorFlow is untouched.
+    strategy = devices.make_strategy(options.strategy)
+    data = preparation.load_data(options, strategy)
+    finished = run_folder.finished_without_page(options, data.digest()) if options.resume and options.report else None
+    if finished:
+        return _without_training(finished, options, strategy)
+    prepared = preparation.prepare(options, strategy, data)
+    with contextlib.ExitStack() as stack:
+        if not devices.is_chief(strategy):
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+        print(*map(printable, prepared.description()), sep="\n")
+        if options.dry_run:
+            return None
+        stack.enter_context(readers.raising_own_errors())
+        stack.enter_context(devices.naming_full_memory(options.batch_size))
+        loop = TrainingLoop(prepared, open_inputs(options, data, prepared.trainer.model, strategy))
+        with _folder_of_run(prepared, loop) as folder:
+            loop.run(folder)
+            _finish(folder, loop.progress, options)
+    return folder.path if devices.is_chief(strategy) else None
+
+
+@contextlib.contextmanager
+def _folder_of_run(prepared: Preparation, loop: TrainingLoop) -> Iterator[RunFolder]:
+    """The folder that the block writes into, held against other processes.
+
+    One that is made for the block goes where an error comes before the first epoch.
+
+    Raises:
+        InputError: Another process has it, or has finished the run.
+        Terminated, KeyboardInterrupt: As in the block, with how to go on.
+    """
+    begun = prepared.begun
+    with contextlib.ExitStack() as stack:
+        if devices.is_chief(prepared.strategy):
+            path = begun.path if begun else run_folder.create(prepared.options)
+            run = str(path)
+        else:
+            # One worker writes for all. Since saving takes all of them, the others do it too, to a folder that goes.
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "run")
+            path.mkdir()
+            run = "the first worker's run"
+            if begun:
+                run_folder.copy_state(begun.path, path)
+        folder = stack.enter_context(RunFolder(path))
+        if begun and is_finished(path):
+            raise InputError(f"--resume: {path} has been finished by another process meanwhile")
+        try:
+            if not begun:
+                folder.write_config(prepared.config())
+            yield folder
+        except Exception:
+            if not begun and not loop.progress.history:
+                folder.remove()
+            raise
+        except (Terminated, KeyboardInterrupt) as stop:
+            stop.args = (f"the same command with --resume goes on with {run}",)
+            raise
+
+
+def _without_training(finished: Path, options: TrainingOptions, strategy: tf.distribute.Strategy) -> Path | None:
+    """Says that a run was finished before its page was made; gives its folder."""
+    if not devices.is_chief(strategy):
+        return None
+    print(printable(f"the run {finished} is finished; what is left is its page, {PAGE}"))
+    if options.dry_run:
+        return None
+    keras.mixed_precision.set_global_policy(devices.choose_precision(options.precision)[0])
+    return finished
+
+
+def _finish(folder: RunFolder, progress: Progress, options: TrainingOptions) -> None:
+    """Sums up: for a person, and in summary.json."""
+    if progress.epoch < options.epochs:
+        print(f"stopped: no lower validation loss for {options.patience} epochs")
+    best = histories.best_of(progress.history)
+    print(
+        f"best: epoch {best.epoch} of {progress.epoch}, validation log loss {best.val_loss:.4f}, "
+        f"accuracy {best.val_accuracy:.2%}, AUC {best.val_auc:.4f}"
+    )
+    stages = dict(progress.stages)
+    waited = stages.pop("waiting for input", 0.0)
+    print("time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items() if seconds >= 0.05))
+    share = waited / stages["training"] if stages.get("training") else None
+    if share is not None:
+        limit = "compute is the limit, not input"
+        if share > _INPUT_IS_LIMIT:
+            limit = "input is the limit, which --cache=auto may move, or --shuffle_block on a disk that seeks"
+        print(f"input: {share:.1%} of the training time went into waiting for batches: {limit}")
+    folder.finish({"best": histories.to_json(best), "epochs": progress.epoch, "seconds": stages, "input_wait": share})

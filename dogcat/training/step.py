@@ -1,0 +1,128 @@
+"""One step of training, on the devices of a strategy: augmentation, model, loss, optimizer."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import keras
+
+from dogcat.core import runtime
+from dogcat.models import architecture, devices
+from dogcat.training import augment, optimizers
+from dogcat.training.options import TrainingOptions
+
+
+class Trainer:
+    """Trains a model, step by step; what a step does follows from the model, the optimizer and the step's position.
+
+    Attributes:
+        model: The model of pictures.
+        optimizer: Its optimizer.
+        rate: The learning rate of each step.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        strategy: tf.distribute.Strategy,
+        options: TrainingOptions,
+        steps: int,
+    ) -> None:
+        """Takes a model made under `strategy`, its layers open or frozen, and the steps of the whole run.
+
+        Raises:
+            InputError: --jit_compile=on, and BatchNorms that replicas share.
+        """
+        self.model = model
+        self.rate = optimizers.make_rate(options, steps)
+        with strategy.scope():
+            self.optimizer = optimizers.make_optimizer(options, self.rate)
+        self._strategy = strategy
+        self._options = options
+        logits = architecture.logits_model(model)
+        training = options.batch_norm == "training"
+        synchronizes = training and strategy.num_replicas_in_sync > 1
+        if synchronizes:
+            _synchronize_batch_norms(architecture.backbone_of(model))
+        self._logits = lambda pictures: logits(pictures, training=training)
+        if devices.compiles(options.jit_compile, synchronizes):
+            runtime.start_xla()
+            self._logits = tf.function(self._logits, jit_compile=True)
+        self._variables = logits.trainable_variables
+
+    def step(self, batch: tuple[tf.Tensor, tf.Tensor], epoch: int, step: int) -> tf.Tensor:
+        """Trains on a global batch, in the order in which calls are made.
+
+        Args:
+            batch: The replicas' shares of (pictures uint8 [batch, size, size, 3], labels int32 [batch]).
+            epoch: Its number, from 0: augmentation follows from it, the step's number and the replica.
+            step: Number of the step within the epoch, from 0.
+
+        Returns:
+            float32 [2]: sum of the log losses, without label smoothing, and number of the pictures that were right, as
+            the model was before the step; over all replicas.
+        """
+        return self._step(*batch, tf.constant(epoch, tf.int64), tf.constant(step, tf.int64))
+
+    def graph(self, batch: tuple[tf.Tensor, tf.Tensor]) -> tf.Graph:
+        """The graph of a step."""
+        zero = tf.constant(0, tf.int64)
+        return self._step.get_concrete_function(*batch, zero, zero).graph
+
+    @tf.function
+    def _step(self, pictures: tf.Tensor, labels: tf.Tensor, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        sums = self._strategy.run(self._replica_step, (pictures, labels, epoch, step))
+        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+
+    def _replica_step(self, pictures: tf.Tensor, labels: tf.Tensor, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        options = self._options
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        seed = augment.seed_of(options.seed, epoch, step, replica)
+        pictures = augment.apply(pictures, options.augmentation, seed)
+        with tf.GradientTape() as tape:
+            logits = self._logits(pictures)
+            losses = log_losses(labels, logits, options.label_smoothing)
+            # Gradients of the replicas are added up, so each loss is divided by the whole batch.
+            loss = tf.reduce_sum(losses) / options.batch_size
+        # Under float16 the optimizer scales the loss.
+        self.optimizer.minimize(loss, self._variables, tape=tape)
+        plain = log_losses(labels, logits, 0.0) if options.label_smoothing else losses
+        return tf.stack([tf.reduce_sum(plain), tf.reduce_sum(right(labels, logits))])
+
+
+def log_losses(labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:
+    """Log loss of each picture, float32 [batch].
+
+    Args:
+        labels: int32 [batch].
+        logits: float32 [batch, 1] of the second of two classes, or [batch, classes].
+        smoothing: Share of each label that is spread evenly over all classes.
+    """
+    classes = logits.shape[1]
+    if classes == 1:
+        target = tf.cast(labels, tf.float32) * (1 - smoothing) + smoothing / 2
+        return tf.nn.sigmoid_cross_entropy_with_logits(target, logits[:, 0])
+    target = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+    return tf.nn.softmax_cross_entropy_with_logits(target, logits)
+
+
+def right(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """1 for each picture whose class is the likeliest, else 0; float32 [batch].
+
+    Args:
+        labels: int32 [batch].
+        logits: float32 [batch, 1] of the second of two classes, or [batch, classes].
+    """
+    if logits.shape[1] == 1:
+        likeliest = tf.cast(logits[:, 0] > 0, tf.int32)
+    else:
+        likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
+    return tf.cast(likeliest == labels, tf.float32)
+
+
+def _synchronize_batch_norms(backbone: keras.Model) -> None:
+    """Lets open BatchNorms take statistics over the whole global batch, as on one device, and all replicas the same."""
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
+            layer.synchronized = True
+            # The fused kernel knows one replica alone.
+            layer.fused = False

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from dogcat.core.interrupts import Interrupts, Terminated
+
+ALL = [(signal.SIGTERM, Terminated), (signal.SIGHUP, Terminated), (signal.SIGINT, KeyboardInterrupt)]
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """The handlers of a program that a shell starts, whatever started these tests."""
+    before = {
+        number: signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        for number, _ in ALL
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "error"), ALL)
+def test_a_signal_becomes_an_exception(number, error):
+    before = signal.getsignal(number)
+    with pytest.raises(error), Interrupts():
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(("number", "error"), ALL)
+def test_a_deferred_block_ends_first(number, error):
+    done = []
+    with Interrupts() as interrupts:
+        with pytest.raises(error), interrupts.deferred():
+            os.kill(os.getpid(), number)
+            done.append("the rest of the block")
+        with interrupts.deferred():
+            done.append("a block without a signal")
+    assert done == ["the rest of the block", "a block without a signal"]
+
+
+def test_signals_can_be_ignored_to_the_end():
+    with Interrupts() as interrupts:
+        interrupts.ignore()
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
+
+
+@pytest.mark.parametrize(("number", "error"), ALL)
+def test_what_is_ignored_stays_ignored(number, error):
+    signal.signal(number, signal.SIG_IGN)
+    with Interrupts():
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is signal.SIG_IGN
+
+
+def test_after_the_work_only_ctrl_c_is_heard_and_ends_the_process():
+    with Interrupts() as interrupts:
+        interrupts.leave()
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+from scipy import optimize, special
+
+from dogcat.models import linear_head
+
+
+def test_the_head_is_fitted_to_convergence():
+    rng = np.random.default_rng(1)
+    inputs = rng.normal(size=(200, 20)).astype(np.float32)
+    labels = (inputs[:, 0] + rng.normal(size=200) > 0).astype(int)
+    kernel, bias = linear_head.fit_head(inputs, labels)
+    assert kernel.shape == (20, 1) and bias.shape == (1,)
+
+    def objective(weights):
+        """Scikit-learn's: the penalty counts the kernel alone."""
+        signed = np.where(labels == 1, -1, 1) * (inputs @ weights[:-1] + weights[-1])
+        return np.logaddexp(0, signed).sum() + (weights[:-1] ** 2).sum() / (2 * linear_head.HEAD_C)
+
+    best = optimize.minimize(objective, np.zeros(21), method="BFGS").x
+    np.testing.assert_allclose(np.append(kernel, bias), best, atol=2e-3)
+    np.testing.assert_array_equal(linear_head.apply_head(inputs, kernel, bias), inputs @ kernel + bias)
+
+
+def test_the_head_of_three_classes_is_fitted_to_convergence():
+    rng = np.random.default_rng(1)
+    inputs = rng.normal(size=(200, 10)).astype(np.float32)
+    labels = (inputs[:, :3] + rng.normal(size=(200, 3))).argmax(axis=1)
+    kernel, bias = linear_head.fit_head(inputs, labels)
+    assert kernel.shape == (10, 3) and bias.shape == (3,)
+
+    def objective(weights):
+        """Softmax cross entropy; the penalty counts the kernel alone."""
+        logits = inputs @ weights[:30].reshape(10, 3) + weights[30:]
+        losses = special.logsumexp(logits, axis=1) - logits[np.arange(200), labels]
+        return losses.sum() + (weights[:30] ** 2).sum() / (2 * linear_head.HEAD_C)
+
+    best = optimize.minimize(objective, np.zeros(33), method="BFGS").x
+    np.testing.assert_allclose(kernel, best[:30].reshape(10, 3), atol=2e-3)
+    # A summand that all classes share is free.
+    np.testing.assert_allclose(bias - bias.mean(), best[30:] - best[30:].mean(), atol=2e-3)

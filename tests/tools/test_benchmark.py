@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import itertools
+import json
+import mmap
+import shutil
+import venv
+
+import numpy as np
+import pytest
+from conftest import write_out_of_memory
+
+from dogcat.core.options import InputError
+from dogcat.loading.byte_ranges import RangeFile
+from tools import benchmark
+from tools.benchmarks import memory, own_loaders, peer_loaders, predict, processes, rounds
+from tools.benchmarks.options import BenchmarkOptions
+from tools.benchmarks.peer_writers import Work
+
+PICTURES = 12
+
+
+def work(seconds, pictures=100, size=1000):
+    return Work(pictures=pictures, bytes=size, seconds=seconds, version="1.0")
+
+
+def contestant(name, seconds, log=None):
+    """Takes the given seconds, run after run; a text among them is why it cannot run."""
+    remaining = iter(seconds)
+
+    def run():
+        if log is not None:
+            log.append(name)
+        took = next(remaining)
+        if isinstance(took, str):
+            raise rounds.CannotRun(took)
+        return work(took)
+
+    return rounds.Contestant(name, name.title(), "", run)
+
+
+def accept(work, ours):
+    pass
+
+
+def test_a_ratio_that_the_rounds_agree_on():
+    assert rounds.clear_ratio([1.9, 2.0, 2.4]) == rounds.Figure(median=2.0, low=1.9, high=2.4)
+    assert rounds.clear_ratio([0.5, 0.6, 0.55]) == rounds.Figure(median=0.55, low=0.5, high=0.6)
+
+
+@pytest.mark.parametrize(
+    "ratios",
+    [
+        pytest.param([0.9, 1.5, 1.6], id="one round says slower"),
+        pytest.param([1.0, 1.3, 1.2], id="one round says equal"),
+        pytest.param([1.05, 1.10, 1.30], id="the rounds differ by more than the claim"),
+        pytest.param([0.70, 0.90, 0.95], id="the same below 1"),
+    ],
+)
+def test_a_ratio_that_proves_nothing_is_unclear(ratios):
+    assert rounds.clear_ratio(ratios) is None
+
+
+def test_contestants_take_turns_and_are_compared_within_a_round():
+    log = []
+    # Each round is slower than the one before; the ratio stays.
+    measured = rounds.measure(
+        [contestant("ours", [1, 2, 4], log), contestant("other", [2, 4, 8], log)], rounds=3, check=accept
+    )
+    assert log == ["ours", "other"] * 3
+    ours, other = measured.results
+    assert ours.rate == rounds.Figure(median=50, low=25, high=100)
+    assert other.ratios == [2, 2, 2]
+    assert other.ratio == rounds.Figure(2, 2, 2)
+    assert ours.ratio is None
+
+
+def test_who_fails_is_left_out_and_said(capsys):
+    others = [contestant("absent", ["not there"]), contestant("late", [1, "crashed"])]
+    measured = rounds.measure([contestant("ours", [1, 1]), *others], rounds=2, check=accept)
+    assert [result.contestant.name for result in measured.results] == ["ours"]
+    assert measured.left_out == {"absent": "not there", "late": "crashed"}
+    assert "left out: Absent: not there\n" in capsys.readouterr().out
+
+
+def test_the_first_must_run():
+    with pytest.raises(rounds.CannotRun, match="crashed"):
+        rounds.measure([contestant("ours", ["crashed"])], rounds=2, check=accept)
+
+
+def test_results_are_compared_with_the_first_of_any_choice():
+    measured = rounds.measure(
+        [contestant("ours", [1, 1]), contestant("other", [2, 3]), contestant("third", [8, 6])], 2, accept
+    )
+    other, third = rounds.compared(measured.results[1:])
+    assert (other.ratios, third.ratios) == ([], [4, 2])
+
+
+def test_the_table_says_unclear():
+    measured = rounds.measure(
+        [contestant("ours", [1, 1]), contestant("other", [2, 2]), contestant("equal", [0.9, 1.1])], 2, accept
+    )
+    lines = rounds.table(measured.results, "ratio").splitlines()
+    assert lines[1].split() == ["Ours", "1.0", "100", "100-100"]
+    assert lines[2].split() == ["Other", "1.0", "50.0", "50.0-50.0", "2.00", "2.00-2.00"]
+    assert lines[3].split()[-1] == "unclear"
+
+
+@pytest.mark.parametrize(
+    ("done", "said"),
+    [
+        (work(1, pictures=99), "99 pictures of 100"),
+        (work(1, size=400), "0.40 times the bytes"),
+        (work(1, size=2100), "2.10 times the bytes"),
+    ],
+)
+def test_other_work_than_asked_for_is_refused(done, said):
+    processes.check_shards(work(1, size=1900), work(1), 100)
+    with pytest.raises(rounds.CannotRun, match=said):
+        processes.check_shards(done, work(1), 100)
+
+
+@pytest.mark.parametrize(
+    ("done", "said"),
+    [
+        ({"checked": 255, "mean": 100.0}, "255 pictures of 256"),
+        ({"checked": 256, "mean": 101.6}, "is 101.6, ours is 100.0"),
+    ],
+)
+def test_a_loader_that_gives_other_pictures_is_refused(done, said):
+    ours = Work(1000, 0, 1.0, "1.0", 256, 100.0)
+    processes.check_loaded(ours._replace(mean=100.8), ours, 256)
+    with pytest.raises(rounds.CannotRun, match=said):
+        processes.check_loaded(ours._replace(**done), ours, 256)
+
+
+@pytest.fixture(scope="module")
+def to_load(samples, tmp_path_factory):
+    """What the loaders read: two batches of drawn pictures, each several times."""
+    folder = tmp_path_factory.mktemp("load")
+    benchmark._gather_pictures(samples / "train", 0, folder / "once")
+    (folder / "pictures").mkdir()
+    for number, path in enumerate(itertools.islice(itertools.cycle(sorted((folder / "once").iterdir())), 260)):
+        (folder / "pictures" / f"{number}.jpg").symlink_to(path.resolve())
+    assert own_loaders.prepare(folder / "pictures", folder, 2) == 256
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(own_loaders.LOADERS))
+def test_each_loader_of_ours_gives_every_picture_once(to_load, name):
+    stream = own_loaders.LOADERS[name][0](to_load, 2)
+    work = peer_loaders.measure(stream, 0.01, "1.0")
+    assert work.checked == 256 and work.pictures % 128 == 0 < work.pictures
+    ours = peer_loaders.measure(own_loaders.dogcat_jpeg(to_load, 2), 0.01, "1.0")
+    processes.check_loaded(work, ours, 256)
+
+
+@pytest.fixture
+def on_disk(to_load, tmp_path):
+    """What the loaders read, in files that no other test has mapped, which would keep them in memory."""
+    probe = write_out_of_memory(tmp_path / "probe", 2**20)
+    if RangeFile(probe).is_in_memory(probe.stat().st_size // 2):
+        pytest.skip("the temporary folder's file system keeps files in memory")
+    for name in ("jpeg", "raw"):
+        shutil.copytree(to_load / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["dogcat-jpeg", "dogcat-raw", "read"])
+def test_a_loader_reads_each_picture_from_the_disk_once(to_load, on_disk, name):
+    asked = []
+
+    def make():
+        # Between the pages that have been asked for.
+        for path in (on_disk / "raw").glob("*.tfrecord"):
+            asked.extend(RangeFile(path).is_in_memory(path.stat().st_size * part // 16) for part in (1, 3, 5, 7))
+        return own_loaders.LOADERS[name][0](on_disk, 2)
+
+    work = own_loaders.measure_from_disk(make, on_disk, "1.0")
+    assert asked and not all(asked)
+    assert work.pictures == work.checked == 256 and work.seconds > 0
+    ours = peer_loaders.measure(own_loaders.dogcat_jpeg(to_load, 2), 0.01, "1.0")
+    processes.check_loaded(work, ours, 256)
+
+
+def test_files_that_stay_in_memory_are_not_measured(on_disk):
+    [shard] = (on_disk / "raw").glob("*.tfrecord")
+    # Linux drops no page that is mapped.
+    with open(shard, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as kept:
+        assert any(kept[:: mmap.PAGESIZE])
+        with pytest.raises(ValueError, match=f"{shard} stays in memory; set TMPDIR to a folder on a disk"):
+            own_loaders.measure_from_disk(lambda: None, on_disk, "1.0")
+
+
+def test_too_few_pictures_to_load(samples, tmp_path):
+    with pytest.raises(InputError, match="loading needs 128 pictures, undamaged JPEGs"):
+        benchmark.benchmark(BenchmarkOptions(subject="load", images=str(samples / "train"), pictures=4))
+
+
+def test_shards_without_peers(samples, run, tmp_path):
+    report_file, chart = tmp_path / "report.json", tmp_path / "chart.png"
+    flags = [f"--images={samples / 'train'}", f"--pictures={PICTURES}", "--rounds=2", "--workers=2"]
+    done = run("tools.benchmark", "shards", *flags, f"--json={report_file}", f"--chart={chart}", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "not compared: OpenCV (the limit), FFCV, WebDataset; `make peers`" in done.out
+    report = json.loads(report_file.read_text())
+    assert 0 < report["pictures"] <= PICTURES
+    outcome = report["subjects"]["shards"]
+    assert outcome["left_out"] == {}
+    [contestants] = outcome["groups"].values()
+    assert [each["name"] for each in contestants] == ["dogcat", "pillow"]
+    for each in contestants:
+        assert [made["pictures"] for made in each["runs"]] == [report["pictures"]] * 2
+    ours, pillow = contestants
+    assert (ours["ratios"], ours["ratio"]) == ([], None)
+    assert len(pillow["ratios"]) == 2
+    assert outcome["conclusions"][0] in done.out
+    assert chart.read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chart.png", "report.json"]
+
+
+def test_only_what_every_contestant_can_read_is_measured(samples, tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    whole = next(path for path in sorted((samples / "train").glob("*.jpg")) if benchmark._is_plain_jpeg(path))
+    shutil.copy(whole, source / "cat.1.jpg")
+    (source / "cat.2.jpg").write_bytes(whole.read_bytes()[:500])
+    (source / "cat.3.jpg").write_text("a text")
+    assert benchmark._gather_pictures(source, 0, target) == 1
+    assert [path.resolve() for path in target.iterdir()] == [(source / "cat.1.jpg").resolve()]
+
+
+def test_a_peers_python_that_is_not_there(run, tmp_path):
+    python = tmp_path / "python"
+    done = run("tools.benchmark", "shards", "--peers", f"--peers_python={python}", cwd=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    said = f"--peers_python={python}: no such program; `make peers` makes .venv-peers/bin/python"
+    assert done.err == f"error: {said}\n"
+
+
+def test_a_peer_that_cannot_be_imported_is_named(samples, tmp_path, capsys):
+    venv.create(tmp_path, with_pip=False)
+    python = str(tmp_path / "bin" / "python")
+    options = BenchmarkOptions(
+        images=str(samples / "train"), pictures=4, rounds=2, workers=1, peers=True, peers_python=python
+    )
+    report = benchmark.benchmark(options)
+    assert set(report["subjects"]["shards"]["left_out"]) == {"opencv", "opencv-antialiased", "ffcv", "webdataset"}
+    assert "left out: FFCV: cannot be imported by" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"subject": "speed"}, "--subject=speed: use one of shards"),
+        ({"rounds": 1}, "--rounds=1"),
+        ({"chart": "chart.bmp"}, "--chart=chart.bmp"),
+        ({"sizes": "300,x"}, "--sizes=300,x: use whole numbers"),
+        ({"sizes": "600,300"}, "--sizes=600,300: let the numbers rise"),
+    ],
+)
+def test_options_that_cannot_be(given, said):
+    with pytest.raises(InputError, match=said):
+        BenchmarkOptions(**given)
+
+
+def test_a_report_in_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="is no folder"):
+        benchmark.benchmark(BenchmarkOptions(json=str(tmp_path / "none" / "report.json")))
+
+
+def test_memory(samples, tmp_path):
+    options = BenchmarkOptions(
+        subject="memory", images=str(samples / "train"), sizes="300", json=str(tmp_path / "memory.json")
+    )
+    report = benchmark.benchmark(options)
+    found = report["subjects"]["memory"]["measurements"]
+    assert [each["command"] for each in found] == ["write", "read", "train", "predict"]
+    assert all(each["peak_mib"] > 20 and each["seconds"] > 0 for each in found)
+    assert [each["worked_on"] for each in found] == [300, 256, 256, 300]
+    assert found[1]["first_batch_seconds"] > 0
+    assert json.loads((tmp_path / "memory.json").read_text()) == json.loads(json.dumps(report))
+
+
+def test_a_command_that_fails_is_named(tmp_path):
+    with pytest.raises(rounds.CannotRun, match="dogcat.predict ended with 2: error: .*no model there"):
+        memory._run("dogcat.predict", f"--model={tmp_path / 'none'}")
+
+
+def test_what_this_process_holds_is_not_counted():
+    held = np.ones(300 * 2**20, np.uint8)
+    peak, _, printed = memory._run("platform")
+    assert printed and peak < 100 < held.nbytes / 2**20
+
+
+def test_prediction_from_files_and_from_memory(samples, tmp_path):
+    pictures = tmp_path / "pictures"
+    count = benchmark._gather_pictures(samples / "train", PICTURES, pictures)
+    with predict.contestants(pictures, "mobilenetv2") as contestants:
+        measured = rounds.measure(contestants, 2, accept)
+    assert [each.contestant.name for each in measured.results] == ["files", "memory", "tensorflow"]
+    assert all(run.pictures == count for each in measured.results for run in each.runs)
+    drawn = rounds.draw_chart([rounds.Group("predicted", measured.results, "ratio")] * 2, "here", "png")
+    assert drawn.startswith(b"\x89PNG")

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from dogcat.training import optimizers
+from dogcat.training.options import TrainingOptions
+
+
+def rates(steps, **options):
+    rate = optimizers.make_rate(TrainingOptions(learning_rate=1.0, **options), steps)
+    return [float(rate(step)) for step in range(steps)]
+
+
+def test_a_constant_rate_is_constant():
+    assert rates(5) == [1.0] * 5
+
+
+def test_a_warm_up_rises_in_a_straight_line():
+    np.testing.assert_allclose(rates(6, warmup_steps=4), [0.2, 0.4, 0.6, 0.8, 1.0, 1.0], rtol=1e-6)
+
+
+def test_a_cosine_falls_as_keras_own():
+    theirs = keras.optimizers.schedules.CosineDecay(1.0, 16)
+    ours = rates(20, schedule="cosine", warmup_steps=4)
+    np.testing.assert_allclose(ours[4:], [float(theirs(step)) for step in range(16)], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop", "lamb"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_each_optimizer_comes_down_a_slope(name, policy):
+    keras.mixed_precision.set_global_policy(policy)
+    options = TrainingOptions(optimizer=name, learning_rate=0.05)
+    optimizer = optimizers.make_optimizer(options, optimizers.make_rate(options, 20))
+    variable = tf.Variable([3.0, -2.0])
+    for _ in range(20):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(variable**2)
+        optimizer.minimize(loss, [variable], tape=tape)
+    assert float(tf.reduce_sum(variable**2)) < 12
+    assert int(optimizer.iterations) == 20
+
+
+def test_a_step_of_momentum_is_that_of_the_formula():
+    options = TrainingOptions(optimizer="sgd", learning_rate=0.1, momentum=0.5)
+    optimizer = optimizers.make_optimizer(options, optimizers.make_rate(options, 2))
+    variable = tf.Variable(1.0)
+    for _ in range(2):
+        optimizer.apply_gradients([(tf.constant(1.0), variable)])
+    # 1 - 0.1, then a velocity of 0.5 * 0.1 + 0.1.
+    assert float(variable) == pytest.approx(0.75)

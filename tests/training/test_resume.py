@@ -1,0 +1,160 @@
+"""Runs that are killed and go on, in processes of their own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import random
+import re
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 300
+
+
+def command(tfrecords, runs, *more):
+    return [
+        *(sys.executable, "-m", "dogcat.train", f"--tfrecords={tfrecords}", f"--runs={runs}", "--backbone=mobilenetv2"),
+        *("--weights=none", "--unfreeze_from=100", "--optimizer=adam", "--learning_rate=0.001", "--schedule=cosine"),
+        *("--batch_size=4", "--epochs=4", "--patience=9", "--precision=float32", "--strategy=one_device"),
+        *("--save_minutes=0.01", "--keep=0", "--noreport", *more),
+    ]
+
+
+def start(*arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command(*arguments),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in the background with the signal ignored; so may these tests have been started.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def wait_for(process, runs, pattern):
+    """Waits until a file below the run's folder is there; the process must still be running."""
+    deadline = time.monotonic() + SECONDS
+    while not list(runs.glob(f"*/{pattern}")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=SECONDS)
+    # On a busy machine an epoch takes long enough to tell of its progress.
+    return process.returncode, out, re.sub(r"^.* pictures/s\n", "", err, flags=re.MULTILINE)
+
+
+def files_of(runs):
+    """What a run computed: the bytes of its history, and the names of its checkpoints, which hold the losses."""
+    folder = (runs / "latest").resolve()
+    return (folder / "history.csv").read_bytes(), sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+@pytest.fixture(scope="module")
+def unbroken(tfrecords, tmp_path_factory):
+    runs = tmp_path_factory.mktemp("unbroken")
+    code, out, err = finish(start(tfrecords, runs))
+    assert (code, err) == (0, ""), err
+    assert len(files_of(runs)[1]) == 5
+    return runs
+
+
+def test_a_killed_run_ends_as_an_unbroken_one(tfrecords, unbroken, tmp_path):
+    generator = random.Random(0)
+    runs = tmp_path / "runs"
+    process = start(tfrecords, runs)
+    # Before the head is fitted; then after states of more and more epochs, a random moment later.
+    for pattern in ("config.json", "state/00000-*", "state/00001-*", "state/00003-*"):
+        wait_for(process, runs, pattern)
+        time.sleep(generator.uniform(0, 0.5))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        process = start(tfrecords, runs, "--resume")
+    code, out, err = finish(process)
+    assert (code, err) == (0, ""), err
+    assert "resuming: " in out
+    folder = (runs / "latest").resolve()
+    assert {path for path in runs.iterdir() if not path.is_symlink()} == {folder, runs / "tensorboard"}
+    assert files_of(runs) == files_of(unbroken)
+    assert not (folder / "state").exists() and (folder / "summary.json").is_file()
+    # Its tensorboard, too, is one run's.
+    assert (folder / "best.keras").read_bytes()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_a_stopped_run_saves_and_says_how_to_go_on(tfrecords, unbroken, tmp_path, number, code):
+    runs = tmp_path / "runs"
+    process = start(tfrecords, runs)
+    wait_for(process, runs, "state/00001-*")
+    process.send_signal(number)
+    returned, out, err = finish(process)
+    assert returned == code, err
+    assert err.strip().endswith(f"the same command with --resume goes on with {(runs / 'latest').resolve()}")
+    assert "Traceback" not in err
+    returned, out, err = finish(start(tfrecords, runs, "--resume"))
+    assert (returned, err) == (0, "")
+    assert files_of(runs) == files_of(unbroken)
+
+
+def test_a_run_whose_terminal_goes_saves(tfrecords, unbroken, tmp_path):
+    runs = tmp_path / "runs"
+    master, slave = pty.openpty()
+
+    def take_terminal():
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+    process = subprocess.Popen(
+        command(tfrecords, runs),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+        pass_fds=(slave,),
+    )
+    os.close(slave)
+    wait_for(process, runs, "state/00001-*")
+    # The system sends SIGHUP, and what is printed from here on fails.
+    os.close(master)
+    assert process.wait(timeout=SECONDS) == 75
+    assert list(runs.glob("*/state/*"))
+    returned, out, err = finish(start(tfrecords, runs, "--resume"))
+    assert (returned, err) == (0, "")
+    assert files_of(runs) == files_of(unbroken)
+
+
+def test_what_cannot_be_resumed_is_named(tfrecords, unbroken, tmp_path, run):
+    def refused(runs, *more):
+        done = run(*command(tfrecords, runs, "--resume", *more)[2:])
+        assert done.code == 2 and len(done.err.splitlines()) == 1, done.err
+        return done.err
+
+    # Nothing was begun; all is finished.
+    assert "has no unfinished run" in refused(tmp_path / "nothing")
+    assert "has no unfinished run" in refused(unbroken)
+    before = files_of(unbroken)
+    summary = unbroken / "latest" / "summary.json"
+    kept = summary.read_bytes()
+    summary.unlink()
+    try:
+        said = refused(unbroken, "--learning_rate=0.5")
+        assert "--learning_rate=0.5: " in said and "--learning_rate=0.001" in said
+        assert "--epochs=9: " in refused(unbroken, "--epochs=9")
+    finally:
+        summary.write_bytes(kept)
+    assert files_of(unbroken) == before

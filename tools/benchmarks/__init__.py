@@ -1,0 +1,1 @@
+"""Contestants of `tools.benchmark`, their rounds, tables and charts."""

@@ -1,0 +1,1 @@
+"""Drawn cats, dogs and other things."""
