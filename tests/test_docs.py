@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from dogcat.console import COMMANDS
+from dogcat.core.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -171,7 +171,7 @@ def is_run(page: Path) -> bool:
     return any(block.is_run for block in split_blocks(page.read_text())[1])
 
 
-@pytest.mark.parametrize("page", filter(is_run, PAGES[1:]), ids=named)
+@pytest.mark.parametrize("page", [page for page in PAGES[1:] if is_run(page)], ids=named)
 def test_what_is_marked_to_run_runs_after_the_quickstart(page, quickstart, tmp_path, monkeypatch):
     shutil.copytree(quickstart, tmp_path / "work", symlinks=True)
     monkeypatch.chdir(tmp_path / "work")
