@@ -25,7 +25,10 @@ LIMIT ?= 0
 # For `make clean-data`: what goes into the cleaning besides, like CLEANING='--method=all --classifier=file.keras'.
 CLEANING ?=
 
-.PHONY: help clean-data demo reproduce test lint format peers clean
+
+FAST := tests/core tests/pictures tests/evaluation tests/test_layering.py tests/test_console.py
+
+.PHONY: help install clean-data demo reproduce test test-fast lint format peers clean
 .DEFAULT_GOAL := help
 
 help:
@@ -35,7 +38,9 @@ help:
 	@echo '              IMAGES on drawn samples with planted faults'
 	@echo 'make reproduce DATA=tfrecords TEST_IMAGES=folder [EPOCHS=n LIMIT=n]'
 	@echo '              repeats the five runs that this project follows, and compares'
+	@echo 'make install  makes the environment, .venv'
 	@echo 'make test     runs every test'
+	@echo 'make test-fast  runs those that train and load no network'
 	@echo 'make lint     checks style and types'
 	@echo 'make format   formats the code'
 	@echo 'make peers    installs what tools.benchmark --peers compares with, into $(PEERS)'
@@ -93,8 +98,13 @@ reproduce: $(VENV)/ready
 	$(RUN) -m tools.reproduce --tfrecords='$(DATA)' --test_images='$(or $(TEST_IMAGES),data/test)' \
 		--epochs=$(EPOCHS) --limit=$(LIMIT)
 
+install: $(VENV)/ready
+
 test: $(VENV)/ready
 	$(RUN) -m pytest
+
+test-fast: $(VENV)/ready
+	$(RUN) -m pytest $(FAST)
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .

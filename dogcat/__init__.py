@@ -1,3 +1,3 @@
 """Tells cats from dogs: TFRecord pipeline, trainer and batch inference."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -54,7 +54,7 @@ def test_a_mistyped_command_and_flag_end_with_exit_code_2():
     assert done.stderr == "error: 'predit' is not a command of dogcat; did you mean predict?\n"
     done = call("make-tfrecords", "--imges=x")
     assert done.returncode == 2
-    assert "Did you mean: images" in done.stderr
+    assert "Did you mean: image_size, images ?" in done.stderr
 
 
 def test_a_command_names_the_next_one_as_it_was_called(tmp_path):

@@ -1,4 +1,4 @@
-"""Repeats the five runs of the source of this project's recipe, and sets them beside its report's figures.
+"""Repeats the five runs that the recipe comes from, and sets them beside their published figures.
 
 Trains --preset=top, continue, open2, open4 and open4-sgd in this order, predicts the test pictures with each, and
 writes into --output a CSV for each run, table.md and comparison.png. Stopped, the same command goes on with the run

@@ -101,8 +101,10 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     # A file or a dangling link in the place of the folder is told by what is done next.
     with contextlib.suppress(FileExistsError):
         path.parent.mkdir(parents=True)
-    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-        raise OSError(errno.EEXIST, "something that is not a file is in the way", str(path))
+    # Another process may remove the entry at any time.
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise OSError(errno.EEXIST, "something that is not a file is in the way", str(path))
     with files.open_atomically(path) as file:
         yield file
 

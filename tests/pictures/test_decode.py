@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from picture_files import encoded, exif_of, photo, pixels, ramp, reason
 from PIL import Image, ImageCms
 
 from dogcat.cleaning import survey
@@ -19,33 +20,10 @@ from dogcat.pictures.geometry import MAX_PIXELS
 ROOT = Path(__file__).parents[2]
 
 
-def encoded(image, format="PNG", **options):
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
-
-
-def ramp(width=60, height=40):
-    """A picture in which each pixel tells where it is."""
-    y, x = np.mgrid[:height, :width]
-    return Image.fromarray(np.stack([x * 4, y * 6, x + y], -1).astype(np.uint8))
-
-
 def resized(pixels, size, how="stretch"):
     """The pixels of `decode.resize`, from an RGB picture: int [size, size, 3]."""
     rgbx = np.asarray(Image.fromarray(np.asarray(pixels)).convert("RGBX"))
     return decode.resize(rgbx, size, how)[:, :, :3].astype(int)
-
-
-def pixels(data):
-    return decode.decode(data, MAX_PIXELS).pixels
-
-
-def reason(data, max_pixels=MAX_PIXELS):
-    with pytest.raises(decode.RejectedPicture) as caught:
-        decode.decode(data, max_pixels)
-    assert caught.value.detail
-    return caught.value.reason
 
 
 def test_pure_red_stays_red():
@@ -188,13 +166,6 @@ def test_png_is_lossless():
     np.testing.assert_array_equal(pixels(encoded_ramp), ramp())
 
 
-def photo(width, height):
-    """Smooth noise with detail, as a photograph has."""
-    noise = Image.effect_noise((max(width, height) // 4 + 1,) * 2, 90)
-    channels = [noise.rotate(90 * i).resize((width, height), Image.Resampling.BICUBIC) for i in range(3)]
-    return Image.merge("RGB", channels)
-
-
 @pytest.mark.parametrize("size", [(61, 47), (299, 299), (500, 374), (640, 480), (90, 1000)])
 @pytest.mark.parametrize("orientation", [None, 1, 3, 6])
 @pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])
@@ -214,12 +185,6 @@ def test_the_direct_way_turns_every_orientation_as_pillow_does(orientation, monk
     direct = decode.decode(data, MAX_PIXELS)
     monkeypatch.setattr(decode, "_decode_with_turbo", lambda *args: None)
     assert_equal_pictures(direct, decode.decode(data, MAX_PIXELS))
-
-
-def exif_of(orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return exif
 
 
 def assert_equal_pictures(a, b):

@@ -9,8 +9,8 @@ from pathlib import Path
 import fuzzing
 import numpy as np
 import pytest
+from picture_files import encoded, exif_of, photo, pixels, ramp, reason
 from PIL import Image, ImageCms, PngImagePlugin
-from test_images import encoded, exif_of, photo, pixels, ramp, reason
 
 from dogcat.dataset import encoding
 from dogcat.pictures import decode, essentials

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 from conftest import draw
-from test_report_page import FEW, predictions_of, run_of
+from made_up_runs import FEW, predictions_of, run_of
 
 from dogcat.cleaning.options import SurveyOptions
 from dogcat.cleaning.suspects import Suspect
