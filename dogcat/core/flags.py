@@ -6,8 +6,6 @@ and turns what the user got wrong, and what the machine could not do, into one l
 
 from __future__ import annotations
 
-from dogcat.core import commands
-
 import dataclasses
 import errno
 import inspect
@@ -21,10 +19,11 @@ from typing import Any, Callable, NoReturn
 
 from absl import flags
 
-from dogcat.core.options import AnyOptions, InputError, Options
+from dogcat.core import commands
 from dogcat.core.interrupts import Interrupts, Terminated
-from dogcat.core.text import shortened
+from dogcat.core.options import AnyOptions, InputError, Options
 from dogcat.core.streams import STANDARD_OUTPUT, Output
+from dogcat.core.text import shortened
 
 EXIT_BAD_INPUT = 2
 # That of sysexits.h for "try again later", so that a scheduler can tell a stopped run from a failed one.

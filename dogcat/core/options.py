@@ -7,18 +7,12 @@ an option is written down once.
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import re
 from typing import Any, TypeVar
 
-
-
 # More than any machine has cores; each takes memory.
 MOST_WORKERS = 1024
-
-
-
 
 
 class InputError(ValueError):
@@ -134,33 +128,3 @@ class Options:
         """Raises InputError, quoting the value of field `name`, unless `right`."""
         if not right:
             raise InputError(f"--{name}={getattr(self, name)}: {wanted}")
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -17,8 +17,8 @@ from multiprocessing.context import ForkContext, ForkServerContext
 from typing import Callable, Generic, TypeVar
 
 from dogcat.core import files, runtime
-from dogcat.core.options import InputError
 from dogcat.core.interrupts import SIGNALS
+from dogcat.core.options import InputError
 
 Result = TypeVar("Result")
 

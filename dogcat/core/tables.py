@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 from dogcat.core import files
 from dogcat.core.options import InputError
-from dogcat.core.text import printable
 from dogcat.core.spelling import shortened, shown
+from dogcat.core.text import printable
 
 # The largest file that is read: many times the paths of all pictures that a data set can have.
 _LARGEST_BYTES, _BLOCK = 2**29, 2**20

@@ -103,7 +103,7 @@ def in_all_workers(strategy: tf.distribute.Strategy, holds: bool) -> bool:
 
 
 def compiles(name: str, synchronizes: bool) -> bool:
-    """Resolves the flag `jit_compile`: XLA makes Xception slower on a CPU (BUILD_NOTES.md).
+    """Resolves the flag `jit_compile`: XLA makes Xception slower on a CPU (docs/decisions/precision.md).
 
     Args:
         name: The flag's value.

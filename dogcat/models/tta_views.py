@@ -10,7 +10,8 @@ import tensorflow as tf
 MAGNIFIED, PLAIN, MAGNIFIED_MIRROR = -1, 0, 1
 
 # How many times larger the middle of a picture is shown than in the picture. ImageNet's networks were trained on parts
-# of pictures and are better on them than on the whole; the factor is the first that was tried (BUILD_NOTES.md).
+# of pictures and are better on them than on the whole; the factor is the first that was tried
+# (docs/decisions/recipe.md).
 MAGNIFICATION = 1.25
 
 

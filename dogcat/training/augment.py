@@ -1,7 +1,7 @@
 """Augmentation of a batch on its device: all geometry as one warp, so that pixels are resampled once; then brightness.
 
 The parameters mean what they mean to Keras' `ImageDataGenerator` and are spread as there. The warp is compiled by XLA
-on every device; Addons' `image.transform` takes 2.4 times as long on a processor (BUILD_NOTES.md).
+on every device; Addons' `image.transform` takes 2.4 times as long on a processor (docs/decisions/augmentation.md).
 """
 
 from __future__ import annotations

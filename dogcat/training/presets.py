@@ -22,7 +22,7 @@ _SOURCE: dict[str, Any] = {
 
 PRESETS: dict[str, dict[str, Any]] = {
     "none": {},
-    # Chosen by cross-validation (BUILD_NOTES.md).
+    # Chosen by cross-validation (docs/decisions/recipe.md).
     "best": {
         "feature_views": 2,
         "start_c": 0.01,
