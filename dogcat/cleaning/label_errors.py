@@ -57,7 +57,12 @@ def scores(held_out: np.ndarray, labels: np.ndarray, similar: np.ndarray) -> np.
 def _cross_validate(components: np.ndarray, labels: np.ndarray, trusted: np.ndarray, seed: int) -> np.ndarray:
     probabilities = np.empty((len(labels), labels.max() + 1))
     for fit_on, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(components, labels):
-        fit_on = fit_on[trusted[fit_on]]
+        teaches = trusted[fit_on]
+        for label in np.unique(labels):
+            # The trusted pictures of a class may all be among those held out.
+            if not teaches[labels[fit_on] == label].any():
+                teaches |= labels[fit_on] == label
+        fit_on = fit_on[teaches]
         head = linear_head.fit_head(components[fit_on], labels[fit_on])
         logits = linear_head.apply_head(components[held_out], *head)
         log_probabilities = metrics.averaged_log_probabilities(logits[:, np.newaxis], [1.0], "logits")

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Callable
 
-from dogcat.core import files
+from dogcat.core import files, outputs
 from dogcat.core.options import InputError
 from dogcat.core.text import printable
 from dogcat.pictures import essentials
@@ -103,6 +103,9 @@ def list_images(folder: Path) -> Listing:
         with os.scandir(path) as entries:
             # Sorted, so that of several links to one folder always the same one counts.
             for entry in sorted(entries, key=lambda entry: os.fsencode(entry.name)):
+                if entry.name == outputs.MARKER:
+                    # This program's own, of drawn samples.
+                    continue
                 if entry.name.startswith(".") or entry.name.lower() in _LITTER:
                     litter += 1
                 elif entry.is_dir(follow_symlinks=False):

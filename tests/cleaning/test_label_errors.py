@@ -33,3 +33,12 @@ def test_a_class_that_all_contradict_is_still_taught():
     labels[:100] = 0
     held_out = label_errors.held_out_probabilities(features, labels, 0)
     assert np.isfinite(held_out).all()
+
+
+def test_features_that_tell_nothing_leave_every_class_something_to_teach():
+    """Where most of a class is contradicted, the few that are not may all be held out at once."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [40, 6])
+    for seed in range(20):
+        held_out = label_errors.held_out_probabilities(generator.normal(size=(46, 3)), labels, seed)
+        np.testing.assert_allclose(held_out.sum(axis=1), 1)
