@@ -32,7 +32,7 @@ _KEPT_FREE_BYTES = 1024 * 2**20
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
-# Each shard that is read takes two; a process may have 1,024 unless it asks for more.
+# Each shard that is read keeps one; a process may have 1,024 unless it asks for more.
 _OPEN_FILES = 8192
 
 # Settings of other programs: with them TensorFlow takes another Keras, or a part of protobuf that is not there.
