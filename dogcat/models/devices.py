@@ -19,7 +19,7 @@ from dogcat.models import openvino_network
 # TensorFlow has one kind of error for all.
 _FULL_FILE = re.compile(
     r"^(?:.*\}\} )?(.+?); ("
-    + "|".join(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)))
+    + "|".join(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE)))
     + ")",
     re.MULTILINE,
 )
@@ -180,13 +180,13 @@ def naming_full_memory(batch_size: int) -> Iterator[None]:
     """
     try:
         yield
-    except (tf.errors.ResourceExhaustedError, RuntimeError) as error:
-        # What OpenVINO passes on is C++'s word for it.
-        if isinstance(error, RuntimeError) and "bad_alloc" not in str(error):
-            raise
+    except (tf.errors.OpError, RuntimeError) as error:
         full = _FULL_FILE.search(str(error))
         if full:
             raise InputError(_say_full(*full.groups())) from error
+        # What OpenVINO passes on is C++'s word for it.
+        if not isinstance(error, tf.errors.ResourceExhaustedError) and "bad_alloc" not in str(error):
+            raise
         raise InputError(
             f"--batch_size={batch_size}: a step takes more memory than there is; use a smaller one"
         ) from error
