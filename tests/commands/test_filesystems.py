@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import math
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,12 +27,18 @@ from dogcat.models import latest_run, model_files
 from dogcat.pictures import folders
 from dogcat.training import checkpoint
 from dogcat.training import run_folder as runs
+from dogcat.training.history import EpochRecord
 from dogcat.training.options import TrainingOptions
 from dogcat.training.run_folder import RunFolder
 from tools import export_model, make_report
 
 REFUSALS = [errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.ENODEV]
 PRESET = TrainingOptions(preset="best")
+
+
+def progress(step):
+    record = EpochRecord(0, math.nan, math.nan, 0.1, 0.9, 0.95, math.nan, 3.0, 7.0, math.nan)
+    return state.Progress(epoch=0, step=step, seconds=1.0, history=[record])
 
 
 def refuse(number):
@@ -149,18 +157,18 @@ def test_a_state_is_kept_where_no_folder_is_synchronized_or_renamed(tmp_path, mo
         monkeypatch.setattr(os, name, refused(getattr(os, name)))
     variables = tf.train.Checkpoint(one=tf.Variable(1.5))
     for step in (1, 2):
-        checkpoint.save(tmp_path / "state", checkpoint.Progress(step=step), variables)
+        checkpoint.save(tmp_path / "state", progress(step), variables)
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["00000-0000002"]
     assert checkpoint.load(tmp_path / "state", tf.train.Checkpoint(one=tf.Variable(0.0))).step == 2
 
 
 def test_a_state_that_a_kill_cut_short_is_none(tmp_path):
     variables = tf.train.Checkpoint(one=tf.Variable(1.5))
-    checkpoint.save(tmp_path, checkpoint.Progress(step=1), variables)
+    checkpoint.save(tmp_path, progress(1), variables)
     unfinished = shutil.copytree(tmp_path / "00000-0000001", tmp_path / "00000-0000002")
     (unfinished / "progress.json").unlink()
     assert checkpoint.load(tmp_path, variables).step == 1
-    checkpoint.save(tmp_path, checkpoint.Progress(step=2), variables)
+    checkpoint.save(tmp_path, progress(2), variables)
     assert checkpoint.load(tmp_path, variables).step == 2 and len(list(tmp_path.iterdir())) == 1
 
 
@@ -217,7 +225,9 @@ def test_without_locks_between_processes_threads_do_the_work(tmp_path, monkeypat
     for path in (tmp_path / "expected").iterdir():
         assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
     said = capsys.readouterr().err
-    assert said == f"note: threads do the work of processes, which /dev/shm is needed for ({os.strerror(number)})\n"
+    said_so = f"[Errno {number}] {os.strerror(number)}"
+    line = f"no worker processes, since /dev/shm cannot be used ({said_so}); threads of this process do their work"
+    assert said == f"note: {line}\n"
 
 
 def test_an_error_in_a_thread_ends_the_work(tmp_path, monkeypatch):
@@ -285,22 +295,17 @@ def test_the_commands_work_where_all_is_lacking(shared, tmp_path, number):
             **{"cwd": ROOT, "env": {**os.environ, **environment}, "capture_output": True, "text": True},
         )
         assert done.returncode == 0, done.stderr
-        return done.stderr.splitlines()
+        # A note for each folder that is written to, since that is what a user loses.
+        said = re.findall(r"^note: (.*) has no locks; let no other command write there meanwhile$", done.stderr, re.M)
+        assert len(said) == len(set(said)) == len(done.stderr.splitlines()), done.stderr
+        return said
 
     make_it = ("-m", "tools.make_tfrecords", f"--images={folder}/in", f"--output={folder}/data", "--image_size=32")
-    said = run(*make_it, "--validation=0.5", "--workers=2")
-    assert said == [f"note: {folder} has no locks; let no other command write there meanwhile"]
-    said = run("-m", "tools.survey_images", f"--images={folder}/in", f"--output={folder}/survey")
-    assert said == []
+    assert run(*make_it, "--validation=0.5", "--workers=2") == [f"{folder}/data.partial"]
+    run("-m", "tools.survey_images", f"--images={folder}/in", f"--output={folder}/survey")
     said = run("-c", SCRIPT, folder)
     [trained] = [path for path in (folder / "runs").iterdir() if path.is_dir() and path.name != "tensorboard"]
-    places = (folder / "data", folder / "cache" / "pixels")
-    assert sorted(said) == sorted(
-        [
-            *(f"note: {place} maps no files into memory; they are read into it whole" for place in places),
-            *(f"note: {place} has no locks; let no other command write there meanwhile" for place in (trained, folder)),
-        ]
-    )
+    assert {str(trained), str(folder)} <= set(said)
     assert len((folder / "s.csv").read_text().splitlines()) == 17
     assert (trained / "report.html").is_file() and (folder / "ev" / "metrics.json").is_file()
     assert sorted(path.name for path in (folder / "runs").iterdir()) == sorted(
