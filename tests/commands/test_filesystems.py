@@ -38,7 +38,7 @@ PRESET = TrainingOptions(preset="best")
 
 def progress(step):
     record = EpochRecord(0, math.nan, math.nan, 0.1, 0.9, 0.95, math.nan, 3.0, 7.0, math.nan)
-    return state.Progress(epoch=0, step=step, seconds=1.0, history=[record])
+    return checkpoint.Progress(epoch=0, step=step, seconds=1.0, history=[record])
 
 
 def refuse(number):
