@@ -101,8 +101,17 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds what `make test-fast` gives."""
+    parser.addoption("--without-tensorflow", action="store_true", help="fail where TensorFlow is imported")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Splits the CPU into two logical devices for MirroredStrategy, before TensorFlow starts."""
+    if config.getoption("--without-tensorflow"):
+        # What Python takes for a module that is not there.
+        sys.modules["tensorflow"] = None  # type: ignore[assignment]
+        return
     runtime.prepare()
     import tensorflow as tf
 
@@ -128,8 +137,10 @@ def pytest_terminal_summary(terminalreporter) -> None:
 
 
 @pytest.fixture(autouse=True)
-def float32_policy():
+def float32_policy(request):
     """Each test begins with Keras' default arithmetic."""
+    if request.config.getoption("--without-tensorflow"):
+        return
     from tensorflow import keras
 
     keras.mixed_precision.set_global_policy("float32")
@@ -180,11 +191,11 @@ def tfrecords(samples, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def imagenet_weights(tmp_path_factory) -> None:
+def imagenet_weights(request, tmp_path_factory) -> None:
     """Puts the weights of the shared folder, if there is one, where the trainer looks."""
     folder = Path(os.environ.get("DOGCAT_SHARED") or ROOT.parent / "shared")
     file = folder / "weights" / "xception_imagenet_notop.h5"
-    if file.is_file():
+    if file.is_file() and not request.config.getoption("--without-tensorflow"):
         from dogcat.models import weights
 
         cache = tmp_path_factory.mktemp("cache")

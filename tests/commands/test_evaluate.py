@@ -171,7 +171,8 @@ def test_submissions_need_no_tensorflow(tmp_path):
     script = """
 import sys
 sys.modules["tensorflow"] = None
-from dogcat import evaluate, flags
+from dogcat import evaluate
+from dogcat.core import flags
 flags.run(evaluate.main, evaluate.EvaluationOptions)
 """
     flags = {"predictions": "good.csv", "against": "bad.csv", "labels": "labels.csv", "output": "out"}

@@ -247,12 +247,12 @@ def test_without_files_in_memory_a_cache_goes_to_the_disk(tmp_path, monkeypatch)
 SCRIPT = """
 import dataclasses, sys
 from pathlib import Path
-from dogcat import runtime
+from dogcat.core import runtime
 runtime.prepare()
 sys.path.insert(0, "tests")
 from conftest import save_model, small_run
 from dogcat import evaluate, predict, train
-from dogcat.config import EvaluationOptions, PredictionOptions, ReportOptions
+from dogcat.prediction.options import EvaluationOptions, PredictionOptions; from tools.make_report import ReportOptions
 from tools import make_report
 folder = Path(sys.argv[1])
 for step in (1, 2):

@@ -395,8 +395,10 @@ def test_killed_again_and_again_it_ends_in_the_same_bytes(flags_of_many, unbroke
     script = f"""
 import os, signal, sys, time
 import tensorflow
-from dogcat import flags, inference, partial, predict
-from dogcat.config import PredictionOptions
+from dogcat.core import flags
+from dogcat.prediction import predictor, partial
+from dogcat import predict
+from dogcat.prediction.options import PredictionOptions
 output = {str(tmp_path / "s.csv")!r}
 options = flags.parse(PredictionOptions, {arguments!r} + ["--output=" + output])
 def lines():

@@ -18,8 +18,8 @@ LINES = 3000
 PROGRAM = f"""
 import dataclasses, sys, warnings
 from pathlib import Path
-from dogcat import flags
-from dogcat.config import Options, option
+from dogcat.core import flags
+from dogcat.core.options import Options, option
 
 @dataclasses.dataclass(frozen=True)
 class WritingOptions(Options):
@@ -116,8 +116,8 @@ def test_a_descriptor_that_does_not_wait_is_waited_for(program):
 
 WAITING = """
 import dataclasses, time
-from dogcat import flags
-from dogcat.config import Options
+from dogcat.core import flags
+from dogcat.core.options import Options
 
 @dataclasses.dataclass(frozen=True)
 class NoOptions(Options):

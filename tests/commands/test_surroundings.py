@@ -34,11 +34,12 @@ def test_settings_of_other_programs_stay_outside(tmp_path):
     )
     (home / "matplotlibrc").write_text("lines.linewidth: 50\nno such setting: 1\nsavefig.facecolor: nonsense\n")
     script = """
-from dogcat import runtime
+from dogcat.core import runtime
 runtime.prepare()
 from tensorflow import keras
 from tools import survey_plots
-from dogcat import plotting, run_plots
+from dogcat.core import plot_style
+from dogcat.training import plots
 import matplotlib, os, warnings
 print(keras.backend.image_data_format(), keras.backend.floatx(), keras.backend.epsilon(), keras.backend.backend())
 print(matplotlib.get_backend(), matplotlib.rcParams["lines.linewidth"], os.environ["MATPLOTLIBRC"])
@@ -88,7 +89,7 @@ def test_python_without_docstrings_is_one_line():
 def test_an_unknown_flag_of_the_compilers_is_said():
     done = python("-m", "dogcat.train", "--help", TF_XLA_FLAGS="--none_of_them")
     assert done.returncode == 0
-    done = python("-c", "from dogcat import runtime; runtime.prepare()", TF_XLA_FLAGS="--none_of_them")
+    done = python("-c", "from dogcat.core import runtime; runtime.prepare()", TF_XLA_FLAGS="--none_of_them")
     assert done.returncode != 0 and "Unknown flags in TF_XLA_FLAGS: --none_of_them" in done.stderr
 
 

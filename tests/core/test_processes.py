@@ -82,7 +82,7 @@ def test_an_error_of_the_function_is_raised():
 
 PROGRAM = """
 import os, sys, threading
-from dogcat import processes
+from dogcat.core import processes
 
 if __name__ == "__main__":
     if "threads" in sys.argv:
@@ -103,7 +103,7 @@ def test_a_process_with_threads_is_not_forked(threads, tmp_path):
 
 WITHOUT_SEMAPHORES = """
 import os, resource
-from dogcat import processes
+from dogcat.core import processes
 
 # They are files in memory, and no file may grow now.
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

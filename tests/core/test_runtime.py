@@ -42,8 +42,8 @@ def test_strategies():
 
 def test_a_start_is_silent_and_real_errors_are_not():
     script = (
-        "import os, sys; from dogcat import runtime; runtime.prepare();"
-        "from dogcat import augment; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+        "import os, sys; from dogcat.core import runtime; runtime.prepare();"
+        "from dogcat.training import augment; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -65,7 +65,7 @@ def test_a_real_error_at_import_reaches_the_user(tmp_path):
         "import os; os.write(2, b'E0000 Unable to register cuDNN factory\\nsomething is broken\\n')\n"
         "raise ImportError('no such library')\n"
     )
-    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from dogcat import runtime; runtime.prepare()"
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from dogcat.core import runtime; runtime.prepare()"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert "something is broken" in done.stderr and "no such library" in done.stderr
@@ -76,7 +76,7 @@ def test_a_real_error_at_import_reaches_the_user(tmp_path):
 def test_large_blocks_are_kept():
     script = """
 import ctypes, resource, sys
-from dogcat import runtime
+from dogcat.core import runtime
 if sys.argv[1] == "kept":
     runtime.keep_large_blocks()
 libc = ctypes.CDLL(None)
@@ -120,7 +120,7 @@ def test_the_engine_is_openvino_where_one_processor_computes_in_what_it_offers(m
 def test_a_process_may_open_more_files_than_it_began_with():
     script = """
 import resource
-from dogcat import runtime
+from dogcat.core import runtime
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
 runtime.allow_open_files()

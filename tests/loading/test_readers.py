@@ -326,7 +326,8 @@ def test_a_process_ends_while_batches_are_read_ahead(data_sets, name):
     script = """
 import itertools, pathlib, sys
 import numpy as np
-from dogcat import manifest, readers
+from dogcat.dataset import manifest
+from dogcat.loading import readers
 folder = pathlib.Path(sys.argv[1])
 reader = readers.open_split(folder, manifest.load(folder), "train")
 dataset = reader.dataset(lambda: itertools.repeat(np.zeros(10_000, np.int64))).prefetch(50)

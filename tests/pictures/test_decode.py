@@ -300,8 +300,9 @@ def test_what_takes_more_memory_counts_as_more_pixels(image, format, options, li
 MEMORY = """
 import sys
 from pathlib import Path
-from dogcat import encoding, runtime
-from dogcat.config import ShardOptions
+from dogcat.dataset import encoding
+from dogcat.core import runtime
+from dogcat.dataset.options import ShardOptions
 runtime.keep_large_blocks()
 chunk = encoding.encode_chunk(Path(sys.argv[1]), [encoding.Task(sys.argv[2], 0, "")], ShardOptions())
 assert len(chunk.labels) == 1, chunk.rejections
@@ -350,7 +351,9 @@ def test_libraries_print_nothing_about_damaged_files():
     script = """
 import io, sys
 from PIL import Image
-from dogcat import encoding, images, survey
+from dogcat.dataset import encoding
+from dogcat.pictures import decode
+from dogcat.cleaning import survey
 for format in ("TIFF", "JPEG", "PNG", "WEBP", "GIF", "BMP"):
     for options in ({}, {"compression": "tiff_lzw"}) if format == "TIFF" else ({},):
         buffer = io.BytesIO()
@@ -361,8 +364,8 @@ for format in ("TIFF", "JPEG", "PNG", "WEBP", "GIF", "BMP"):
             damaged[place] ^= 0x55
             for data in (bytes(damaged), bytes(whole[:place])):
                 try:
-                    images.resize(images.decode(data, 10**7, 32).rgbx, 32, "stretch")
-                except images.RejectedPicture as rejected:
+                    decode.resize(decode.decode(data, 10**7, 32).rgbx, 32, "stretch")
+                except decode.RejectedPicture as rejected:
                     assert rejected.reason and rejected.detail
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)

@@ -56,7 +56,8 @@ def mirrored(wanted):
     In a process of its own: two MirroredStrategies in one mix up their collective operations.
     """
     script = """
-from dogcat import flags, runtime, train
+from dogcat.core import flags, runtime
+from dogcat import train
 runtime.prepare()
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -443,8 +444,8 @@ def test_replicas_train_compiled(tfrecords, tmp_path):
 
 def test_runs_that_begin_together_do_not_hinder_each_other(tfrecords, tmp_path):
     script = (
-        "import sys; from pathlib import Path; from dogcat import runs; from dogcat.training_options import *;"
-        "[runs.lead_to(Path(sys.argv[1]), TrainingOptions(preset='best')) for _ in range(5000)]"
+        "import sys; from pathlib import Path; from dogcat.training import run_folder; from dogcat.training.options import *;"
+        "[run_folder.lead_to(Path(sys.argv[1]), TrainingOptions(preset='best')) for _ in range(5000)]"
     )
     together = [
         subprocess.Popen([sys.executable, "-c", script, tmp_path / name], stderr=subprocess.PIPE) for name in "ab"
@@ -566,7 +567,8 @@ def test_a_full_disk_is_one_line(tfrecords, tmp_path):
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-from dogcat import flags, train
+from dogcat.core import flags
+from dogcat import train
 flags.run(train.main, train.TrainingOptions)
 """
     done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True)
