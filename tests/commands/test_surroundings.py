@@ -37,7 +37,7 @@ def test_settings_of_other_programs_stay_outside(tmp_path):
 from dogcat.core import runtime
 runtime.prepare()
 from tensorflow import keras
-from tools import survey_plots
+from tools.pages import survey_plots
 from dogcat.core import plot_style
 from dogcat.training import plots
 import matplotlib, os, warnings

@@ -144,7 +144,7 @@ def test_what_is_no_model_is_refused(model, tmp_path):
         model_files.load(path)
     model_files.save(model, path, DESCRIPTION)
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(InputError, match="is no model"):
+    with pytest.raises(InputError, match="is a damaged archive"):
         model_files.load(path)
 
 
