@@ -26,7 +26,9 @@ LIMIT ?= 0
 CLEANING ?=
 
 
-FAST := tests/core tests/pictures tests/evaluation tests/test_layering.py tests/test_console.py
+# What needs neither TensorFlow nor long work.
+FAST := tests/core tests/pictures tests/evaluation tests/test_layering.py tests/test_console.py \
+	--ignore=tests/core/test_flags.py --ignore=tests/core/test_runtime.py
 
 .PHONY: help install clean-data demo reproduce test test-fast lint format peers clean
 .DEFAULT_GOAL := help
@@ -104,7 +106,7 @@ test: $(VENV)/ready
 	$(RUN) -m pytest
 
 test-fast: $(VENV)/ready
-	$(RUN) -m pytest $(FAST)
+	$(RUN) -m pytest --without-tensorflow $(FAST)
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .
