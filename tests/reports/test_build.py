@@ -13,13 +13,13 @@ from conftest import make, save_model, small_run
 from fuzzing import check, full_disk, json_mutations, mutations, tree
 from PIL import Image
 
+from dogcat import train as command
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest
 from dogcat.loading import pipeline, readers
 from dogcat.models import gradcam, tta_views
 from dogcat.reports import build
 from dogcat.training import finished_runs
-from dogcat.training import run as training
 from tools import make_report
 from tools.make_report import ReportOptions
 
@@ -29,7 +29,7 @@ CLASSES = ('"><script>document.title=2<!--', "=1+1", "cat")
 
 
 def train(tfrecords, runs, **changes):
-    return training.train(small_run(tfrecords, runs, **changes))
+    return command.train(small_run(tfrecords, runs, **changes))
 
 
 @pytest.fixture(scope="module")

@@ -216,7 +216,7 @@ def test_sizes_of_a_long_tail(tmp_path):
 
 def test_what_is_there_is_replaced_and_other_files_stay(samples, surveyed, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    (tmp_path / "survey.csv").write_text("of another survey")
+    survey(samples / "test", tmp_path)
     survey(samples / "train", tmp_path)
     assert contents(tmp_path) == {"mine.txt": b"mine", **contents(surveyed)}
 
@@ -230,7 +230,7 @@ def test_what_is_there_is_replaced_and_other_files_stay(samples, surveyed, tmp_p
         (["--images={0}/in", "--output={0}/exclude.txt"], "exclude.txt: is a file; give a folder"),
         (["--images={0}/in", "--output={0}/in/survey"], "lies in --images"),
         (["--images={0}/broken"], "no picture is usable (unusable: empty 1); give others"),
-        (["--workers=-1"], "--workers=-1: use 1 or more"),
+        (["--workers=-1"], "--workers=-1: use 1 to 1024"),
         (["--max_pixels=0"], "--max_pixels=0: use 1 or more"),
     ],
 )
