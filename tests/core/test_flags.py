@@ -203,7 +203,8 @@ def test_words_and_lists_are_expanded(monkeypatch):
     monkeypatch.setenv("HOME", "/home/u")
     assert flags.parse(InspectOptions, ["~/x"]).folder == "/home/u/x"
     assert flags.parse(ReportOptions, ["~", "./~", "~/a*"]).runs == f"/home/u,{os.getcwd()}/~,/home/u/a*"
-    assert flags.parse(PredictionOptions, ["--model=~/a,~root/b,c~"]).model == "/home/u/a,/root/b,c~"
+    of_root = os.path.expanduser("~root")
+    assert flags.parse(PredictionOptions, ["--model=~/a,~root/b,c~"]).model == f"/home/u/a,{of_root}/b,c~"
     with pytest.raises(InputError, match="--model=a,gs://b: addresses"):
         flags.parse(PredictionOptions, ["--model=a", "--model=gs://b"])
     assert flags.parse(ShardOptions, ["--output=./gs:/bucket"]).output == "./gs:/bucket"
