@@ -269,7 +269,7 @@ def test_runs_with_damaged_files_are_compared_or_refused(two_runs, tmp_path, nam
 
     def compare(data):
         path.write_bytes(data)
-        build.compare([run, two_runs[1]], "", tmp_path / "page.html")
+        build.compare([run, two_runs[1]], "")
 
     assert check(compare, mutations(whole, count, seed=11)) > 0
     if name.endswith("json"):
