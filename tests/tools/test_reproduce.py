@@ -97,14 +97,14 @@ def test_a_finished_run_of_the_same_options_is_taken_again(tmp_path):
     wanted = TrainingOptions.from_given({"preset": "top", "tfrecords": "data", "epochs": 2, "keep": 1})
 
     def store(**changes):
-        of_run = {name: None for name in ("device", "replicas", "precision", "versions", "commit")}
+        of_run = {"device": "a", "replicas": 1, "precision": "float32", "versions": {"dogcat": "1"}, "commit": None}
         stored = {**dataclasses.asdict(wanted), **changes}
         (folder / "config.json").write_text(json.dumps({**of_run, "data_digest": "digest", "options": stored}))
 
     store()
     # Not finished yet.
     assert reproduce.finished_run(options, "top", "digest") is None
-    summary = {**made.summary, "best": {}, "epochs": 2, "input_wait": None}
+    summary = {**made.summary, "best": {"epoch": made.history[0].epoch}, "epochs": 2, "input_wait": None}
     (folder / "summary.json").write_text(json.dumps(summary))
     found = reproduce.finished_run(options, "top", "digest")
     assert (found.path, found.seconds) == (folder.resolve(), 1234.5)
