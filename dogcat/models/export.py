@@ -116,19 +116,15 @@ def write(path: Path, form: str, folder: Path) -> None:
         folder: An empty folder to write into.
 
     Raises:
-        InputError: The model cannot be loaded, or the disk does not take it.
-        OSError: Likewise.
+        InputError: The model cannot be loaded.
+        OSError: The disk does not take a file.
+        tf.errors.OpError: The disk does not take one that TensorFlow writes.
     """
     with architecture.arithmetic("float32"):
         model, description = model_files.load(path)
     servable = Servable(model, description)
     if form == "savedmodel":
-        try:
-            tf.saved_model.save(servable, str(folder), signatures=servable.signatures())
-        # What the system said stands behind the last semicolon.
-        except tf.errors.OpError as error:
-            said = error.message.rpartition("; ")[2]
-            raise InputError(f"{folder}: the SavedModel cannot be written ({said}); make room") from error
+        tf.saved_model.save(servable, str(folder), signatures=servable.signatures())
         with files.naming(folder / DESCRIPTION):
             (folder / DESCRIPTION).write_text(model_files.description_json(description))
         return

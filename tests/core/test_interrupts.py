@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
@@ -26,7 +25,7 @@ def heard():
 def test_a_signal_becomes_an_exception(number, error):
     before = signal.getsignal(number)
     with pytest.raises(error), Interrupts():
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
     assert signal.getsignal(number) is before
 
 
@@ -35,7 +34,7 @@ def test_a_deferred_block_ends_first(number, error):
     done = []
     with Interrupts() as interrupts:
         with pytest.raises(error), interrupts.deferred():
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
             done.append("the rest of the block")
         with interrupts.deferred():
             done.append("a block without a signal")
@@ -45,7 +44,7 @@ def test_a_deferred_block_ends_first(number, error):
 def test_signals_can_be_ignored_to_the_end():
     with Interrupts() as interrupts:
         interrupts.ignore()
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
 
 
@@ -53,13 +52,13 @@ def test_signals_can_be_ignored_to_the_end():
 def test_what_is_ignored_stays_ignored(number, error):
     signal.signal(number, signal.SIG_IGN)
     with Interrupts():
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
     assert signal.getsignal(number) is signal.SIG_IGN
 
 
 def test_after_the_work_only_ctrl_c_is_heard_and_ends_the_process():
     with Interrupts() as interrupts:
         interrupts.leave()
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGHUP)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGHUP)
     assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL

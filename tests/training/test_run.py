@@ -410,7 +410,7 @@ def test_a_signal_late_in_a_step_loses_no_losses(tfrecords, tmp_path, monkeypatc
             def stop(count):
                 update(count)
                 if count and bar.n == 8:
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    signal.raise_signal(signal.SIGTERM)
 
             monkeypatch.setattr(bar, "update", stop)
             yield bar
@@ -489,7 +489,7 @@ def test_a_run_goes_on_from_what_it_started_from_wherever_its_data_are(tfrecords
 
 
 def test_stopped_while_it_makes_the_page_a_run_is_finished(tfrecords, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "write", lambda run: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(build, "write", lambda run: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Terminated, match="the run .* is finished; the same command with --resume makes its page"):
         train.train(options(tfrecords, tmp_path, epochs=0, report=True))
     assert (tmp_path / "latest" / "summary.json").is_file()
