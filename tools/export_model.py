@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from dogcat.core import files, flags, runtime
-from dogcat.core.options import InputError, Options, is_utf8, option
+from dogcat.core.options import InputError, Options, is_utf8, option, output_folder_option
 from dogcat.core.text import printable
+from dogcat.models.options import model_option
 from dogcat.pictures import decode
 
 from .samples.animals import SPECIES, draw_animal
@@ -36,14 +37,13 @@ _LONGEST_REASON = 100
 class ExportOptions(Options):
     """Options of `tools.export_model`."""
 
-    model: str = option("runs/latest", "A run's folder or a .keras file.", path=True)
+    model: str = model_option()
     format: str = option("savedmodel", "What to write.", choices=("savedmodel", "tflite"))
-    output: str = option("exported", "Folder to write; it must not exist yet.", path=True)
+    output: str = output_folder_option("exported", "Folder to write; it must not exist yet.")
 
     def __post_init__(self) -> None:
-        """Raises InputError for a value out of range."""
+        """Raises InputError for a value that cannot be used."""
         super().__post_init__()
-        self.require("output", bool(self.output), "give a folder")
         self.require("output", is_utf8(self.output), "TensorFlow writes under names in UTF-8 alone; give such a name")
 
 

@@ -12,14 +12,17 @@ from dogcat.core import commands, flags, runtime
 from dogcat.core.options import InputError, Options, option
 from dogcat.dataset.options import ShardOptions
 from dogcat.models.backbones import BACKBONES
+from dogcat.models.options import backbone_option
 
 
 @dataclasses.dataclass(frozen=True)
 class WeightsOptions(Options):
     """Options of `tools.fetch_weights`."""
 
-    backbone: str = option("xception", "Network to fetch the weights of.", choices=tuple(BACKBONES))
-    file: str = option("", "A weights file fetched by hand: Keras' HDF5 layout. Empty: look for a source.", path=True)
+    backbone: str = backbone_option("Network to fetch the weights of.")
+    file: str = option(
+        "", "A weights file fetched by hand, in Keras' HDF5 layout. Empty: look for a source.", path=True
+    )
 
 
 def main(options: WeightsOptions) -> None:

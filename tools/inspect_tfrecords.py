@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from dogcat.core import files, flags
-from dogcat.core.options import MOST_WORKERS, InputError, Options, option, refuse_unused
+from dogcat.core.bounds import Bounds
+from dogcat.core.options import InputError, Options, option, refuse_unused, workers_option
 from dogcat.core.text import printable
 from dogcat.dataset import manifest, stored_picture, verify
 from dogcat.dataset.manifest import Manifest
+from dogcat.dataset.options import data_set_option
 from dogcat.dataset.verify import Problem
 from dogcat.pictures import decode
 
@@ -37,22 +39,23 @@ _ENDINGS = {manifest.JPEG: (".jpg", ".jpeg"), manifest.PNG: (".png",)}
 class InspectOptions(Options):
     """Options of `tools.inspect_tfrecords`."""
 
-    folder: str = option(
-        "data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.", positional=True, path=True
-    )
+    folder: str = data_set_option(positional=True)
     verify: bool = option(False, "Read everything: checksums, hashes, labels, counts, names, pictures.")
     preview: str = option(
         "", "Picture file to write, like sheet.png: some pictures of each class. Empty: none.", path=True
     )
-    preview_pictures: int = option(8, "Number of pictures of each class and split in the preview.")
+    preview_pictures: int = option(
+        8, "Number of pictures of each class and split in the preview.", bounds=Bounds(at_least=1, at_most=100)
+    )
     show: str = option("", "Key of a picture (image/filename) to write into a file of its own. Empty: none.")
     output: str = option(
         "",
-        "The file that --show writes. Empty: the key's last part, in the current folder, ending as its format.",
+        "The file that --show writes. Empty: named like the key's last part, with the ending of its format, in the "
+        "current folder.",
         path=True,
     )
     json: bool = option(False, "Print the summary, the problems and the files written as JSON.")
-    workers: int = option(0, "Number of threads that decode for --verify; 0: one for each processor core.")
+    workers: int = workers_option("Number of threads that decode for --verify.")
 
     @classmethod
     def from_given(cls, given: dict[str, Any]) -> InspectOptions:
@@ -62,13 +65,11 @@ class InspectOptions(Options):
         return cls(**given)
 
     def __post_init__(self) -> None:
-        """Raises InputError for a value out of range."""
+        """Raises InputError for a value that cannot be used."""
         super().__post_init__()
         is_picture = self.preview.lower().endswith((".png", ".jpg", ".jpeg"))
         self.require("preview", not self.preview or is_picture, "use a name that ends in .png or .jpg")
-        self.require("preview_pictures", 1 <= self.preview_pictures <= 100, "use 1 to 100")
         self.require("output", not self.output or self.show != "", "say with --show=KEY which picture to write")
-        self.require("workers", 0 <= self.workers <= MOST_WORKERS, f"use 1 to {MOST_WORKERS}, or 0 for one a core")
 
 
 def summary(folder: Path, made: Manifest) -> dict[str, Any]:

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from dogcat.core import flags, outputs, plot_style
+from dogcat.core.bounds import Bounds
 from dogcat.core.interrupts import Interrupts, Terminated
-from dogcat.core.options import InputError, Options, option
+from dogcat.core.options import InputError, Options, option, output_folder_option
 from dogcat.dataset import manifest
+from dogcat.dataset.options import data_set_option
 from dogcat.models import latest_run
 from dogcat.pictures import folders
 from dogcat.training import finished_runs, history
@@ -39,19 +41,20 @@ TABLE, PLOT = "table.md", "comparison.png"
 class ReproductionOptions(Options):
     """Options of `tools.reproduce`."""
 
-    tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.", path=True)
+    tfrecords: str = data_set_option()
     test_images: str = option("data/test", "Folder of the test pictures.", path=True)
     runs: str = option("runs", "Folder of the runs.", path=True)
-    output: str = option("reproduction", "Folder for the predictions, the table and the plot.", path=True)
-    epochs: int = option(0, "For small machines: epochs of each run at most. 0: as the source, 30 and 50.")
-    limit: int = option(0, "For small machines: pictures of each split at most. 0: all.")
-
-    def __post_init__(self) -> None:
-        """Raises InputError for a value out of range."""
-        super().__post_init__()
-        self.require("epochs", self.epochs >= 0, "use 1 or more, or 0 for the source's")
-        batch = PRESETS["top"]["batch_size"]
-        self.require("limit", self.limit == 0 or self.limit >= batch, f"use {batch}, a batch of the source, or more")
+    output: str = output_folder_option("reproduction", "Folder for the predictions, the table and the plot.")
+    epochs: int = option(
+        0,
+        "For small machines: train for at most this many epochs in each run.",
+        bounds=Bounds(at_least=1, zero="for as many as the source, 30 and 50"),
+    )
+    limit: int = option(
+        0,
+        "For small machines: use at most this many pictures of each split, but no fewer than a batch of the source.",
+        bounds=Bounds(at_least=PRESETS["top"]["batch_size"], zero="for all"),
+    )
 
 
 def main(options: ReproductionOptions) -> None:

@@ -5,81 +5,74 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from dogcat.core.options import MOST_WORKERS, Options, option, refuse_unused
+from dogcat.core.bounds import Bounds
+from dogcat.core.options import Options, option, output_folder_option, refuse_unused, seed_option, workers_option
+from dogcat.dataset.options import validation_option
 from dogcat.models.backbones import BACKBONES
-from dogcat.pictures.geometry import MAX_PIXELS
+from dogcat.models.options import backbone_option
+from dogcat.pictures.options import exclude_option, images_option, labels_option, max_pixels_option
 
 
 @dataclasses.dataclass(frozen=True)
 class SurveyOptions(Options):
     """Options of `tools.survey_images`."""
 
-    images: str = option(
-        "data/train",
-        "Folder of pictures: a folder per class, or names like cat.0.jpg, or no classes.",
-        path=True,
-    )
-    output: str = option("survey", "Folder for survey.html, survey.csv and the plots.", path=True)
-    labels: str = option("", "CSV with the columns path,label, as make_tfrecords takes it. Empty: none.", path=True)
-    exclude: str = option(
-        "",
-        "Text file with a path a line, as make_tfrecords takes it; plots show before and after. Empty: none.",
-        path=True,
-    )
-    max_pixels: int = option(MAX_PIXELS, "Pictures of more pixels than this are unusable, since too large.")
-    workers: int = option(0, "Number of threads; 0: one for each processor core.")
-
-    def __post_init__(self) -> None:
-        """Raises InputError for a value out of range."""
-        super().__post_init__()
-        self.require("output", bool(self.output), "give a folder")
-        self.require("max_pixels", self.max_pixels >= 1, "use 1 or more")
-        self.require("workers", 0 <= self.workers <= MOST_WORKERS, f"use 1 to {MOST_WORKERS}, or 0 for one a core")
+    images: str = images_option("Folder of pictures: a folder per class, or names like cat.0.jpg, or no classes.")
+    output: str = output_folder_option("survey", "Folder for survey.html, survey.csv and the plots.")
+    labels: str = labels_option()
+    exclude: str = exclude_option("plots show the sizes with and without these pictures")
+    max_pixels: int = max_pixels_option()
+    workers: int = workers_option("Number of threads.")
 
 
 @dataclasses.dataclass(frozen=True)
 class CleaningOptions(Options):
     """Options of `tools.clean_images`."""
 
-    images: str = option("data/train", "Folder of pictures: a folder per class, or names like cat.0.jpg.", path=True)
-    output: str = option("cleaning", "Folder for suspects.csv, review.html and exclude.txt.", path=True)
+    images: str = images_option()
+    output: str = output_folder_option("cleaning", "Folder for suspects.csv, review.html and exclude.txt.")
     method: str = option(
         "features",
-        "What looks at the pictures: features, those of the frozen backbone; imagenet, a classifier of ImageNet's 1000 "
-        "classes, a picture of no cat and no dog being one whose --top_n best classes have none; all, both.",
+        "How pictures are judged: features, by the features of the frozen backbone; imagenet, by a classifier of "
+        "ImageNet's 1000 classes, to which a picture shows a cat or a dog only if one is among its --top_n best "
+        "classes; all, by both.",
         choices=("features", "imagenet", "all"),
     )
-    backbone: str = option("xception", "Network that gives the features.", choices=tuple(BACKBONES))
+    backbone: str = backbone_option("Network that computes the features.")
     weights: str = option(
         "imagenet",
-        "Its weights: imagenet, none for random ones, or an HDF5 file of it without its top.",
+        "Its weights: imagenet; none, for random weights; or a file without the top in Keras' HDF5 layout.",
         path=True,
     )
-    image_size: int = option(0, "Side of the square pictures that it gets, in pixels; 0: what it was trained on.")
+    image_size: int = option(
+        0, "Side of the square pictures that it is given, in pixels; 0: the side that it was trained on."
+    )
     classifier: str = option(
         "",
         "A .keras file with 1000 ImageNet outputs that takes pixels of 0 to 255. Empty: Xception with Keras' weights.",
         path=True,
     )
-    top_n: int = option(30, "Number of best classes among which the classifier must have a cat or a dog.")
-    wild_cats: bool = option(False, "To the classifier, lions, tigers and the like are cats too.")
-    labels: str = option("", "CSV with the columns path,label, as make_tfrecords takes it. Empty: none.", path=True)
-    exclude: str = option(
-        "",
-        "Text file with a path a line, as make_tfrecords takes it; these pictures are left out, and stay in "
-        "the new exclude.txt. Empty: none.",
-        path=True,
+    top_n: int = option(
+        30,
+        "Number of best classes among which the classifier must have a cat or a dog.",
+        bounds=Bounds(at_least=1, at_most=999),
     )
-    most: int = option(500, "Suspects to list, at most.")
+    wild_cats: bool = option(False, "Count the classifier's lions, tigers and the like as cats too.")
+    labels: str = labels_option()
+    exclude: str = exclude_option("these pictures are left out, and stay in the new exclude.txt")
+    most: int = option(500, "Largest number of suspects to list.", bounds=Bounds(at_least=1))
     auto: int = option(
-        0, "Number of suspects, the first ones, that exclude.txt names. 0: those alone that are certain."
+        0,
+        "How many suspects exclude.txt names, counted from the first one.",
+        bounds=Bounds(at_least=1, zero="for only those that are certain"),
     )
-    max_pixels: int = option(MAX_PIXELS, "Pictures of more pixels than this are unreadable, since too large.")
-    validation: float = option(
-        0.1, "Share of each class in the validation split, as make_tfrecords gets it: copies on both sides are told."
+    max_pixels: int = max_pixels_option()
+    validation: float = validation_option(
+        "Share of each class that goes to the validation split, as given to make_tfrecords: copies of a picture that "
+        "would be in both splits are pointed out."
     )
-    seed: int = option(0, "Seed of that split, and of the folds on which the features are judged.")
-    workers: int = option(0, "Number of threads that decode; 0: one for each processor core.")
+    seed: int = seed_option("Seed of that split, and of the folds on which the features are judged.")
+    workers: int = workers_option("Number of threads that decode.")
 
     @classmethod
     def from_given(cls, given: dict[str, Any]) -> CleaningOptions:
@@ -92,16 +85,8 @@ class CleaningOptions(Options):
         return options
 
     def __post_init__(self) -> None:
-        """Raises InputError for a value out of range."""
+        """Raises InputError for a value that cannot be used."""
         super().__post_init__()
-        self.require("output", bool(self.output), "give a folder")
         smallest = BACKBONES[self.backbone].smallest_image
         size_fits = self.image_size == 0 or smallest <= self.image_size <= 4096
         self.require("image_size", size_fits, f"use {smallest} to 4096 pixels for {self.backbone}, or 0 for its own")
-        self.require("top_n", 1 <= self.top_n < 1000, "use 1 to 999")
-        self.require("most", self.most >= 1, "use 1 or more")
-        self.require("auto", self.auto >= 0, "use 1 or more, or 0 for what is certain")
-        self.require("max_pixels", self.max_pixels >= 1, "use 1 or more")
-        self.require("validation", 0 <= self.validation < 1, "use 0 to less than 1, like 0.1")
-        self.require("seed", self.seed >= 0, "use 0 or more")
-        self.require("workers", 0 <= self.workers <= MOST_WORKERS, f"use 1 to {MOST_WORKERS}, or 0 for one a core")

@@ -116,9 +116,10 @@ def help_text(options_class: type[Options], command: str, about: str) -> str:
     lines = [f"Usage: {command} {word}[--flag=value ...]", "", inspect.cleandoc(about), "", "Flags:"]
     for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
         default = repr(field.default) if isinstance(field.default, str) else field.default
-        choices = field.metadata["choices"]
+        choices, bounds = field.metadata["choices"], field.metadata["bounds"]
         one_of = f" One of {', '.join(choices)}." if choices else ""
-        text = f"{field.metadata['help']}{one_of} Default: {default}."
+        numbers = f" Range: {bounds.words()}." if bounds else ""
+        text = f"{field.metadata['help']}{one_of}{numbers} Default: {default}."
         lines.append(f"  --{field.name}")
         lines.extend(textwrap.wrap(text, 88, initial_indent="      ", subsequent_indent="      "))
     return "\n".join(lines)

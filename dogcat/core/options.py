@@ -7,12 +7,15 @@ an option is written down once.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 from typing import Any, TypeVar
 
+from dogcat.core.bounds import Bounds
+
 # More than any machine has cores; each takes memory.
-MOST_WORKERS = 1024
+_MOST_WORKERS = 1024
 
 
 class InputError(ValueError):
@@ -27,18 +30,44 @@ def option(
     default: Any,
     help: str,
     choices: tuple[str, ...] | None = None,
+    bounds: Bounds | None = None,
+    if_empty: str = "",
     positional: bool = False,
     several: bool = False,
     path: bool = False,
 ) -> Any:
-    """Declares a field of an options class; `help` names the unit, the default is added to it.
+    """Declares a field of an options class; its choices or bounds and its default are added to `help`.
 
-    The value of a `positional` field, at most one in a class, may also stand on the command line as a bare word. The
-    flag of a field for `several` words may be given more than once, which is the same as commas between the words. A
-    `path` is one of this machine, `~` at its beginning a home folder.
+    Where a value may not be empty, `if_empty` says what to give. The value of a `positional` field, at most one in a
+    class, may also stand on the command line as a bare word. The flag of a field for `several` words may be given more
+    than once, which is the same as commas between the words. A `path` is one of this machine, `~` at its beginning a
+    home folder.
     """
-    metadata = {"help": help, "choices": choices, "positional": positional, "several": several, "path": path}
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "bounds": bounds,
+        "if_empty": if_empty,
+        "positional": positional,
+        "several": several,
+        "path": path,
+    }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def output_folder_option(default: str, help: str) -> Any:
+    """Declares the folder that a command writes into."""
+    return option(default, help, if_empty="give a folder", path=True)
+
+
+def seed_option(help: str, at_most: float = math.inf) -> Any:
+    """Declares the seed of what a command draws."""
+    return option(0, help, bounds=Bounds(at_least=0, at_most=at_most))
+
+
+def workers_option(help: str) -> Any:
+    """Declares the number of threads or processes that share a command's work."""
+    return option(0, help, bounds=Bounds(at_least=1, at_most=_MOST_WORKERS, zero="for one per processor core"))
 
 
 # How an address of a bucket or a server begins.
@@ -98,26 +127,37 @@ AnyOptions = TypeVar("AnyOptions", bound="Options")
 
 
 class Options:
-    """Base of all options classes: checks every field that has a list of choices, and expands paths."""
+    """Base of all options classes: checks every field against its declaration, and expands paths."""
 
     def __post_init__(self) -> None:
         """Puts home folders in the place of `~`.
 
         Raises:
-            InputError: A value is none of its field's choices, a path is not one of this machine, or a number is beyond
-                all that can be computed with.
+            InputError: A field cannot have its value, or a path is not one of this machine.
         """
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            choices = field.metadata["choices"]
             value = getattr(self, field.name)
-            if choices and value not in choices:
-                raise InputError(f"--{field.name}={value}: use one of {', '.join(choices)}")
+            wanted = self.wanted(field.name, value)
+            self.require(field.name, not wanted, wanted)
             if field.metadata["path"]:
                 said = f"--{field.name}={value}"
                 places = value.split(",") if field.metadata["several"] else [value]
                 object.__setattr__(self, field.name, ",".join(local_path(place, said) for place in places))
-            if isinstance(value, int):
-                self.require(field.name, abs(value) < 2**63, "use a number of fewer digits")
+
+    @classmethod
+    def wanted(cls, name: str, value: Any) -> str:
+        """What would be right for a field in place of a value that it cannot have; empty: it can."""
+        [declared] = [field.metadata for field in dataclasses.fields(cls) if field.name == name]  # type: ignore[arg-type]
+        choices = declared["choices"]
+        bounds: Bounds | None = declared["bounds"]
+        if_empty: str = declared["if_empty"]
+        if choices and value not in choices:
+            return f"use one of {', '.join(choices)}"
+        if isinstance(value, int) and abs(value) >= 2**63:
+            return "use a number of fewer digits"
+        if bounds and not bounds.hold(value):
+            return bounds.advice(value)
+        return if_empty if value == "" else ""
 
     @classmethod
     def from_given(cls: type[AnyOptions], given: dict[str, Any]) -> AnyOptions:

@@ -1,32 +1,40 @@
-"""Options of the shard tool."""
+"""Options of the shard tool, and those that commands on its data sets share."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-from dogcat.core.options import MOST_WORKERS, Options, option, refuse_unused
-from dogcat.pictures.geometry import MAX_PIXELS, RESIZE_MODES
+from dogcat.core.bounds import Bounds
+from dogcat.core.options import Options, option, output_folder_option, refuse_unused, seed_option, workers_option
+from dogcat.pictures.geometry import RESIZE_MODES
+from dogcat.pictures.options import exclude_option, images_option, labels_option, max_pixels_option
+
+
+def data_set_option(positional: bool = False) -> Any:
+    """Declares the folder of a finished data set."""
+    help = "Folder of the data set, as make_tfrecords wrote it."
+    return option("data/tfrecords", help, positional=positional, path=True)
+
+
+def validation_option(help: str) -> Any:
+    """Declares the share of the pictures that a run does not train on."""
+    return option(0.1, help, bounds=Bounds(at_least=0, below=1, example=0.1))
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardOptions(Options):
     """Options of `tools.make_tfrecords`."""
 
-    images: str = option("data/train", "Folder of pictures: a folder per class, or names like cat.0.jpg.", path=True)
-    output: str = option("data/tfrecords", "Folder of the data set to make.", path=True)
+    images: str = images_option()
+    output: str = output_folder_option("data/tfrecords", "Folder of the data set to make.")
     unlabeled: bool = option(False, "The pictures have no labels; all go to the split `test` with label -1.")
-    labels: str = option(
-        "", "CSV with the columns path,label; it wins over folder and file name. Empty: none.", path=True
-    )
-    exclude: str = option(
-        "",
-        "Text file with a path a line; these pictures are left out. A line in double quotes is read as a JSON string, "
-        "for names with line breaks. Empty: none.",
-        path=True,
-    )
+    labels: str = labels_option()
+    exclude: str = exclude_option("these pictures are left out")
     classes: str = option("", "Names of the classes in the order of their labels, like cat,dog. Empty: sorted by name.")
-    image_size: int = option(299, "Side of the square pictures in the shards, in pixels.")
+    image_size: int = option(
+        299, "Side of the square pictures in the shards.", bounds=Bounds(at_least=16, at_most=4096, unit="pixels")
+    )
     resize: str = option(
         "stretch",
         "How a picture becomes square: stretch changes its proportions, crop takes the middle, pad adds black.",
@@ -35,21 +43,23 @@ class ShardOptions(Options):
     encoding: str = option(
         "jpeg",
         "Encoding of the pictures in the shards; png is lossless; raw is pixels, 8 times the bytes of jpeg, for when "
-        "decoding them is the limit.",
+        "decoding is the bottleneck.",
         choices=("jpeg", "png", "raw"),
     )
-    quality: int = option(95, "JPEG quality of the pictures in the shards, 1 to 100.")
+    quality: int = option(95, "JPEG quality of the pictures in the shards.", bounds=Bounds(at_least=1, at_most=100))
     chroma: str = option("420", "JPEG chroma subsampling; 444 keeps all colour.", choices=("420", "444"))
-    max_pixels: int = option(
-        MAX_PIXELS,
-        "Pictures of more pixels than this are rejected as too large. A WebP counts 4 times, a progressive JPEG up to "
-        "2 times, since decoding takes as much more memory.",
+    max_pixels: int = max_pixels_option()
+    validation: float = validation_option("Share of each class that goes to the validation split.")
+    seed: int = seed_option("Seed of the split and of the order.")
+    shard_mib: int = option(
+        128, "Target size of a shard, used where --shards is 0.", bounds=Bounds(at_least=1, unit="MiB")
     )
-    validation: float = option(0.1, "Share of each class that goes to the validation split, 0 to less than 1.")
-    seed: int = option(0, "Seed of the split and of the order.")
-    shard_mib: int = option(128, "Wanted size of a shard, in MiB; used where --shards is 0.")
-    shards: int = option(0, "Number of shards of the training (or test) split; 0: by --shard_mib.")
-    workers: int = option(0, "Number of processes; 0: one for each processor core.")
+    shards: int = option(
+        0,
+        "Number of shards of the training (or test) split.",
+        bounds=Bounds(at_least=1, at_most=99_999, zero="for shards of --shard_mib"),
+    )
+    workers: int = workers_option("Number of processes.")
     overwrite: bool = option(False, "Replace a data set that is already at --output.")
 
     @classmethod
@@ -61,16 +71,3 @@ class ShardOptions(Options):
         if encoding != "jpeg":
             refuse_unused(given, ("quality", "chroma"), f"goes with --encoding=jpeg, not {encoding}")
         return cls(**given)
-
-    def __post_init__(self) -> None:
-        """Raises InputError for a value out of range."""
-        super().__post_init__()
-        self.require("output", bool(self.output), "give a folder")
-        self.require("image_size", 16 <= self.image_size <= 4096, "use 16 to 4096 pixels")
-        self.require("quality", 1 <= self.quality <= 100, "use 1 to 100")
-        self.require("max_pixels", self.max_pixels >= 1, "use 1 or more")
-        self.require("validation", 0 <= self.validation < 1, "use 0 to less than 1, like 0.1")
-        self.require("seed", self.seed >= 0, "use 0 or more")
-        self.require("shard_mib", self.shard_mib >= 1, "use 1 or more")
-        self.require("shards", 0 <= self.shards < 100_000, "use 1 to 99999, or 0 for --shard_mib")
-        self.require("workers", 0 <= self.workers <= MOST_WORKERS, f"use 1 to {MOST_WORKERS}, or 0 for one a core")

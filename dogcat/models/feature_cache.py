@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ import numpy as np
 
 from dogcat.core import cache
 from dogcat.core.cache import Entry
+from dogcat.core.options import InputError
+from dogcat.models import keras_files
 
 # What the folder may hold; beyond it, the files that were used longest ago go. 25,000 pictures take 200 MB.
 LARGEST_BYTES = 8 * 2**30
@@ -23,6 +27,13 @@ _HASH_BYTES = 32
 _CHANNELS = struct.Struct("<Q")
 _BLOCK = 2**22
 
+# Version 0.1.0 kept an archive of NumPy's under the same hash: the features, and what they were made from as text.
+_FORMER_ENDING = ".npz"
+_FORMER_HEAD = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '<f4', 'fortran_order': False, 'shape': \((\d{1,12}), ([1-9]\d{0,11})\), \} *\n",
+    re.DOTALL,
+)
+
 
 def load(folder: Path, made_from: dict[str, Any]) -> np.ndarray | None:
     """The features made from exactly this, float32 [pictures, channels], or None.
@@ -32,7 +43,7 @@ def load(folder: Path, made_from: dict[str, Any]) -> np.ndarray | None:
     entry = Entry(folder, made_from, _ENDING)
     file = entry.open()
     if file is None:
-        return None
+        return _load_former(Entry(folder, made_from, _FORMER_ENDING), made_from)
     try:
         with file:
             features = _read(file)
@@ -61,6 +72,28 @@ def _read(file: io.BufferedReader) -> np.ndarray | None:
         return None
     features = np.empty((size // (4 * channels), channels), "<f4")
     return features if file.readinto(features.data) == size else None
+
+
+def _load_former(entry: Entry, made_from: dict[str, Any]) -> np.ndarray | None:
+    """The features in an archive of version 0.1.0, if it is of exactly this and its checksums are right."""
+    text = io.BytesIO()
+    np.save(text, np.array(json.dumps(made_from, sort_keys=True)))
+    try:
+        # Nothing in it was compressed.
+        most_bytes = min(os.path.getsize(entry.path), LARGEST_BYTES)
+        with keras_files.Archive(entry.path) as archive:
+            if archive.read("made_from.npy", most_bytes) != text.getvalue():
+                raise ValueError("it is of something else")
+            content = archive.read("features.npy", most_bytes)
+        head = _FORMER_HEAD.match(content)
+        if not head:
+            raise ValueError("it has other numbers than features")
+        return np.frombuffer(content, "<f4", offset=head.end()).reshape(int(head[1]), int(head[2]))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (InputError, *keras_files.DAMAGE):
+        entry.say_damaged()
+        return None
 
 
 def keep(folder: Path, made_from: dict[str, Any], features: np.ndarray) -> None:

@@ -1,29 +1,51 @@
-"""Options that every command with a network has: views, precision, engine, devices."""
+"""Options that the commands with a network share."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from dogcat.core.bounds import Bounds
 from dogcat.core.options import option
+from dogcat.models.backbones import BACKBONES
 
 # The views of a picture that a prediction is averaged over.
 TTA = ("none", "flip", "zoom")
 
 
+def backbone_option(help: str) -> Any:
+    """Declares the network below a head."""
+    return option("xception", help, choices=tuple(BACKBONES))
+
+
+def model_option(more: str = "", several: bool = False) -> Any:
+    """Declares a trained model, or `several`; `more` says what these become."""
+    return option("runs/latest", f"A run's folder or a .keras file.{more}", several=several, path=True)
+
+
+def tta_option(help: str) -> Any:
+    """Declares the views of a picture that a prediction is averaged over."""
+    return option("zoom", help, choices=TTA)
+
+
+def batch_size_option(default: int, help: str) -> Any:
+    """Declares how many pictures go through the network together."""
+    return option(default, help, bounds=Bounds(at_least=1))
+
+
 def precision_option() -> Any:
-    """Declares the arithmetic of a model."""
+    """Declares the precision that a model computes in."""
     return option(
         "auto",
-        "Arithmetic; auto takes what this machine does fast.",
+        "Precision to compute in; auto takes one that is fast on this machine.",
         choices=("auto", "float32", "mixed_float16", "mixed_bfloat16"),
     )
 
 
 def engine_option() -> Any:
-    """Declares what passes without training go through."""
+    """Declares what runs inference and feature extraction."""
     return option(
         "auto",
-        "What passes without training go through; auto takes OpenVINO on a processor without GPUs if it is installed.",
+        "What runs inference and feature extraction; auto takes OpenVINO on a machine without GPUs if it is installed.",
         choices=("auto", "tensorflow", "openvino"),
     )
 
@@ -31,5 +53,7 @@ def engine_option() -> Any:
 def strategy_option() -> Any:
     """Declares the devices of a command that runs in one process."""
     return option(
-        "auto", "Devices; auto is mirrored where there are several GPUs.", choices=("auto", "one_device", "mirrored")
+        "auto",
+        "Devices to run on; auto is mirrored if there are several GPUs.",
+        choices=("auto", "one_device", "mirrored"),
     )

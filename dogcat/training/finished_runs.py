@@ -13,9 +13,9 @@ import numpy as np
 from dogcat.core import files, typed_json
 from dogcat.core.options import InputError
 from dogcat.models import latest_run
-from dogcat.models.backbones import BACKBONES
 from dogcat.training import history as histories
 from dogcat.training.history import EpochRecord
+from dogcat.training.options import TrainingOptions
 
 CONFIG = "config.json"
 SUMMARY = "summary.json"
@@ -163,11 +163,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     # Runs from before there were these do not have them.
     magnify, start = options.get("magnify", 0.0), config.get("start", "")
     for name, value, is_right in (
-        ("options.backbone", options["backbone"], options["backbone"] in BACKBONES),
-        ("options.limit", options["limit"], options["limit"] >= 0),
+        ("options.backbone", options["backbone"], _may_be("backbone", options["backbone"])),
+        ("options.limit", options["limit"], _may_be("limit", options["limit"])),
         ("options.tfrecords", options["tfrecords"], _is_path(options["tfrecords"])),
         ("options.unfreeze_from", options["unfreeze_from"], len(options["unfreeze_from"]) <= _LONGEST_LAYER),
-        ("options.magnify", magnify, isinstance(magnify, (int, float)) and 0 <= magnify <= 1),
+        ("options.magnify", magnify, isinstance(magnify, (int, float)) and _may_be("magnify", magnify)),
         ("start", start, isinstance(start, str) and _is_path(start)),
         ("replicas", config["replicas"], config["replicas"] >= 1),
         ("precision", config["precision"], config["precision"] in _PRECISIONS),
@@ -175,6 +175,10 @@ def read_config(folder: Path) -> dict[str, Any]:
         if not is_right:
             raise InputError(f"{path}: is damaged: {name} is {reprlib.repr(value)}")
     return config
+
+
+def _may_be(name: str, value: Any) -> bool:
+    return not TrainingOptions.wanted(name, value)
 
 
 def _is_path(text: str) -> bool:

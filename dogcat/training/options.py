@@ -8,9 +8,10 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from dogcat.core.options import InputError, Options, is_utf8, local_path, option, refuse_unused
-from dogcat.models.backbones import BACKBONES
-from dogcat.models.options import engine_option, precision_option
+from dogcat.core.bounds import Bounds
+from dogcat.core.options import InputError, Options, is_utf8, local_path, option, refuse_unused, seed_option
+from dogcat.dataset.options import data_set_option
+from dogcat.models.options import backbone_option, batch_size_option, engine_option, precision_option
 from dogcat.training.presets import PRESETS
 
 
@@ -21,27 +22,34 @@ class AugmentationRanges(Options):
     A parameter is uniform over its range, drawn for each picture anew.
     """
 
-    shear: float = option(0.0, "Shear, up to this many degrees either way.")
-    zoom: float = option(0.0, "Zoom of each axis: a factor between 1 minus and 1 plus this.")
-    flip: float = option(0.0, "Probability that a picture is mirrored left to right, 0 to 1.")
+    shear: float = option(0.0, "Largest shear, either way.", bounds=Bounds(at_least=0, below=90, unit="degrees"))
+    zoom: float = option(
+        0.0,
+        "Zoom of each axis, by a factor between 1 minus this and 1 plus this.",
+        bounds=Bounds(at_least=0, below=1, example=0.2),
+    )
+    flip: float = option(
+        0.0,
+        "Probability that a picture is mirrored left to right.",
+        bounds=Bounds(at_least=0, at_most=1, example=0.5),
+    )
     magnify: float = option(
         0.0,
-        "Probability that a picture is magnified 1.25 times about its middle, 0 to 1; above 0, all of validation are.",
+        "Probability that a picture is magnified 1.25 times about its middle; with more than 0, all validation "
+        "pictures are.",
+        bounds=Bounds(at_least=0, at_most=1, example=0.5),
     )
-    rotate: float = option(0.0, "Rotation, up to this many degrees either way.")
-    shift: float = option(0.0, "Shift along each axis, up to this share of the side either way.")
-    brightness: float = option(0.0, "Brightness: a factor between 1 minus and 1 plus this.")
-
-    def __post_init__(self) -> None:
-        """Raises InputError for a value out of range."""
-        super().__post_init__()
-        self.require("shear", 0 <= self.shear < 90, "use 0 to less than 90 degrees")
-        self.require("zoom", 0 <= self.zoom < 1, "use 0 to less than 1, like 0.2")
-        self.require("flip", 0 <= self.flip <= 1, "use 0 to 1, like 0.5")
-        self.require("magnify", 0 <= self.magnify <= 1, "use 0 to 1, like 0.5")
-        self.require("rotate", 0 <= self.rotate <= 180, "use 0 to 180 degrees")
-        self.require("shift", 0 <= self.shift < 1, "use 0 to less than 1, like 0.1")
-        self.require("brightness", 0 <= self.brightness <= 1, "use 0 to 1, like 0.3")
+    rotate: float = option(0.0, "Largest rotation, either way.", bounds=Bounds(at_least=0, at_most=180, unit="degrees"))
+    shift: float = option(
+        0.0,
+        "Largest shift along each axis, either way, as a share of the side.",
+        bounds=Bounds(at_least=0, below=1, example=0.1),
+    )
+    brightness: float = option(
+        0.0,
+        "Brightness, by a factor between 1 minus this and 1 plus this.",
+        bounds=Bounds(at_least=0, at_most=1, example=0.3),
+    )
 
 
 # `source` is that of the recipe which this project follows. `strong` adds what photos of pets differ in anyway: the
@@ -69,7 +77,7 @@ RECIPE_OPTIONS = ("init_from", "head", "unfreeze_from", "batch_norm", "optimizer
 def _source_range(name: str) -> Any:
     """Declares a range of augmentation as a field of its own, its default that of the set `source`."""
     [field] = [field for field in dataclasses.fields(AugmentationRanges) if field.name == name]
-    return option(getattr(AUGMENTATIONS["source"], name), field.metadata["help"])
+    return dataclasses.field(default=getattr(AUGMENTATIONS["source"], name), metadata=field.metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,25 +88,26 @@ class TrainingOptions(Options):
     of --config; another preset; the default here.
     """
 
-    tfrecords: str = option("data/tfrecords", "Folder of the data set, as make_tfrecords wrote it.", path=True)
+    tfrecords: str = data_set_option()
     runs: str = option("runs", "Folder in which the run gets a folder of its own.", path=True)
     preset: str = option(
         "none",
-        "A named recipe; flags given beside it win. Where neither it nor --config nor one of "
-        + ", ".join(f"--{name}" for name in RECIPE_OPTIONS)
-        + " is given: best.",
+        "A named recipe; other flags override it. If none of "
+        + ", ".join(f"--{name}" for name in ("preset", "config", *RECIPE_OPTIONS))
+        + " is given, the preset best is used.",
         choices=tuple(PRESETS),
     )
     config: str = option(
-        "", "Take the options from this file, the config.json of a run; flags win. Empty: none.", path=True
+        "", "Take the options from this file, the config.json of a run; flags override them. Empty: none.", path=True
     )
     resume: bool = option(False, "Go on with the last unfinished run in --runs; needs the options it began with.")
     dry_run: bool = option(False, "Print what would be done, and stop.")
-    backbone: str = option("xception", "Network below the head.", choices=tuple(BACKBONES))
+    backbone: str = backbone_option("Network below the head.")
     weights: str = option(
         "imagenet",
         "What the backbone starts with: imagenet; none, for random weights; or a file without the top in Keras' HDF5 "
         "layout.",
+        if_empty="use imagenet, none or the name of a file",
         path=True,
     )
     init_from: str = option(
@@ -109,18 +118,21 @@ class TrainingOptions(Options):
     )
     head: str = option(
         "fit",
-        "A new head: fit solves it on the frozen backbone's features, to convergence; random leaves it to the epochs.",
+        "How a new head begins: fit, fitted to the frozen backbone's features until it converges; random, with "
+        "random weights.",
         choices=("fit", "random"),
     )
     feature_views: int = option(
         1,
-        "Passes over the training pictures to fit the head on: 1 as they are, 2 and mirrored and magnified 1.25 times "
-        "about the middle, more with --augment.",
+        "Passes over the training pictures that the head is fitted on: in the first they are as they are, in the "
+        "second mirrored and magnified 1.25 times about the middle, in further ones augmented as by --augment.",
+        bounds=Bounds(at_least=1, at_most=100),
     )
     start_c: float = option(
         0.3,
-        "Inverse weight of the L2 penalty of the fitted head that the epochs start from, above 0; a smaller one leaves "
-        "them more to learn. The head of epoch 0 has 0.3.",
+        "Inverse weight of the L2 penalty of the fitted head that the epochs start from; a smaller one leaves them "
+        "more to learn. The head of epoch 0 has 0.3.",
+        bounds=Bounds(above=0, example=0.01),
     )
     unfreeze_from: str = option(
         "",
@@ -129,43 +141,64 @@ class TrainingOptions(Options):
     )
     batch_norm: str = option(
         "training",
-        "Statistics that open BatchNorm layers use: training, those of the batch (over all replicas); inference, those "
-        "that they came with.",
+        "Statistics that unfrozen BatchNorm layers use: training, those of the batch (over all replicas); inference, "
+        "those stored with the weights.",
         choices=("training", "inference"),
     )
     optimizer: str = option("adam", "Optimizer.", choices=("adam", "adamw", "sgd", "rmsprop", "lamb"))
-    learning_rate: float = option(1e-4, "Highest learning rate, above 0.")
-    momentum: float = option(0.9, "Momentum of sgd, 0 to less than 1.")
-    weight_decay: float = option(0.004, "Weight decay of adamw and lamb, 0 or more.")
+    learning_rate: float = option(1e-4, "Highest learning rate.", bounds=Bounds(above=0, below=10, example=0.0001))
+    momentum: float = option(0.9, "Momentum of sgd.", bounds=Bounds(at_least=0, below=1))
+    weight_decay: float = option(0.004, "Weight decay of adamw and lamb.", bounds=Bounds(at_least=0, below=1))
     schedule: str = option(
         "constant", "Learning rate after the warm-up: constant, or cosine down to 0.", choices=("constant", "cosine")
     )
-    warmup_steps: int = option(0, "Steps in which the learning rate rises from 0.")
-    label_smoothing: float = option(0.0, "Share of each label that is spread over all classes, 0 to less than 1.")
-    batch_size: int = option(128, "Global batch: pictures a step over all replicas together.")
-    epochs: int = option(10, "Passes over the training split, at most. 0: stop after the head is fitted.")
-    patience: int = option(3, "Stop after this many epochs without a lower validation loss.")
-    limit: int = option(0, "For trials: use this many pictures of each split at most. 0: all.")
-    steps_per_epoch: int = option(0, "For trials: steps of an epoch at most. 0: all.")
-    keep: int = option(5, "Checkpoints to keep, the newest ones; the best and the last model are kept anyway. 0: all.")
+    warmup_steps: int = option(
+        0, "Steps over which the learning rate rises from 0.", bounds=Bounds(at_least=1, zero="for no warm-up")
+    )
+    label_smoothing: float = option(
+        0.0, "Share of each label that is spread over all classes.", bounds=Bounds(at_least=0, below=1)
+    )
+    batch_size: int = batch_size_option(128, "Global batch: pictures per step, over all replicas together.")
+    epochs: int = option(
+        10,
+        "Largest number of passes over the training split.",
+        bounds=Bounds(at_least=1, zero="to stop once the head is fitted"),
+    )
+    patience: int = option(3, "Stop after this many epochs without a lower validation loss.", bounds=Bounds(at_least=1))
+    limit: int = option(
+        0, "For trials: use at most this many pictures of each split.", bounds=Bounds(at_least=1, zero="for all")
+    )
+    steps_per_epoch: int = option(
+        0, "For trials: take at most this many steps in each epoch.", bounds=Bounds(at_least=1, zero="for all")
+    )
+    keep: int = option(
+        5,
+        "How many of the newest checkpoints to keep; the best and the last model are kept anyway.",
+        bounds=Bounds(at_least=1, zero="for all"),
+    )
     save_minutes: float = option(
-        10.0, "Minutes between states saved within an epoch, from which --resume goes on after a kill."
+        10.0,
+        "Minutes between saves within an epoch; after a kill, --resume goes on from the last one.",
+        bounds=Bounds(above=0),
     )
     cache: str = option(
         "none",
         "Where decoded pictures are kept for all epochs: memory; disk (8 times the bytes of JPEG shards), where later "
-        "runs find them; auto, the first of these with room enough. Pays where decoding is the limit.",
+        "runs find them; auto, the first of these with enough room. Pays off where decoding is the bottleneck.",
         choices=("none", "auto", "memory", "disk"),
     )
     cache_gib: float = option(
-        8.0, "Largest size of that cache in GiB: all files on disk, or a run's pictures in memory."
+        8.0,
+        "Largest size of that cache: of all its files on disk, or of a run's pictures in memory.",
+        bounds=Bounds(above=0, unit="GiB"),
     )
     report: bool = option(
-        True, "Make report.html at the end: how good the best model is, and where it is wrong; some seconds."
+        True, "Make report.html at the end: how good the best model is, and where it is wrong; takes some seconds."
     )
     augment: str = option(
         "source",
-        "Augmentation of training pictures, a set of the flags below; source is shear 0.2, zoom 0.2 and flip.",
+        "Augmentation of training pictures, a set of values for the flags below; source is shear 0.2, zoom 0.2 and "
+        "flip 0.5.",
         choices=tuple(AUGMENTATIONS),
     )
     shear: float = _source_range("shear")
@@ -177,19 +210,20 @@ class TrainingOptions(Options):
     brightness: float = _source_range("brightness")
     shuffle_block: int = option(
         1,
-        "Shuffle blocks of so many neighbouring pictures instead of single ones, and read each in one go. Pays where "
-        "a data set larger than memory lies on a disk that seeks: 16 with raw pixels, 128 with JPEG. 1: no blocks.",
+        "Shuffle blocks of this many neighbouring pictures, and read each block in one go; 1: single pictures. Pays "
+        "off where a data set larger than memory lies on a disk that seeks: 16 with raw pixels, 128 with JPEG.",
+        bounds=Bounds(at_least=1),
     )
-    seed: int = option(0, "Seed of the order, of augmentation and of random weights.")
+    seed: int = seed_option("Seed of the order, of augmentation and of random weights.", at_most=2**31 - 1)
     precision: str = precision_option()
     engine: str = engine_option()
     strategy: str = option(
         "auto",
-        "Devices; auto is multi_worker where TF_CONFIG names workers, mirrored where there are several GPUs.",
+        "Devices to run on; auto is multi_worker if TF_CONFIG names workers, mirrored if there are several GPUs.",
         choices=("auto", "one_device", "mirrored", "multi_worker"),
     )
     jit_compile: str = option(
-        "auto", "Compile the model with XLA; auto: on GPUs, where it pays.", choices=("auto", "on", "off")
+        "auto", "Compile the model with XLA; auto: on GPUs, where it pays off.", choices=("auto", "on", "off")
     )
 
     @classmethod
@@ -239,28 +273,9 @@ class TrainingOptions(Options):
         )
 
     def __post_init__(self) -> None:
-        """Raises InputError for a value out of range."""
+        """Raises InputError for a value that cannot be used."""
         super().__post_init__()
         self.require("runs", is_utf8(self.runs), "TensorFlow writes under names in UTF-8 alone; give such a name")
-        self.require("feature_views", 1 <= self.feature_views <= 100, "use 1 to 100")
-        self.require("weights", bool(self.weights), "use imagenet, none or the name of a file")
-        self.require("start_c", self.start_c > 0, "use above 0, like 0.01")
-        self.require("learning_rate", 0 < self.learning_rate < 10, "use above 0, like 0.0001")
-        self.require("momentum", 0 <= self.momentum < 1, "use 0 to less than 1")
-        self.require("weight_decay", 0 <= self.weight_decay < 1, "use 0 to less than 1")
-        self.require("warmup_steps", self.warmup_steps >= 0, "use 0 or more")
-        self.require("label_smoothing", 0 <= self.label_smoothing < 1, "use 0 to less than 1")
-        self.require("batch_size", self.batch_size >= 1, "use 1 or more")
-        self.require("epochs", self.epochs >= 0, "use 0 or more")
-        self.require("patience", self.patience >= 1, "use 1 or more")
-        self.require("shuffle_block", self.shuffle_block >= 1, "use 1 for single pictures, or more")
-        self.require("limit", self.limit >= 0, "use 1 or more, or 0 for all")
-        self.require("steps_per_epoch", self.steps_per_epoch >= 0, "use 1 or more, or 0 for all")
-        self.require("keep", self.keep >= 0, "use 1 or more, or 0 for all")
-        self.require("cache_gib", self.cache_gib > 0, "use above 0")
-        self.require("save_minutes", self.save_minutes > 0, "use above 0")
-        _ = self.augmentation  # The ranges check themselves.
-        self.require("seed", 0 <= self.seed < 2**31, "use 0 to 2147483647")
 
 
 def read_options(path: Path, options_class: type[Options]) -> dict[str, Any]:
@@ -282,4 +297,6 @@ def read_options(path: Path, options_class: type[Options]) -> dict[str, Any]:
         # A whole number is a right float.
         if type(value) is not types[name] and not (types[name] is float and type(value) is int):
             raise InputError(f"--config={path}: {name} is {value!r}; it must be of type {types[name].__name__}")
+        if wanted := options_class.wanted(name, value):
+            raise InputError(f"--config={path}: {name} is {value!r}; {wanted}")
     return stored

@@ -63,6 +63,13 @@ class Trainer:
         """
         return self._step(*batch, tf.constant(epoch, tf.int64), tf.constant(step, tf.int64))
 
+    def create_slots(self) -> None:
+        """Makes the optimizer's variables, which it else makes in its first step, for a state that is to be read."""
+        # Addons' has Keras' former name for it.
+        create = getattr(self.optimizer, "build", None) or self.optimizer._create_all_weights
+        with self._strategy.scope():
+            create(self._variables)
+
     def graph(self, batch: tuple[tf.Tensor, tf.Tensor]) -> tf.Graph:
         """The graph of a step."""
         zero = tf.constant(0, tf.int64)

@@ -124,6 +124,14 @@ def test_help_names_each_flag_with_its_default(options_class):
     assert " ".join(text.split()).count(" Default: ") == len(dataclasses.fields(options_class))
 
 
+@pytest.mark.parametrize("options_class", ALL)
+def test_every_number_has_bounds(options_class):
+    for field in dataclasses.fields(options_class):
+        # Which sizes are right depends on the backbone.
+        if field.type in ("int", "float") and (options_class.__name__, field.name) != ("CleaningOptions", "image_size"):
+            assert field.metadata["bounds"].hold(field.default), field.name
+
+
 @pytest.mark.parametrize(
     "module",
     [

@@ -99,15 +99,69 @@ def test_memory_is_asked_for_only_where_the_hash_is_right(tmp_path):
         assert feature_cache.load(tmp_path, MADE_FROM) is None
 
 
-def test_entries_of_the_first_version_are_left_alone(tmp_path):
-    name = hashlib.sha256(json.dumps(MADE_FROM, sort_keys=True).encode()).hexdigest()[:32] + ".npz"
-    np.savez(tmp_path / name, features=FEATURES, made_from=json.dumps(MADE_FROM, sort_keys=True))
-    before = fuzzing.tree(tmp_path)
-    assert feature_cache.load(tmp_path, MADE_FROM) is None
+def keep_former(folder):
+    """Keeps features as version 0.1.0 did, and returns their file."""
+    text = json.dumps(MADE_FROM, sort_keys=True)
+    file = folder / (hashlib.sha256(text.encode()).hexdigest()[:32] + ".npz")
+    np.savez(file, features=FEATURES, made_from=text)
+    return file
+
+
+def test_entries_of_the_first_version_are_read_and_left_alone(tmp_path):
+    former = keep_former(tmp_path)
+    before = former.read_bytes()
+    kept = feature_cache.load(tmp_path, MADE_FROM)
+    np.testing.assert_array_equal(kept, FEATURES)
+    assert kept.dtype == np.float32
     new = keep_one(tmp_path / "new").name
-    feature_cache.keep(tmp_path, MADE_FROM, FEATURES)
-    assert set(fuzzing.tree(tmp_path)) == {*before, new, "new", f"new/{new}"}
-    assert fuzzing.tree(tmp_path)[name] == before[name]
+    feature_cache.keep(tmp_path, MADE_FROM, FEATURES + 1)
+    np.testing.assert_array_equal(feature_cache.load(tmp_path, MADE_FROM), FEATURES + 1)
+    assert {path.name for path in tmp_path.iterdir()} == {former.name, new, "new"}
+    assert former.read_bytes() == before
+    # Under the name of another it counts as none, and is said.
+    other = {**MADE_FROM, "view": 1}
+    former.rename(Entry(tmp_path, other, ".npz").path)
+    assert feature_cache.load(tmp_path, other) is None
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(3000, marks=pytest.mark.long)])
+def test_mutated_entries_of_the_first_version_never_give_other_features(tmp_path, capsys, count):
+    file = keep_former(tmp_path)
+    sound = file.read_bytes()
+    refused = 0
+
+    def load(data):
+        nonlocal refused
+        file.write_bytes(data)
+        kept = feature_cache.load(tmp_path, MADE_FROM)
+        refused += kept is None
+        # What no reader of archives looks at, like a time, may be wrong.
+        assert kept is None or np.array_equal(kept, FEATURES)
+
+    with fuzzing.memory_within(64 * 2**20):
+        fuzzing.check(load, fuzzing.mutations(sound, count, seed=1))
+        # 2 TiB that take no room.
+        file.write_bytes(sound)
+        os.truncate(file, 2**41)
+        assert feature_cache.load(tmp_path, MADE_FROM) is None
+    assert refused > count * 0.9
+    assert f"{file}: is damaged, or not a cache entry of this version" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        *(FEATURES.astype("f8"), FEATURES.astype(">f4"), FEATURES.T, FEATURES[0], FEATURES[:, :0]),
+        np.array([[None]], object),
+    ],
+)
+def test_an_archive_of_something_else_counts_as_none(tmp_path, features):
+    file = keep_former(tmp_path)
+    np.savez(file, features=features, made_from=json.dumps(MADE_FROM, sort_keys=True))
+    assert feature_cache.load(tmp_path, MADE_FROM) is None
+    # Nor one that inflates to more than it takes.
+    np.savez_compressed(file, features=np.zeros((4000, 300), "f4"), made_from=json.dumps(MADE_FROM, sort_keys=True))
+    assert feature_cache.load(tmp_path, MADE_FROM) is None
 
 
 def test_those_used_longest_ago_go_first(tmp_path, monkeypatch):

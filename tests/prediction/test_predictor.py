@@ -323,7 +323,7 @@ def test_images_and_tfrecords_exclude_each_other():
         ({"split": "test"}, "split=test: goes with --tfrecords"),
         ({"output": "p.txt"}, "output=p.txt: use a name that ends in .csv or .jsonl"),
         ({"columns": "path,size"}, "columns=path,size: use some of path,class,logit,probabilities"),
-        ({"temperature": -1.0}, "temperature=-1.0: use above 0"),
+        ({"temperature": -1.0}, "temperature=-1.0: use more than 0, or 0 for what is stored with each model"),
     ):
         with pytest.raises(InputError, match=flag):
             PredictionOptions.from_given(given)

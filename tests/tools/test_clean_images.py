@@ -246,7 +246,7 @@ def test_both_methods_agree_before_a_picture_is_excluded(folder, classifier, tmp
         (["--method=imagenet", "--backbone=vgg16"], "--backbone=vgg16: goes with --method=features or all"),
         (["--image_size=8"], "--image_size=8: use 71 to 4096 pixels for xception"),
         (["--top_n=1000"], "--top_n=1000: use 1 to 999"),
-        (["--auto=-1"], "--auto=-1: use 1 or more"),
+        (["--auto=-1"], "--auto=-1: use 1 or more, or 0 for only those that are certain"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(folder, tmp_path, given, said):

@@ -130,7 +130,7 @@ def test_what_is_missing_is_said_before_anything_runs(run, tfrecords, samples, t
 
 
 def test_less_than_a_batch_is_refused_at_once():
-    with pytest.raises(InputError, match="--limit=20: use 128, a batch of the source, or more"):
+    with pytest.raises(InputError, match="--limit=20: use 128 or more, or 0 for all"):
         ReproductionOptions(limit=20)
 
 

@@ -230,7 +230,7 @@ def test_what_is_there_is_replaced_and_other_files_stay(samples, surveyed, tmp_p
         (["--images={0}/in", "--output={0}/exclude.txt"], "exclude.txt: is a file; give a folder"),
         (["--images={0}/in", "--output={0}/in/survey"], "lies in --images"),
         (["--images={0}/broken"], "no picture is usable (unusable: empty 1); give others"),
-        (["--workers=-1"], "--workers=-1: use 1 to 1024"),
+        (["--workers=-1"], "--workers=-1: use 1 to 1024, or 0 for one per processor core"),
         (["--max_pixels=0"], "--max_pixels=0: use 1 or more"),
     ],
 )

@@ -23,6 +23,10 @@ CONFIG = {
 SUMMARY = {"best": {"epoch": 0}, "epochs": 0, "input_wait": None, "seconds": {"head": 1.0, "features": 2.5}}
 
 
+def config_with(**options):
+    return json.dumps({**CONFIG, "options": {**CONFIG["options"], **options}})
+
+
 @pytest.fixture
 def folder(tmp_path):
     path = tmp_path / "20260101-000000-best"
@@ -65,6 +69,10 @@ def test_logits_that_would_run_something_are_not_loaded(folder):
         ("config.json", json.dumps({**CONFIG, "options": []}), r"options is \[\], not an object"),
         ("config.json", json.dumps({**CONFIG, "options": {}}), "options lacks 'backbone'"),
         ("config.json", json.dumps({**CONFIG, "versions": {"numpy": 1}}), r"versions\['numpy'\] is 1, not a text"),
+        ("config.json", config_with(limit=-1), "options.limit is -1"),
+        ("config.json", config_with(backbone="alexnet"), "options.backbone is 'alexnet'"),
+        ("config.json", config_with(magnify=1.5), "options.magnify is 1.5"),
+        ("config.json", config_with(magnify="often"), "options.magnify is 'often'"),
         ("config.json", json.dumps({**CONFIG, "replicas": 0}), "replicas is 0"),
         ("config.json", json.dumps({**CONFIG, "precision": "x" * 10**5}), "precision is 'xxx"),
         ("config.json", json.dumps(CONFIG)[:-1] + ', "device": "x"}', "'device' is there twice"),

@@ -129,3 +129,27 @@ def test_mixed_precision_trains_float32_weights(batch, policy):
     one = trainer_of(model, unfreeze_from="126")
     assert all(math.isfinite(float(one.step(batch, 0, step)[0])) for step in range(2))
     assert {array.dtype for array in model.get_weights()} == {np.dtype("f4")}
+
+
+@pytest.fixture(scope="module")
+def small():
+    with architecture.arithmetic("float32"):
+        return architecture.build_model("mobilenetv3small", 32, 2)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "lamb"])
+def test_all_of_a_state_is_read_before_the_next_step(small, tmp_path, optimizer, policy):
+    keras.mixed_precision.set_global_policy(policy)
+    first, second = (trainer_of(small, optimizer=optimizer, unfreeze_from="") for _ in range(2))
+    with tf.GradientTape() as tape:
+        loss = tf.add_n([tf.reduce_sum(weight) for weight in small.trainable_weights])
+    first.optimizer.minimize(loss, small.trainable_weights, tape=tape)
+    tf.train.Checkpoint(model=small, optimizer=first.optimizer).write(str(tmp_path / "state"))
+    second.create_slots()
+    read = tf.train.Checkpoint(model=small, optimizer=second.optimizer).read(str(tmp_path / "state"))
+    read.assert_consumed()
+    values, expected = ([variable.numpy() for variable in one.optimizer.variables()] for one in (second, first))
+    assert len(expected) >= 3
+    for value, other in zip(values, expected):
+        np.testing.assert_array_equal(value, other)

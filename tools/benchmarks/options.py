@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from dogcat.core.options import MOST_WORKERS, Options, option
+from dogcat.core.bounds import Bounds
+from dogcat.core.options import Options, option, workers_option
+from dogcat.pictures.options import images_option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,24 +19,36 @@ class BenchmarkOptions(Options):
         choices=("shards", "load", "disk", "augment", "train", "predict", "memory", "all"),
         positional=True,
     )
-    images: str = option("data/train", "Folder of pictures to measure on.", path=True)
+    images: str = images_option("Folder of pictures to measure on.")
     tfrecords: str = option(
         "", "Folder of a data set of two classes to measure train on. Empty: made from --images.", path=True
     )
-    steps: int = option(10, "Training steps of each run of train.")
-    seconds: float = option(4.0, "Seconds of each run of load and augment.")
-    sizes: str = option("2000,25000,250000", "Numbers of pictures for memory, rising, links to those of --images.")
-    pictures: int = option(2000, "Pictures to take, spread over the folder; 0: all. Few make start-up weigh more.")
-    rounds: int = option(5, "Times that each contestant runs, in turn with the others; at least 2.")
-    workers: int = option(0, "Number of worker processes of each contestant; 0: one for each processor core.")
+    steps: int = option(10, "Training steps of each run of train.", bounds=Bounds(at_least=1))
+    seconds: float = option(4.0, "Seconds of each run of load and augment.", bounds=Bounds(above=0))
+    sizes: str = option(
+        "2000,25000,250000",
+        "Numbers of pictures for memory, each 300 or more, in rising order; the pictures are links to those of "
+        "--images.",
+    )
+    pictures: int = option(
+        2000,
+        "Number of pictures to take, spread over the folder; with few, start-up weighs more.",
+        bounds=Bounds(at_least=1, zero="for all"),
+    )
+    rounds: int = option(
+        5,
+        "How often each contestant runs, in turn with the others; one round would show no spread.",
+        bounds=Bounds(at_least=2),
+    )
+    workers: int = workers_option("Number of worker processes of each contestant.")
     peers: bool = option(
         False,
-        "Measure OpenCV, FFCV, WebDataset, for load also DALI, PyTorch and MosaicML streaming, for augment DALI; "
-        "`make peers` installs them.",
+        "Measure peers too: OpenCV, FFCV and WebDataset; for load also DALI, PyTorch and MosaicML streaming; for "
+        "augment DALI. `make peers` installs them.",
     )
     peers_python: str = option(".venv-peers/bin/python", "The Python that has the peers.", path=True)
-    json: str = option("", "File for all figures, those of each round too. Empty: none.", path=True)
-    chart: str = option("", "Picture to draw the chart in, .png, .svg or .pdf. Empty: none.", path=True)
+    json: str = option("", "File for all figures, including those of each round. Empty: none.", path=True)
+    chart: str = option("", "File to draw the chart in, .png, .svg or .pdf. Empty: none.", path=True)
 
     @property
     def numbers(self) -> list[int]:
@@ -42,13 +56,8 @@ class BenchmarkOptions(Options):
         return [int(word) for word in self.sizes.split(",")]
 
     def __post_init__(self) -> None:
-        """Raises InputError for a value out of range."""
+        """Raises InputError for a value that cannot be used."""
         super().__post_init__()
-        self.require("pictures", self.pictures >= 0, "use 1 or more, or 0 for all")
-        self.require("steps", self.steps >= 1, "use 1 or more")
-        self.require("seconds", self.seconds > 0, "use above 0")
-        self.require("rounds", self.rounds >= 2, "use 2 or more: one round shows no spread")
-        self.require("workers", 0 <= self.workers <= MOST_WORKERS, f"use 1 to {MOST_WORKERS}, or 0 for one a core")
         are_numbers = all(word.isdecimal() and len(word) < 16 and int(word) >= 300 for word in self.sizes.split(","))
         self.require("sizes", are_numbers, "use whole numbers of 300 or more with commas between them")
         self.require("sizes", self.numbers == sorted(set(self.numbers)), "let the numbers rise")

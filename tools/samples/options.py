@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 
-from dogcat.core.options import Options, option
+from dogcat.core.bounds import Bounds
+from dogcat.core.options import Options, option, output_folder_option, seed_option
 
 
 @dataclasses.dataclass(frozen=True)
 class SampleOptions(Options):
     """Options of `tools.make_sample_images`."""
 
-    output: str = option("data", "Folder in which train/ and test/ are drawn.", path=True)
-    train: int = option(200, "Number of flawless training pictures, cats and dogs together.")
-    test: int = option(40, "Number of flawless test pictures.")
+    output: str = output_folder_option("data", "Folder in which train/ and test/ are drawn.")
+    train: int = option(200, "Number of flawless training pictures, cats and dogs together.", bounds=Bounds(at_least=2))
+    test: int = option(40, "Number of flawless test pictures.", bounds=Bounds(at_least=1))
     faults: int = option(
-        0, "Number of training pictures of neither, with a wrong label, and that are copies: so many of each; 0: none."
+        0,
+        "Number of training pictures with each of these faults: neither a cat nor a dog, a wrong label, a copy.",
+        bounds=Bounds(at_least=1, zero="for none"),
     )
-    seed: int = option(0, "Seed of the drawing; the same seed draws the same bytes.")
-
-    def __post_init__(self) -> None:
-        """Raises InputError for a value out of range."""
-        super().__post_init__()
-        self.require("train", self.train >= 2, "draw at least 2 pictures")
-        self.require("test", self.test >= 1, "draw at least 1 picture")
-        self.require("faults", self.faults >= 0, "use 1 or more, or 0 for none")
-        self.require("seed", self.seed >= 0, "use 0 or more")
+    seed: int = seed_option("Seed of the drawing; the same seed draws the same bytes.")
