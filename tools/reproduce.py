@@ -132,14 +132,19 @@ def _call(module: str, *arguments: str) -> None:
     """
     print(f"\n$ python -m {module} {' '.join(arguments)}", flush=True)
     stopped: BaseException | None = None
-    with Interrupts(), subprocess.Popen([sys.executable, "-m", module, *arguments]) as process:
-        while process.returncode is None:
+    process: subprocess.Popen[bytes] | None = None
+    with Interrupts() as interrupts:
+        while process is None or process.returncode is None:
             try:
+                if process is None:
+                    # A signal while the command is being started would leave nobody to wait for it.
+                    with interrupts.deferred():
+                        process = subprocess.Popen([sys.executable, "-m", module, *arguments])
                 process.wait()
             # Ctrl-C comes to the command too, which may have to save.
             except (Terminated, KeyboardInterrupt) as stop:
                 stopped = type(stop)("the same command goes on from there")
-                if isinstance(stop, Terminated):
+                if process is not None and isinstance(stop, Terminated):
                     process.terminate()
     if stopped:
         raise stopped

@@ -11,7 +11,6 @@ import tensorflow as tf
 from tensorflow import keras
 
 from dogcat.core import files, runtime
-from dogcat.core.options import InputError
 from dogcat.evaluation import metrics
 from dogcat.models import architecture, model_files
 from dogcat.models.model_files import Description

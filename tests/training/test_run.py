@@ -5,7 +5,6 @@ import csv
 import dataclasses
 import json
 import math
-import os
 import re
 import resource
 import shutil
