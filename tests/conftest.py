@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -203,13 +204,19 @@ def imagenet_weights(request, tmp_path_factory) -> None:
         os.environ["DOGCAT_CACHE"] = str(cache)
 
 
+def without_progress(err: str) -> str:
+    """What a command wrote to standard error but for the lines of progress, which come where a machine is slow."""
+    line = r"[^:\n]+: \d+ of \d+ pictures, [\d.]+ pictures/s(, [\d:]+ left)?\n"
+    return re.sub(f"^{line}", "", err, flags=re.MULTILINE)
+
+
 class Command:
-    """A finished command."""
+    """A finished command; `err` is without lines of progress."""
 
     def __init__(self, done: subprocess.CompletedProcess) -> None:
         self.code = done.returncode
         self.out = done.stdout
-        self.err = done.stderr
+        self.err = without_progress(done.stderr)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Progress of long work, in pictures and pictures a second."""
+"""Progress of long work: pictures done, pictures a second, time left."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ class _LogLines(tqdm):
         elapsed = self.format_dict["elapsed"]
         if msg is None and elapsed >= _SECONDS_BETWEEN_LINES:
             rate = (self.n - self.initial) / elapsed
-            print(f"{self.desc}: {self.n} of {self.total} pictures, {rate:.1f} pictures/s", file=sys.stderr)
+            to_do = self.total - self.n
+            left = f", {self.format_interval(to_do / rate)} left" if to_do and rate else ""
+            print(f"{self.desc}: {self.n} of {self.total} pictures, {rate:.1f} pictures/s{left}", file=sys.stderr)
 
 
 def pictures_bar(total: int, what: str, done_before: int = 0) -> tqdm:

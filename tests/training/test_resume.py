@@ -6,7 +6,6 @@ import fcntl
 import os
 import pty
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import without_progress
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 300
@@ -53,8 +53,7 @@ def wait_for(process, runs, pattern):
 
 def finish(process):
     out, err = process.communicate(timeout=SECONDS)
-    # On a busy machine an epoch takes long enough to tell of its progress.
-    return process.returncode, out, re.sub(r"^.* pictures/s\n", "", err, flags=re.MULTILINE)
+    return process.returncode, out, without_progress(err)
 
 
 def files_of(runs):
