@@ -43,7 +43,8 @@ def load(folder: Path, made_from: dict[str, Any]) -> np.ndarray | None:
     entry = Entry(folder, made_from, _ENDING)
     file = entry.open()
     if file is None:
-        return _load_former(Entry(folder, made_from, _FORMER_ENDING), made_from)
+        former = Entry(folder, made_from, _FORMER_ENDING)
+        return _load_former(former, made_from) if os.path.isfile(former.path) else None
     try:
         with file:
             features = _read(file)
@@ -89,8 +90,6 @@ def _load_former(entry: Entry, made_from: dict[str, Any]) -> np.ndarray | None:
         if not head:
             raise ValueError("it has other numbers than features")
         return np.frombuffer(content, "<f4", offset=head.end()).reshape(int(head[1]), int(head[2]))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except (InputError, *keras_files.DAMAGE):
         entry.say_damaged()
         return None

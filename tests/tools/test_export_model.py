@@ -140,8 +140,10 @@ def test_bad_input_is_one_line_and_leaves_nothing(run, tmp_path):
 
 
 @pytest.mark.parametrize(("form", "room"), [("savedmodel", 100_000), ("tflite", 100_000), ("tflite", 0)])
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, form, room):
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, capsys, form, room):
     path = save_model(tmp_path / "m.keras")
+    # Else what is printed would go to a file, which may be full, too.
+    capsys.readouterr()
     before = tree(tmp_path)
     options = ExportOptions(model=str(path), format=form, output=str(tmp_path / "out"))
     with full_disk(room), pytest.raises((OSError, InputError)) as error:

@@ -156,6 +156,8 @@ def test_a_command_that_is_stopped_ends_before_the_one_that_called_it(tmp_path, 
     process = subprocess.Popen(
         [sys.executable, "-c", "from tools import reproduce; reproduce._call('slow')"],
         **{"cwd": tmp_path, "env": environment, "stderr": subprocess.PIPE, "text": True, "start_new_session": True},
+        # What a shell starts in the background ignores Ctrl-C; so may these tests have been started.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "began").exists():
