@@ -56,7 +56,7 @@ def _require_place(output: Path, named: bool) -> None:
     """Raises InputError where the comparison cannot be written, or would replace a file that the user has not named."""
     if not output.parent.is_dir():
         raise InputError(f"--output={output}: its folder does not exist; make it, or give another")
-    if output.exists() and not output.is_file():
+    if files.is_in_the_way(output):
         raise InputError(f"--output={output}: is not a regular file; give another name")
     if not named:
         outputs.require_own(output.parent, [output.name])

@@ -73,6 +73,17 @@ def open_regular(path: Path, buffer_bytes: int = -1) -> io.BufferedReader:
         raise
 
 
+def is_in_the_way(path: Path) -> bool:
+    """Whether something other than a regular file has a file's name, links followed.
+
+    It is looked up once, since another process may remove the file at any time.
+    """
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
 def read_bounded(path: Path, limit: int) -> bytes:
     """Reads a regular file of `limit` bytes at most.
 
@@ -129,7 +140,7 @@ class FileSet:
         """
         # Through a link, not in its place.
         path = Path(os.path.realpath(path))
-        if path.exists() and not path.is_file():
+        if is_in_the_way(path):
             raise InputError(f"{path}: is not a regular file; give another name")
         if path in self._written:
             raise InputError(f"{path}: two files would have this name; give them different ones")

@@ -116,7 +116,7 @@ class PartialPredictions:
         """Opens the file and takes it for this process, until it closes it or ends, however it ends."""
         while True:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            if self._path.is_symlink() or (self._path.exists() and not self._path.is_file()):
+            if self._path.is_symlink() or files.is_in_the_way(self._path):
                 raise self._in_the_way()
             file = open(os.open(self._path, flags, 0o666), "r+b")  # noqa: SIM115, it stays open until the end of the block
             if not files.lock(file.fileno(), self._path):

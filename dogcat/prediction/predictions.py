@@ -49,8 +49,8 @@ class Predictions:
 def check_output(options: PredictionOptions, classes: list[str]) -> None:
     """Raises InputError where the output could not be written, before the work is done."""
     path = Path(options.output)
-    if path.exists() and not path.is_file():
-        raise InputError(f"--output={path}: is no file; give the name of a file")
+    if files.is_in_the_way(path):
+        raise InputError(f"--output={path}: is not a file; give the name of a file")
     if not path.parent.is_dir():
         raise InputError(f"--output={path}: the folder {path.parent} does not exist; make it first")
     if os.path.realpath(path) == os.path.realpath(options.images):

@@ -21,6 +21,24 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_name_taken_away_while_it_is_looked_at_is_free(tmp_path, monkeypatch):
+    """As where two processes clear one cache."""
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    looked_up = os.stat
+
+    def look_up_once(name, *args, **kwargs):
+        found = looked_up(name, *args, **kwargs)
+        if os.fspath(name) == str(path):
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(os, "stat", look_up_once)
+    files.write_atomically(path, b"after")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"after"
+
+
 @pytest.mark.parametrize("as_link", [False, True])
 def test_what_others_keep_under_a_likely_temporary_name_stays(tmp_path, as_link):
     path, others = tmp_path / "o.jpg", tmp_path / "o.jpg.tmp"

@@ -97,7 +97,7 @@ def test_what_was_written_can_be_read(tmp_path):
 @pytest.mark.parametrize(
     ("output", "columns", "classes", "said"),
     [
-        ("folder.csv", "", ["cat", "dog"], "is no file"),
+        ("folder.csv", "", ["cat", "dog"], "is not a file"),
         ("list.csv", "", ["cat", "dog"], "list.csv: is the file of --images"),
         ("none/out.csv", "", ["cat", "dog"], "does not exist; make it first"),
         ("out.csv", "path,path", ["cat", "dog"], "would be called 'path'"),

@@ -269,7 +269,7 @@ def write(path, text):
         ({"images": "blank.txt"}, "--images=blank.txt: names no picture"),
         ({"images": "twice.txt"}, "--images=twice.txt: line 3 names 'a.png' again, after line 1"),
         ({"images": "pictures", "output": "none/p.csv"}, "does not exist; make it first"),
-        ({"images": "pictures", "output": "folder.csv"}, "--output=folder.csv: is no file"),
+        ({"images": "pictures", "output": "folder.csv"}, "--output=folder.csv: is not a file"),
         ({"images": "pictures", "columns": "path,path"}, "two columns would be called 'path'"),
     ],
 )
