@@ -5,20 +5,15 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
-from conftest import small_run
+from conftest import command, environment, small_run
 
 from dogcat.training import run as training
-
-ROOT = Path(__file__).parents[2]
 
 
 def free_ports(count):
@@ -45,17 +40,10 @@ def start(options, folder):
         places = {"TMPDIR": folder / f"home{index}", "DOGCAT_CACHE": folder / f"cache{index}"}
         for place in places.values():
             place.mkdir(exist_ok=True)
-        environment = {**os.environ, "TF_CONFIG": config, "PYTHONPATH": str(ROOT), **places}
         arguments = [f"--{name}={value}" for name, value in dataclasses.asdict(options).items()]
-        workers.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "dogcat.train", *arguments],
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )  # fmt: skip
-        )
+        line, variables = command("dogcat.train", *arguments), environment(TF_CONFIG=config, **places)
+        pipe = subprocess.PIPE
+        workers.append(subprocess.Popen(line, env=variables, stdout=pipe, stderr=pipe, text=True))
     return workers
 
 
@@ -72,8 +60,8 @@ def runs_in(folder):
 @pytest.fixture
 def options(tfrecords, tmp_path):
     return small_run(
-        tfrecords, tmp_path / "two", preset="best", unfreeze_from="140", epochs=2, patience=9, strategy="multi_worker",
-        augment="none", shear=0.0, zoom=0.0, flip=0.0,
+        tfrecords, tmp_path / "two", preset="best", unfreeze_from="conv2", epochs=2, patience=9,
+        strategy="multi_worker", augment="none", shear=0.0, zoom=0.0, flip=0.0,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import small_run, without_progress
+from conftest import environment, small_run, without_progress
 from scipy import special
 from sklearn import metrics
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -28,23 +28,23 @@ from dogcat.loading import pipeline, readers
 from dogcat.models import architecture, model_files, tta_views
 from dogcat.reports import build
 from dogcat.training import checkpoint as state
-from dogcat.training import frozen_features, loop, run_folder, step
+from dogcat.training import frozen_features, loop, plots, run_folder, step
 from dogcat.training import run as training
 
 ROOT = Path(__file__).parents[2]
 
 
 def options(tfrecords, runs, **changes):
-    """A run of one epoch of a small backbone's end."""
-    one_epoch = {"unfreeze_from": "140", "optimizer": "sgd", "epochs": 1, "report": False}
+    """A run of one epoch of the tiny backbone's end."""
+    one_epoch = {"unfreeze_from": "conv2", "optimizer": "sgd", "epochs": 1, "report": False}
     return small_run(tfrecords, runs, **{**one_epoch, **changes})
 
 
 @pytest.fixture(scope="module")
 def first_run(tfrecords, tmp_path_factory):
-    """The command's run of two epochs of Xception on drawn pictures, mirrored on two logical CPU devices."""
+    """The command's run of two epochs of a backbone of Keras, mirrored on two logical CPU devices."""
     runs = tmp_path_factory.mktemp("runs")
-    changes = {"backbone": "xception", "unfreeze_from": "116", "strategy": "mirrored", "epochs": 2, "batch_size": 6}
+    changes = {"backbone": "mobilenetv2", "unfreeze_from": "140", "strategy": "mirrored", "epochs": 2, "batch_size": 6}
     mirrored(options(tfrecords, runs, **changes))
     return (runs / "latest").resolve()
 
@@ -55,6 +55,7 @@ def mirrored(wanted):
     In a process of its own: two MirroredStrategies in one mix up their collective operations.
     """
     script = """
+import tiny_backbone
 from dogcat.core import flags, runtime
 from dogcat import train
 runtime.prepare()
@@ -63,12 +64,23 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 flags.run(train.main, train.TrainingOptions)
 """
-    arguments = [f"--{name}={value}" for name, value in dataclasses.asdict(wanted).items()]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
+    done = script_with(script, wanted)
     assert done.returncode == 0, done.stderr
     assert without_progress(done.stderr) == ""
+
+
+def script_with(script, wanted):
+    """Runs a script with the flags of options."""
+    arguments = [f"--{name}={value}" for name, value in dataclasses.asdict(wanted).items()]
+    line = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture(autouse=True)
+def without_drawings(monkeypatch):
+    """Draws nothing in this process, which takes longer than an epoch; the commands draw."""
+    for name in ("draw_curves", "draw_augmented"):
+        monkeypatch.setattr(plots, name, lambda *arguments, **others: b"")
 
 
 def history_of(run):
@@ -101,7 +113,7 @@ def test_a_run_folder_holds_all(first_run):
     assert all(line["seconds"] > 0 for line in lines) and lines[0]["loss"] is None
     assert 0 <= lines[1]["input_wait"] <= 1
     config = json.loads((first_run / "config.json").read_text())
-    assert config["options"]["unfreeze_from"] == "116"
+    assert config["options"]["unfreeze_from"] == "140"
     assert config["replicas"] == 2
     summary = json.loads((first_run / "summary.json").read_text())
     assert summary["best"]["val_loss"] == min(row["val_loss"] for row in history)
@@ -185,7 +197,7 @@ def test_mixed_precision_trains(tfrecords, tmp_path, precision):
 
 
 def test_a_run_starts_from_an_earlier_one(first_run, tfrecords, tmp_path):
-    wanted = options(tfrecords, tmp_path, init_from=str(first_run), backbone="xception", unfreeze_from="", epochs=0)
+    wanted = options(tfrecords, tmp_path, init_from=str(first_run), backbone="mobilenetv2", unfreeze_from="", epochs=0)
     history = history_of(training.train(wanted))
     best = min(row["val_loss"] for row in history_of(first_run))
     assert len(history) == 1
@@ -268,7 +280,7 @@ def test_limits_shorten_a_run(tfrecords, tmp_path, capsys):
 def test_a_dry_run_tells_and_leaves_nothing(tfrecords, tmp_path, capsys):
     assert training.train(options(tfrecords, tmp_path / "runs", dry_run=True)) is None
     out = capsys.readouterr().out
-    assert "trains: the head and mobilenetv2" in out and "weights); epochs: 1 at most, 4 steps of 8 each" in out
+    assert "trains: the head and tiny" in out and "weights); epochs: 1 at most, 4 steps of 8 each" in out
     assert "memory: at least" in out
     assert not (tmp_path / "runs").exists()
 
@@ -338,12 +350,16 @@ def broken(tfrecords, tmp_path, first_run):
         if kind in ("other size", "other classes", "other backbone"):
             classes = ["cat", "fox"] if kind == "other classes" else ["cat", "dog"]
             size = 80 if kind == "other size" else 96
-            backbone = "mobilenetv2" if kind == "other backbone" else "xception"
+            backbone = "vgg16" if kind == "other backbone" else "tiny"
             path = tmp_path / "other.keras"
             description = model_files.Description(classes, size, "stretch", backbone)
             model_files.save(architecture.build_model(backbone, size, 2), path, description)
             said = f"made for {backbone} for {', '.join(classes)} at {size} pixels"
-            return {**good, "init_from": str(path)}, said
+            return {
+                **good,
+                "backbone": "xception" if kind == "other backbone" else "tiny",
+                "init_from": str(path),
+            }, said
         if kind == "rate":
             return {**good, "learning_rate": "0"}, "--learning_rate=0"
         if kind == "no preset run":
@@ -353,7 +369,7 @@ def broken(tfrecords, tmp_path, first_run):
         if kind == "weights besides a model":
             return {**good, "init_from": "top", "weights": "none"}, "--weights=none: goes without --init_from"
         if kind == "class left out":
-            few = {"weights": "none", "backbone": "mobilenetv2", "batch_size": "1", "limit": "1"}
+            few = {"weights": "none", "backbone": "tiny", "batch_size": "1", "limit": "1"}
             return {**good, **few}, "--limit=1: leaves no training picture of"
         raise AssertionError(kind)
 
@@ -367,10 +383,10 @@ def broken(tfrecords, tmp_path, first_run):
         *("other backbone", "rate", "no preset run", "no cluster", "weights besides a model", "class left out"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_nothing(run, broken, tmp_path, kind):
+def test_bad_input_is_one_line_and_leaves_nothing(call, broken, tmp_path, kind):
     flags, said = broken(kind)
     flags = {"batch_size": "8", **flags}
-    done = run("dogcat.train", *(f"--{name}={value}" for name, value in flags.items()))
+    done = call("dogcat.train", *(f"--{name}={value}" for name, value in flags.items()))
     assert done.code == 2, done.err
     assert said in done.err
     assert len(done.err.splitlines()) == 1
@@ -385,13 +401,13 @@ def test_bad_input_is_one_line_and_leaves_nothing(run, broken, tmp_path, kind):
         '{"cluster": {"worker": ["localhost:1"]}, "task": {"index": 3}}',
     ],
 )
-def test_a_cluster_that_is_none_is_one_line(run, tfrecords, tmp_path, monkeypatch, cluster):
+def test_a_cluster_that_is_none_is_one_line(call, tfrecords, tmp_path, monkeypatch, cluster):
     monkeypatch.setenv("TF_CONFIG", cluster)
-    given = [f"--tfrecords={tfrecords}", f"--runs={tmp_path}/runs", "--backbone=mobilenetv2", "--weights=none"]
-    done = run("dogcat.train", *given, "--dry_run")
+    given = [f"--tfrecords={tfrecords}", f"--runs={tmp_path}/runs", "--backbone=tiny", "--weights=none"]
+    done = call("dogcat.train", *given, "--dry_run")
     assert done.code == 2 and len(done.err.splitlines()) == 1, done.err
     assert done.err.startswith(f"error: TF_CONFIG={cluster}: is no cluster")
-    assert run("dogcat.train", *given, "--dry_run", "--strategy=one_device").code == 0
+    assert call("dogcat.train", *given, "--dry_run", "--strategy=one_device").code == 0
 
 
 def test_a_signal_late_in_a_step_loses_no_losses(tfrecords, tmp_path, monkeypatch):
@@ -444,7 +460,7 @@ def test_runs_that_begin_together_do_not_hinder_each_other(tfrecords, tmp_path):
     script = (
         "import sys; from pathlib import Path; from dogcat.training import run_folder;"
         "from dogcat.training.options import TrainingOptions;"
-        "[run_folder.lead_to(Path(sys.argv[1]), TrainingOptions(preset='best')) for _ in range(5000)]"
+        "[run_folder.lead_to(Path(sys.argv[1]), TrainingOptions(preset='best')) for _ in range(1000)]"
     )
     together = [
         subprocess.Popen([sys.executable, "-c", script, tmp_path / name], stderr=subprocess.PIPE) for name in "ab"
@@ -470,7 +486,7 @@ def test_a_step_larger_than_memory_is_named_and_the_head_is_kept(tfrecords, tmp_
 
 
 def test_a_run_goes_on_from_what_it_started_from_wherever_its_data_are(tfrecords, tmp_path, capsys):
-    small = {"backbone": "mobilenetv2", "unfreeze_from": "", "epochs": 0}
+    small = {"unfreeze_from": "", "epochs": 0}
     first = training.train(options(tfrecords, tmp_path, preset="top", **small))
     run = training.train(options(tfrecords, tmp_path, preset="continue", init_from="top", **small))
     assert json.loads((run / "config.json").read_text())["start"] == str(first / "best.keras")
@@ -533,17 +549,17 @@ def test_a_run_that_was_finished_meanwhile_stays_as_it_is(tfrecords, tmp_path, m
 
 
 def test_a_layer_with_a_slash_makes_no_folder(tfrecords, tmp_path):
-    run = training.train(options(tfrecords, tmp_path, backbone="densenet121", unfreeze_from="conv1/bn", epochs=0))
-    assert run.parent == tmp_path and "from-conv1-bn" in run.name
+    run = training.train(options(tfrecords, tmp_path, unfreeze_from="conv2/bn", epochs=0))
+    assert run.parent == tmp_path and "from-conv2-bn" in run.name
 
 
 def test_a_run_goes_on_after_room_was_made(tfrecords, tmp_path, monkeypatch):
-    small = {"backbone": "mobilenetv2", "unfreeze_from": "", "epochs": 2}
+    small = {"unfreeze_from": "", "epochs": 2}
     whole = training.train(options(tfrecords, tmp_path / "whole", **small))
     save, limits = state.save, resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def on_a_full_disk(folder, progress, variables):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000 if progress.epoch == 1 else limits[0], limits[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000 if progress.epoch == 1 else limits[0], limits[1]))
         try:
             save(folder, progress, variables)
         finally:
@@ -560,17 +576,15 @@ def test_a_run_goes_on_after_room_was_made(tfrecords, tmp_path, monkeypatch):
 
 def test_a_full_disk_is_one_line(tfrecords, tmp_path):
     """The limit on the size of a file stands for a disk that is full."""
-    wanted = options(tfrecords, tmp_path / "runs")
-    arguments = [f"--{name}={value}" for name, value in dataclasses.asdict(wanted).items()]
     script = """
-import resource, signal, sys
+import tiny_backbone, resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 from dogcat.core import flags
 from dogcat import train
 flags.run(train.main, train.TrainingOptions)
 """
-    done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True)
+    done = script_with(script, options(tfrecords, tmp_path / "runs"))
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1 and "too large" in done.stderr, done.stderr
     assert list((tmp_path / "runs").iterdir()) == []
