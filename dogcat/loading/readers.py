@@ -194,11 +194,16 @@ class _Stoppable:
     """
 
     failure: Exception | None = None
-    _lock = threading.Lock()
-    _ended = False
+    _unfinished: weakref.WeakSet[_Stoppable] = weakref.WeakSet()
+    # Of the two above; each iterator has a lock of its own, so that data sets that are read at once do not wait.
+    _lock_of_all = threading.Lock()
 
     def __init__(self, iterator: Iterator[Any]) -> None:
         self._iterator = iterator
+        self._lock = threading.Lock()
+        self._ended = False
+        with self._lock_of_all:
+            self._unfinished.add(self)
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -210,19 +215,29 @@ class _Stoppable:
             try:
                 return next(self._iterator)
             except StopIteration:
+                self._leave()
                 raise
             except Exception as error:
-                if _Stoppable.failure is None:
-                    _Stoppable.failure = error
+                self._leave(error)
                 raise
+
+    def _leave(self, error: Exception | None = None) -> None:
+        with self._lock_of_all:
+            self._unfinished.discard(self)
+            if _Stoppable.failure is None:
+                _Stoppable.failure = error
 
     @classmethod
     def end_all(cls) -> None:
-        """Ends every iterator, when none is being asked."""
-        with cls._lock:
-            cls._ended = True
-        # For what TensorFlow does in Python between two batches.
-        time.sleep(_SECONDS_TO_END)
+        """Ends every iterator, when it is not being asked."""
+        with cls._lock_of_all:
+            unfinished = list(cls._unfinished)
+        for one in unfinished:
+            with one._lock:
+                one._ended = True
+        if unfinished:
+            # For what TensorFlow does in Python between two batches.
+            time.sleep(_SECONDS_TO_END)
 
 
 atexit.register(_Stoppable.end_all)

@@ -1,6 +1,6 @@
 """The backbones: those of keras.applications that the trainer offers, as data; no TensorFlow.
 
-`dogcat.model` builds them, `dogcat.weights` finds their ImageNet weights.
+`architecture` builds them, `weights` finds their ImageNet weights.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def two_models(tmp_path_factory):
     """Two models."""
     folder = tmp_path_factory.mktemp("models")
     a, b = (
-        save_model(folder / f"{name}.keras", seed=seed, backbone="mobilenetv2", image_size=96)
+        save_model(folder / f"{name}.keras", seed=seed, image_size=96)
         for seed, name in enumerate("ab")
     )
     return a, b
@@ -149,7 +149,7 @@ def test_storing_a_temperature_keeps_the_weights(two_models, tmp_path):
     shutil.copy(two_models[0], path)
     model_files.store_temperature(path, 2.5)
     model, description = model_files.load(path)
-    assert description == model_files.Description(["cat", "dog"], 96, "stretch", "mobilenetv2", 2.5)
+    assert description == model_files.Description(["cat", "dog"], 96, "stretch", "tiny", 2.5)
     for before, after in zip(model_files.load(two_models[0])[0].get_weights(), model.get_weights()):
         np.testing.assert_array_equal(before, after)
 
@@ -235,10 +235,10 @@ def bad_inputs(tmp_path_factory):
     draw(folder / "foreign", "cat/1.png", "fox/2.png")
     draw(folder / "unlabelled", "1.png", "2.png")
     touch(folder / "broken", "cat.1.png", "dog.2.png")
-    small = architecture.build_model("mobilenetv2", 32, 2)
+    small = architecture.build_model("tiny", 32, 2)
     for name, classes in (("owls", ["cat", "owl"]), ("small", ["cat", "dog"])):
         model_files.save(
-            small, folder / f"{name}.keras", model_files.Description(classes, 32, "stretch", "mobilenetv2")
+            small, folder / f"{name}.keras", model_files.Description(classes, 32, "stretch", "tiny")
         )
     return folder
 

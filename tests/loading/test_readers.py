@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -338,3 +340,31 @@ next(batches)
         [sys.executable, "-c", script, data_sets / name], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+class _TogetherAlone:
+    """Pixels that are there only while another reader is asked, too."""
+
+    pictures_a_call = 1
+
+    def __init__(self, together: threading.Barrier) -> None:
+        self._together = together
+
+    def announce(self, places: np.ndarray, block: int) -> None:
+        """Prepares nothing."""
+
+    def read(self, places: np.ndarray, pictures: np.ndarray) -> None:
+        self._together.wait(timeout=30)
+        pictures[:] = 7
+
+
+def test_data_sets_that_are_read_at_once_do_not_wait_for_each_other():
+    together = threading.Barrier(2)
+
+    def pixels(_):
+        reader = readers.Reader(np.zeros(4, np.int32), 8, list, _TogetherAlone(together))
+        return [pictures.numpy() for pictures, _ in reader.dataset(lambda: iter([np.zeros(1, np.int64)]))]
+
+    with ThreadPoolExecutor(2) as threads:
+        for [pictures] in threads.map(pixels, range(2)):
+            assert (pictures == 7).all()
