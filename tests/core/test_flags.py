@@ -26,7 +26,7 @@ from tools.fetch_weights import WeightsOptions
 from tools.inspect_tfrecords import InspectOptions
 from tools.make_report import ReportOptions
 from tools.reproduce import ReproductionOptions
-from tools.samples.options import SampleOptions
+from tools.make_sample_images import SampleOptions
 
 ROOT = Path(__file__).parents[2]
 ALL = (
