@@ -26,8 +26,7 @@ from dogcat.core.bounds import Bounds
 from dogcat.core.options import InputError, Options, option, output_folder_option, seed_option
 from dogcat.core.progress import pictures_bar
 
-from .samples.animals import SPECIES, draw_animal
-from .samples.scenes import draw_other
+from .samples.drawings import SPECIES, draw_animal, draw_other
 
 _AT_ONCE = 64  # pictures that are written together
 
@@ -64,11 +63,6 @@ def _exif_rotated(image: Image.Image) -> bytes:
     return _encoded(image.transpose(Image.Transpose.ROTATE_90), exif=exif)
 
 
-def _faded(image: Image.Image) -> bytes:
-    image.putalpha(Image.linear_gradient("L").resize(image.size))
-    return _encoded(image, "PNG")
-
-
 # What is odd about a file named .jpg, and how such a file is made of a drawing.
 ODDITIES: dict[str, Callable[[Image.Image], bytes]] = {
     "truncated": _truncated,
@@ -79,7 +73,9 @@ ODDITIES: dict[str, Callable[[Image.Image], bytes]] = {
     "exif-rotated": _exif_rotated,
     "grey": lambda image: _encoded(image.convert("L")),
     "16-bit": lambda image: _encoded(Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257), "PNG"),
-    "alpha": _faded,
+    "alpha": lambda image: _encoded(
+        Image.merge("RGBA", (*image.split(), Image.linear_gradient("L").resize(image.size))), "PNG"
+    ),
 }
 UNREADABLE = ("truncated", "text")
 FAULTS = ("neither", "wrong label", "duplicate")

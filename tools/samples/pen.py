@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import random
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-Colour = tuple[int, ...]  # red, green, blue and perhaps alpha, each 0..255
+Colour = Sequence[int]  # red, green, blue and perhaps alpha, each 0..255
 BLACK, WHITE, PINK = (36, 30, 32), (250, 247, 242), (232, 142, 148)
-BRIGHTS = ((200, 58, 56), (54, 108, 190), (66, 150, 90), (226, 176, 58), (140, 84, 168))
-_EDGE = 0.06  # units
 _ANGLES = np.linspace(0, 2 * math.pi, 60, endpoint=False)
+_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+# The same with tufts.
+_SHAGGY = _CIRCLE * np.tile([[1.08], [1], [1]], (20, 1))
 
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
@@ -21,24 +22,18 @@ def mix(one: Colour, other: Colour, share: float) -> Colour:
     return tuple(round(a + (b - a) * share) for a, b in zip(one, other))
 
 
-def any_colour(rng: random.Random) -> Colour:
-    """A colour of any hue, but not a loud one."""
-    return mix((rng.randint(60, 225),) * 3, [rng.randint(0, 255) for _ in range(3)], 0.45)
-
-
 @dataclasses.dataclass(frozen=True)
 class Pen:
-    """Draws on an image; a point [x, y] is `axes` times it, in pixels, away from `origin`."""
+    """Draws on an image; a point lies `axes` times its x and y, in pixels, away from `origin`."""
 
     image: Image.Image
-    origin: np.ndarray
+    origin: tuple[float, float]
     axes: np.ndarray
 
-    @classmethod
-    def at(cls, image: Image.Image, x: float, y: float, unit: float, degrees: float = 0.0) -> Pen:
-        """A pen with its origin at a pixel, whose unit is so many pixels, turned clockwise."""
+    def turned(self, degrees: float) -> Pen:
+        """This pen, turned clockwise."""
         c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        return cls(image, np.array([x, y]), unit * np.array([[c, -s], [s, c]]))
+        return dataclasses.replace(self, axes=self.axes @ [[c, -s], [s, c]])
 
     def sides(self) -> tuple[Pen, Pen]:
         """This pen and its mirror image, for all that comes in pairs."""
@@ -46,21 +41,22 @@ class Pen:
 
     def polygon(self, points: np.ndarray, fill: Colour, edge: Colour | None = None) -> None:
         """Fills a shape, and draws its edge."""
-        pixels = points @ self.axes.T + self.origin
-        ImageDraw.Draw(self.image, "RGBA").polygon(pixels.ravel().tolist(), fill)
-        if edge is not None:
-            self.line([*points, *points[:2]], edge, _EDGE)
+        pixels = (points @ self.axes.T + self.origin).ravel().tolist()
+        ImageDraw.Draw(self.image, "RGBA").polygon(pixels, fill)
+        if edge:
+            self.line([*points, *points[:2]], edge, 0.06)
 
-    def box(self, x: float, y: float, width: float, height: float, fill: Colour) -> None:
-        """Fills a rectangle, given its upper left corner."""
-        self.polygon(np.array([(x, y), (x + width, y), (x + width, y + height), (x, y + height)]), fill)
+    def box(self, left: float, top: float, right: float, bottom: float, fill: Colour) -> None:
+        """Fills a rectangle."""
+        self.polygon(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]), fill)
 
-    def oval(self, x, y, rx, ry, fill: Colour, edge: Colour | None = None, shaggy: float = 0.0) -> None:
-        """Fills an ellipse around (x, y); the tufts of a shaggy rim are so long, as a share of the radii."""
-        radii = (1 + shaggy * (np.arange(len(_ANGLES)) % 3 == 0)) * [[rx], [ry]]
-        self.polygon((radii * [np.cos(_ANGLES), np.sin(_ANGLES)]).T + (x, y), fill, edge)
+    def oval(
+        self, x: float, y: float, rx: float, ry: float, fill: Colour, edge: Colour | None = None, shaggy: bool = False
+    ) -> None:
+        """Fills an ellipse around (x, y), and draws its edge."""
+        self.polygon((_SHAGGY if shaggy else _CIRCLE) * (rx, ry) + (x, y), fill, edge)
 
-    def line(self, points: list, fill: Colour, width: float) -> None:
+    def line(self, points: Sequence, fill: Colour, width: float) -> None:
         """Draws a line with round joints and ends."""
         pixels, thick = np.array(points) @ self.axes.T + self.origin, width * math.hypot(*self.axes[0])
         draw = ImageDraw.Draw(self.image)

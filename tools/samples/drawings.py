@@ -1,0 +1,185 @@
+"""Cats and dogs, varied in pose, coat, scene, size and light, and pictures of no animal.
+
+Both species share bodies, coats, scenes and light; the head tells them apart. A cat has pointed ears, slit pupils, a
+small nose and whiskers, a dog hanging ears, round pupils, a long snout and a large nose.
+"""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .pen import BLACK, PINK, WHITE, Colour, Pen, mix
+
+SPECIES = ("cat", "dog")
+_OVERSAMPLE = 2  # drawn this much larger, then scaled down, which smooths the edges
+_ASPECTS = (1, 1, 4 / 3, 4 / 3, 3 / 4, 3 / 2, 2 / 3, 16 / 9)  # width / height
+_BRIGHTS = ((200, 58, 56), (54, 108, 190), (66, 150, 90), (226, 176, 58), (140, 84, 168))
+_SKIES = ((150, 200, 236), (226, 190, 170), (190, 200, 208))
+_GREENS = ((104, 160, 70), (84, 134, 72), (158, 168, 84))
+_FURS = ((216, 140, 68), (232, 205, 160), (140, 94, 60), (96, 68, 52), (146, 146, 152), (62, 60, 66), (240, 235, 228))
+_CAT_EYES = ((150, 196, 84), (226, 190, 70), (112, 176, 214))
+_DOG_EYES = ((112, 68, 38), (150, 98, 50), (84, 52, 34))
+# Lengths on an animal are in radii of its head, around the head's centre. Here are outlines of right ears, and centre
+# and radii of what of the face has the coat's second colour.
+_CAT_EAR = np.array([(0.15, -0.7), (0.8, -1.4), (0.95, -0.2)])
+_HANGING_EAR = np.array([(0.4, -0.8), (0.8, -0.8), (1.1, -0.3), (1.2, 0.4), (1.0, 0.65), (0.8, 0.4), (0.7, -0.2)])
+_FOLDED_EAR = np.array([(0.24, -0.84), (0.5, -1.12), (0.86, -1.06), (1.08, -0.62), (1.08, -0.22), (0.84, -0.34)])
+_MARKINGS = {"patch": (0.42, -0.2, 0.34, 0.42), "mask": (0, 0.3, 0.6, 0.5), "blaze": (0, -0.1, 0.16, 0.6)}
+_TEXT = "not found, please sign in again; the page of this picture is no longer here, sold out at the total price. " * 3
+
+
+class _Coat:
+    def __init__(self, rng: random.Random) -> None:
+        self.fur, self.second = (mix(rng.choice(_FURS), rng.choice(_FURS), rng.uniform(0, 0.3)) for _ in range(2))
+        self.pale, self.edge = mix(self.fur, WHITE, rng.uniform(0.4, 0.9)), mix(self.fur, BLACK, 0.62)
+        self.pattern, self.shaggy = rng.choice(("plain", "stripes", *_MARKINGS)), rng.random() < 0.5
+
+
+def draw_animal(species: str, rng: random.Random) -> Image.Image:
+    """Draws a cat or dog in a scene, RGB, of 40 to 1000 pixels a side and mostly of 200 to 500."""
+    longer = rng.choices((rng.uniform(200, 500), rng.uniform(60, 200), rng.uniform(500, 950)), (88, 7, 5))[0]
+    aspect = rng.choice(_ASPECTS) * rng.uniform(0.95, 1.05)
+    size = max(40, round(longer * min(1, aspect))), max(40, round(longer / max(1, aspect)))
+    image = Image.new("RGB", (size[0] * _OVERSAMPLE, size[1] * _OVERSAMPLE))
+    scene = Pen(image, (0, 0), np.diag(image.size))
+    rng.choice((_draw_colours, _draw_meadow, _draw_room))(scene, rng)
+    place = image.width * rng.uniform(0.35, 0.65), image.height * rng.uniform(0.36, 0.5)
+    body = Pen(image, place, min(image.size) * rng.uniform(0.14, 0.32) * np.eye(2)).turned(rng.uniform(-8, 8))
+    coat, head = _Coat(rng), body.turned(rng.uniform(-14, 14))
+    _draw_body(rng.choice(body.sides()), coat, rng)
+    (_draw_cat_head if species == "cat" else _draw_dog_head)(rng.choice(head.sides()), coat, rng)
+    return _light(image.resize(size, Image.Resampling.LANCZOS), rng)
+
+
+def _light(image: Image.Image, rng: random.Random) -> Image.Image:
+    """The picture under uneven light and with the grain of a camera."""
+    tint = rng.uniform(0.8, 1.12) * np.array([rng.uniform(0.94, 1.06) for _ in range(3)])
+    slope = np.linspace(1 - rng.uniform(-0.2, 0.2), 1, image.width)[:, None]
+    grain = np.random.default_rng(rng.getrandbits(64)).normal(0, rng.uniform(0, 7), (image.height, image.width, 1))
+    return Image.fromarray((np.asarray(image) * tint * slope + grain).clip(0, 255).astype(np.uint8))
+
+
+def _any_colour(rng: random.Random) -> Colour:
+    """A colour of any hue, but not a loud one."""
+    return mix((rng.randint(60, 225),) * 3, [rng.randint(0, 255) for _ in range(3)], 0.45)
+
+
+def _draw_colours(scene: Pen, rng: random.Random) -> None:
+    cells, base = rng.choice((1, 2, 2, 8, 30)), _any_colour(rng)
+    colours = [mix(base, _any_colour(rng), min(1, 3 / cells)) for _ in range(cells * cells)]
+    grid = Image.fromarray(np.array(colours, np.uint8).reshape(cells, cells, 3))
+    scene.image.paste(grid.resize(scene.image.size, Image.Resampling.BICUBIC))
+
+
+def _draw_meadow(scene: Pen, rng: random.Random) -> None:
+    sky, green, horizon = rng.choice(_SKIES), rng.choice(_GREENS), rng.uniform(0.3, 0.65)
+    scene.box(0, 0, 1, 1, sky)
+    for _ in range(rng.randint(0, 3)):
+        scene.oval(rng.random(), rng.uniform(0, horizon * 0.7), rng.uniform(0.08, 0.15), 0.04, WHITE)  # cloud
+    scene.oval(rng.random(), horizon + 0.2, 0.7, 0.32, mix(green, sky, 0.4))  # hill
+    scene.box(0, horizon, 1, 1, green)
+    for _ in range(150):
+        x, y, shade = rng.random(), rng.uniform(horizon, 1.05), mix(green, BLACK, rng.uniform(-0.3, 0.4))
+        scene.line([(x, y), (x + rng.uniform(-0.02, 0.02), y - 0.05)], shade, 0.006)
+
+
+def _draw_room(scene: Pen, rng: random.Random) -> None:
+    wall, wood, floor = mix(_any_colour(rng), WHITE, 0.3), _any_colour(rng), rng.uniform(0.6, 0.85)
+    scene.box(0, 0, 1, 1, wall)
+    stripes = rng.randint(3, 15)
+    for x in range(stripes):
+        scene.box(x / stripes, 0, (x + 0.5) / stripes, 1, mix(wall, WHITE, 0.25))
+    scene.box(0, floor, 1, 1, wood)
+    for y in np.arange(floor, 1, 0.065):
+        scene.line([(0, y), (1, y)], mix(wood, BLACK, 0.4), 0.005)  # boards
+    x, y = rng.uniform(0, 0.65), rng.uniform(0.04, 0.2)
+    scene.box(x, y, x + 0.3, y + 0.33, mix(wood, BLACK, 0.4))  # frame of a picture
+    scene.box(x + 0.02, y + 0.02, x + 0.28, y + 0.31, _any_colour(rng))
+    scene.oval(rng.choice((0.1, 0.9)), floor, 0.18, 0.13, rng.choice(_BRIGHTS))  # cushion
+
+
+def _draw_body(pen: Pen, coat: _Coat, rng: random.Random) -> None:
+    pen.oval(0.1, 3.4, 1.9, 0.28, (20, 20, 30, 70))  # shadow
+    for colour, thick in ((coat.edge, 0.36), (coat.fur, 0.3)):
+        pen.line([(0.7, 3.0), (1.3, 2.9), (1.7, 2.5), (1.75, 2.0), (1.6, 1.5)], colour, thick)  # tail
+    pen.oval(0, 2.1, rng.uniform(0.9, 1.1), 1.4, coat.fur, coat.edge, coat.shaggy)
+    if coat.pattern == "patch":
+        pen.oval(0.4, 2, 0.4, 0.5, coat.second)
+    if rng.random() < 0.7:
+        pen.oval(0, 1.4, 0.45, 0.8, coat.pale, shaggy=True)  # bib
+    for side in pen.sides():
+        for y in (1.6, 2.0, 2.4) if coat.pattern == "stripes" else ():
+            side.line([(0.75, y), (0.5, y + 0.1)], coat.second, 0.15)
+        side.oval(0.8, 2.9, 0.42, 0.52, coat.fur, coat.edge)  # hind leg
+        side.oval(0.34, 2.6, 0.24, 0.75, coat.fur, coat.edge)  # foreleg
+        side.oval(0.36, 3.28, 0.34, 0.2, coat.pale, coat.edge)  # paw
+    if rng.random() < 0.4:
+        pen.line([(-0.7, 0.9), (-0.4, 1.12), (0, 1.2), (0.4, 1.12), (0.7, 0.9)], rng.choice(_BRIGHTS), 0.2)  # collar
+
+
+def _draw_skull(pen: Pen, wide: float, tall: float, coat: _Coat) -> None:
+    pen.oval(0, 0, wide, tall, coat.fur, coat.edge, coat.shaggy)
+    if coat.pattern in _MARKINGS:
+        pen.oval(*_MARKINGS[coat.pattern], coat.second)
+    for x in (-0.3, 0, 0.3) if coat.pattern == "stripes" else ():
+        pen.line([(x, -0.68), (x * 0.8, -0.4)], coat.second, 0.1)
+
+
+def _draw_cat_head(pen: Pen, coat: _Coat, rng: random.Random) -> None:
+    ear = _CAT_EAR * [1, rng.uniform(0.85, 1.1)]
+    for side in pen.sides():
+        side.polygon(ear, coat.second if coat.pattern == "mask" else coat.fur, coat.edge)
+        side.polygon(ear * 0.6 + ear.mean(axis=0) * 0.4, mix(coat.fur, PINK, 0.7))
+    _draw_skull(pen, rng.uniform(0.95, 1.08), 0.88, coat)
+    iris, slit, whiskers = rng.choice(_CAT_EYES), rng.uniform(0.035, 0.085), rng.choice((WHITE, coat.edge))
+    for side in pen.sides():
+        side.oval(0.42, -0.1, 0.25, 0.19, iris, BLACK)
+        side.oval(0.42, -0.1, slit, 0.17, BLACK)
+        side.oval(0.48, -0.18, 0.05, 0.05, WHITE)
+        side.oval(0.19, 0.47, 0.24, 0.18, coat.pale)  # snout
+        side.line([(0, 0.36), (0, 0.5), (0.14, 0.59), (0.3, 0.52)], BLACK, 0.04)  # mouth
+        for y in (-0.15, 0, 0.15):
+            side.line([(0.28, 0.48 + y / 3), (0.9, 0.42 + y), (1.4, 0.48 + 2 * y)], whiskers, 0.025)
+    pen.polygon(np.array([(-0.14, 0.27), (0.14, 0.27), (0, 0.42)]), mix(PINK, BLACK, rng.choice((0, 0.7))), BLACK)
+
+
+def _draw_dog_head(pen: Pen, coat: _Coat, rng: random.Random) -> None:
+    _draw_skull(pen, rng.uniform(0.78, 0.92), 0.95, coat)
+    ear = rng.choice((_HANGING_EAR, _HANGING_EAR, _FOLDED_EAR)) * [1, rng.uniform(0.9, 1.15)]
+    ears = coat.second if coat.pattern in ("patch", "mask") else mix(coat.fur, BLACK, rng.uniform(0, 0.3))
+    iris, tongue = rng.choice(_DOG_EYES), rng.choice((0, 0.3, 0.4))
+    pen.oval(0, 0.95, 0.2, tongue, PINK, mix(PINK, BLACK, 0.5))
+    for side in pen.sides():
+        side.polygon(ear, ears, coat.edge)
+        side.line([(0.24, -0.52), (0.38, -0.57), (0.48, -0.52)], coat.edge, 0.06)  # brow
+        side.oval(0.36, -0.22, 0.17, 0.18, iris, BLACK)
+        side.oval(0.36, -0.21, 0.1, 0.11, BLACK)
+        side.oval(0.4, -0.27, 0.05, 0.05, WHITE)
+        side.oval(0.23, 0.58, 0.31, 0.28, coat.pale)  # snout
+    pen.oval(0, 0.4, 0.3, 0.28, coat.pale)
+    for side in pen.sides():
+        side.line([(0, 0.42), (0, 0.68), (0.22, 0.84), (0.48, 0.7)], BLACK, 0.05)  # mouth
+    pen.oval(0, 0.27, 0.23, 0.17, BLACK)
+
+
+def draw_other(rng: random.Random) -> Image.Image:
+    """Draws what slips into folders of animals: a chart, a page of writing or a road sign."""
+    image = Image.new("RGB", (rng.randint(240, 480), rng.randint(240, 480)), WHITE)
+    pen, draw, kind = Pen(image, (0, 0), np.diag(image.size)), ImageDraw.Draw(image), rng.randrange(3)
+    if kind == 0:
+        for x in np.linspace(0.12, 0.97, rng.randint(4, 9), endpoint=False):
+            pen.box(x, rng.uniform(0.1, 0.8), x + 0.06, 0.9, _BRIGHTS[1])
+        pen.line([(0.1, 0.06), (0.1, 0.9), (0.96, 0.9)], BLACK, 0.01)
+    elif kind == 1:
+        for y in range(20, image.height - 20, 30):
+            draw.text((20, y), _TEXT[rng.randrange(100) :][: image.width // 11], BLACK, ImageFont.load_default(20))
+    else:
+        pen.box(0, 0, 1, 1, _SKIES[0])
+        pen.line([(0.5, 0.5), (0.5, 1)], BLACK, 0.06)
+        centre, radius = (image.width / 2, image.height * 0.45), min(image.size) * 0.36
+        draw.regular_polygon((centre, radius), rng.choice((3, 4, 8)), 0, rng.choice(_BRIGHTS), WHITE, 6)
+        draw.text(centre, str(rng.choice((30, 50, 70))), WHITE, ImageFont.load_default(radius * 0.8), anchor="mm")
+    return image
