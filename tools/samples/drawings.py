@@ -1,12 +1,13 @@
 """Cats and dogs, varied in pose, coat, scene, size and light, and pictures of no animal.
 
-Both species share bodies, coats, scenes and light; the head tells them apart. A cat has pointed ears, slit pupils, a
-small nose and whiskers, a dog hanging ears, round pupils, a long snout and a large nose.
+Bodies, furs, scenes and light are alike; heads tell the species apart. A cat has pointed ears, slit pupils, a small
+nose and whiskers, a dog hanging ears, round pupils, a long snout and a large nose.
 """
 
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -20,22 +21,33 @@ _BRIGHTS = ((200, 58, 56), (54, 108, 190), (66, 150, 90), (226, 176, 58), (140, 
 _SKIES = ((150, 200, 236), (226, 190, 170), (190, 200, 208))
 _GREENS = ((104, 160, 70), (84, 134, 72), (158, 168, 84))
 _FURS = ((216, 140, 68), (232, 205, 160), (140, 94, 60), (96, 68, 52), (146, 146, 152), (62, 60, 66), (240, 235, 228))
-_CAT_EYES = ((150, 196, 84), (226, 190, 70), (112, 176, 214))
-_DOG_EYES = ((112, 68, 38), (150, 98, 50), (84, 52, 34))
-# Lengths on an animal are in radii of its head, around the head's centre. Here are outlines of right ears, and centre
-# and radii of what of the face has the coat's second colour.
-_CAT_EAR = np.array([(0.15, -0.7), (0.8, -1.4), (0.95, -0.2)])
-_HANGING_EAR = np.array([(0.4, -0.8), (0.8, -0.8), (1.1, -0.3), (1.2, 0.4), (1.0, 0.65), (0.8, 0.4), (0.7, -0.2)])
-_FOLDED_EAR = np.array([(0.24, -0.84), (0.5, -1.12), (0.86, -1.06), (1.08, -0.62), (1.08, -0.22), (0.84, -0.34)])
+# Proportions, in radii of the head around its centre: x and y of the centres of ovals and their radii, corners of ears.
+# Of what comes in pairs it is the right one. A marking is what has the second colour of the coat.
+_CAT = SimpleNamespace(
+    skull=(0, 0, 1.02, 0.88),
+    ears=[np.array([(0.15, -0.7), (0.8, -1.4), (0.95, -0.2)])],
+    eye=(0.42, -0.1, 0.25, 0.19),
+    pupil=(0.42, -0.1, 0.06, 0.17),
+    irises=((150, 196, 84), (226, 190, 70), (112, 176, 214)),
+    snout=(0.19, 0.47, 0.24, 0.18),
+    nose=(0, 0.34, 0.12, 0.08),
+    patterns=("plain", "stripes", "stripes", "mask", "blaze"),
+)
+_DOG = SimpleNamespace(
+    skull=(0, 0, 0.85, 0.95),
+    ears=[
+        np.array([(0.4, -0.8), (0.8, -0.8), (1.1, -0.3), (1.2, 0.4), (1.0, 0.65), (0.8, 0.4), (0.7, -0.2)]),
+        np.array([(0.24, -0.84), (0.5, -1.12), (0.86, -1.06), (1.08, -0.62), (1.08, -0.22), (0.84, -0.34)]),
+    ],
+    eye=(0.36, -0.22, 0.17, 0.18),
+    pupil=(0.36, -0.22, 0.1, 0.11),
+    irises=((112, 68, 38), (150, 98, 50), (84, 52, 34)),
+    snout=(0.21, 0.56, 0.33, 0.33),
+    nose=(0, 0.27, 0.25, 0.18),
+    patterns=("plain", "patch", "patch", "mask", "blaze"),
+)
 _MARKINGS = {"patch": (0.42, -0.2, 0.34, 0.42), "mask": (0, 0.3, 0.6, 0.5), "blaze": (0, -0.1, 0.16, 0.6)}
 _TEXT = "not found, please sign in again; the page of this picture is no longer here, sold out at the total price. " * 3
-
-
-class _Coat:
-    def __init__(self, rng: random.Random) -> None:
-        self.fur, self.second = (mix(rng.choice(_FURS), rng.choice(_FURS), rng.uniform(0, 0.3)) for _ in range(2))
-        self.pale, self.edge = mix(self.fur, WHITE, rng.uniform(0.4, 0.9)), mix(self.fur, BLACK, 0.62)
-        self.pattern, self.shaggy = rng.choice(("plain", "stripes", *_MARKINGS)), rng.random() < 0.5
 
 
 def draw_animal(species: str, rng: random.Random) -> Image.Image:
@@ -44,22 +56,68 @@ def draw_animal(species: str, rng: random.Random) -> Image.Image:
     aspect = rng.choice(_ASPECTS) * rng.uniform(0.95, 1.05)
     size = max(40, round(longer * min(1, aspect))), max(40, round(longer / max(1, aspect)))
     image = Image.new("RGB", (size[0] * _OVERSAMPLE, size[1] * _OVERSAMPLE))
-    scene = Pen(image, (0, 0), np.diag(image.size))
-    rng.choice((_draw_colours, _draw_meadow, _draw_room))(scene, rng)
-    place = image.width * rng.uniform(0.35, 0.65), image.height * rng.uniform(0.36, 0.5)
-    body = Pen(image, place, min(image.size) * rng.uniform(0.14, 0.32) * np.eye(2)).turned(rng.uniform(-8, 8))
-    coat, head = _Coat(rng), body.turned(rng.uniform(-14, 14))
-    _draw_body(rng.choice(body.sides()), coat, rng)
-    (_draw_cat_head if species == "cat" else _draw_dog_head)(rng.choice(head.sides()), coat, rng)
-    return _light(image.resize(size, Image.Resampling.LANCZOS), rng)
-
-
-def _light(image: Image.Image, rng: random.Random) -> Image.Image:
-    """The picture under uneven light and with the grain of a camera."""
+    rng.choice((_draw_colours, _draw_meadow, _draw_room))(Pen(image, (0, 0), np.diag(image.size)), rng)
+    centre = image.width * rng.uniform(0.35, 0.65), image.height * rng.uniform(0.38, 0.5)
+    body = Pen(image, centre, min(image.size) * rng.uniform(0.17, 0.33) * np.eye(2)).turned(rng.uniform(-8, 8))
+    kind, fur, second = _CAT if species == "cat" else _DOG, _fur(rng), _fur(rng)
+    coat = SimpleNamespace(fur=fur, second=second, pale=mix(fur, WHITE, 0.65), edge=mix(fur, BLACK, 0.62))
+    coat.pattern, coat.shaggy = rng.choice(kind.patterns), rng.random() < 0.5
+    _draw_body(body, coat, rng)
+    _draw_head(rng.choice(body.turned(rng.uniform(-14, 14)).sides()), kind, coat, rng)
+    # Uneven light, and the grain of a camera.
     tint = rng.uniform(0.8, 1.12) * np.array([rng.uniform(0.94, 1.06) for _ in range(3)])
-    slope = np.linspace(1 - rng.uniform(-0.2, 0.2), 1, image.width)[:, None]
-    grain = np.random.default_rng(rng.getrandbits(64)).normal(0, rng.uniform(0, 7), (image.height, image.width, 1))
-    return Image.fromarray((np.asarray(image) * tint * slope + grain).clip(0, 255).astype(np.uint8))
+    slope = np.linspace(rng.uniform(0.8, 1.2), 1, size[0])[:, None]
+    grain = np.random.default_rng(rng.getrandbits(64)).normal(0, rng.uniform(0, 7), (size[1], size[0], 1))
+    lit = np.asarray(image.resize(size, Image.Resampling.LANCZOS)) * tint * slope + grain
+    return Image.fromarray(lit.clip(0, 255).astype(np.uint8))
+
+
+def _draw_body(pen: Pen, coat: SimpleNamespace, rng: random.Random) -> None:
+    pen.oval(0.1, 3.4, 1.9, 0.28, (20, 20, 30, 70))  # shadow
+    for colour, thick in ((coat.edge, 0.36), (coat.fur, 0.3)):
+        pen.line([(0.7, 3.0), (1.3, 2.9), (1.7, 2.5), (1.75, 2.0), (1.6, 1.5)], colour, thick)  # tail
+    pen.oval(0, 2.1, rng.uniform(0.9, 1.1), 1.4, coat.fur, coat.edge, coat.shaggy)
+    if rng.random() < 0.7:
+        pen.oval(0, 1.4, 0.45, 0.8, coat.pale, shaggy=True)  # bib
+    for side in pen.sides():
+        for y in (1.6, 2.0, 2.4) if coat.pattern == "stripes" else ():
+            side.line([(0.75, y), (0.5, y + 0.1)], coat.second, 0.15)
+        side.oval(0.8, 2.9, 0.42, 0.52, coat.fur, coat.edge)  # hind leg
+        side.oval(0.34, 2.6, 0.24, 0.75, coat.fur, coat.edge)  # foreleg
+        side.oval(0.36, 3.28, 0.34, 0.2, coat.pale, coat.edge)  # paw
+    if rng.random() < 0.4:
+        pen.line([(-0.7, 0.9), (-0.4, 1.12), (0, 1.2), (0.4, 1.12), (0.7, 0.9)], rng.choice(_BRIGHTS), 0.2)  # collar
+
+
+def _draw_head(pen: Pen, kind: SimpleNamespace, coat: SimpleNamespace, rng: random.Random) -> None:
+    ear, iris = rng.choice(kind.ears) * [rng.uniform(0.95, 1.05), rng.uniform(0.85, 1.1)], rng.choice(kind.irises)
+    pen.oval(*kind.skull, coat.fur, coat.edge, coat.shaggy)
+    if coat.pattern in _MARKINGS:
+        pen.oval(*_MARKINGS[coat.pattern], coat.second)
+    for x in (-0.3, 0, 0.3) if coat.pattern == "stripes" else ():
+        pen.line([(x, -0.68), (x * 0.8, -0.4)], coat.second, 0.1)
+    if kind is _DOG:
+        pen.oval(0, 0.95, 0.2, rng.choice((0, 0.3, 0.4)), PINK, mix(PINK, BLACK, 0.5))  # tongue
+    x, y, width, height = kind.snout
+    for side in pen.sides():
+        side.polygon(ear, coat.second if coat.pattern in ("patch", "mask") else coat.fur, coat.edge)
+        if kind is _CAT:
+            side.polygon(ear * 0.6 + ear.mean(axis=0) * 0.4, mix(coat.fur, PINK, 0.7))
+        side.oval(*kind.eye, iris, BLACK)
+        side.oval(*kind.pupil, BLACK)
+        side.oval(kind.eye[0] + 0.05, kind.eye[1] - 0.07, 0.05, 0.05, WHITE)
+        side.oval(*kind.snout, coat.pale)
+    for side in pen.sides():
+        side.line(
+            [(0, y - 0.1), (0, y + 0.4 * height), (x, y + 0.8 * height), (x + width / 2, y + height / 2)], BLACK, 0.05
+        )
+        for up in (-0.15, 0, 0.15) if kind is _CAT else ():
+            side.line([(0.28, 0.48 + up / 3), (0.9, 0.42 + up), (1.4, 0.48 + 2 * up)], mix(coat.pale, WHITE, 0.6), 0.03)
+    pen.oval(*kind.nose, mix(PINK, BLACK, 0.2) if kind is _CAT else BLACK, BLACK)
+
+
+def _fur(rng: random.Random) -> Colour:
+    return mix(rng.choice(_FURS), rng.choice(_FURS), rng.uniform(0, 0.3))
 
 
 def _any_colour(rng: random.Random) -> Colour:
@@ -93,76 +151,10 @@ def _draw_room(scene: Pen, rng: random.Random) -> None:
     for x in range(stripes):
         scene.box(x / stripes, 0, (x + 0.5) / stripes, 1, mix(wall, WHITE, 0.25))
     scene.box(0, floor, 1, 1, wood)
-    for y in np.arange(floor, 1, 0.065):
-        scene.line([(0, y), (1, y)], mix(wood, BLACK, 0.4), 0.005)  # boards
     x, y = rng.uniform(0, 0.65), rng.uniform(0.04, 0.2)
     scene.box(x, y, x + 0.3, y + 0.33, mix(wood, BLACK, 0.4))  # frame of a picture
     scene.box(x + 0.02, y + 0.02, x + 0.28, y + 0.31, _any_colour(rng))
     scene.oval(rng.choice((0.1, 0.9)), floor, 0.18, 0.13, rng.choice(_BRIGHTS))  # cushion
-
-
-def _draw_body(pen: Pen, coat: _Coat, rng: random.Random) -> None:
-    pen.oval(0.1, 3.4, 1.9, 0.28, (20, 20, 30, 70))  # shadow
-    for colour, thick in ((coat.edge, 0.36), (coat.fur, 0.3)):
-        pen.line([(0.7, 3.0), (1.3, 2.9), (1.7, 2.5), (1.75, 2.0), (1.6, 1.5)], colour, thick)  # tail
-    pen.oval(0, 2.1, rng.uniform(0.9, 1.1), 1.4, coat.fur, coat.edge, coat.shaggy)
-    if coat.pattern == "patch":
-        pen.oval(0.4, 2, 0.4, 0.5, coat.second)
-    if rng.random() < 0.7:
-        pen.oval(0, 1.4, 0.45, 0.8, coat.pale, shaggy=True)  # bib
-    for side in pen.sides():
-        for y in (1.6, 2.0, 2.4) if coat.pattern == "stripes" else ():
-            side.line([(0.75, y), (0.5, y + 0.1)], coat.second, 0.15)
-        side.oval(0.8, 2.9, 0.42, 0.52, coat.fur, coat.edge)  # hind leg
-        side.oval(0.34, 2.6, 0.24, 0.75, coat.fur, coat.edge)  # foreleg
-        side.oval(0.36, 3.28, 0.34, 0.2, coat.pale, coat.edge)  # paw
-    if rng.random() < 0.4:
-        pen.line([(-0.7, 0.9), (-0.4, 1.12), (0, 1.2), (0.4, 1.12), (0.7, 0.9)], rng.choice(_BRIGHTS), 0.2)  # collar
-
-
-def _draw_skull(pen: Pen, wide: float, tall: float, coat: _Coat) -> None:
-    pen.oval(0, 0, wide, tall, coat.fur, coat.edge, coat.shaggy)
-    if coat.pattern in _MARKINGS:
-        pen.oval(*_MARKINGS[coat.pattern], coat.second)
-    for x in (-0.3, 0, 0.3) if coat.pattern == "stripes" else ():
-        pen.line([(x, -0.68), (x * 0.8, -0.4)], coat.second, 0.1)
-
-
-def _draw_cat_head(pen: Pen, coat: _Coat, rng: random.Random) -> None:
-    ear = _CAT_EAR * [1, rng.uniform(0.85, 1.1)]
-    for side in pen.sides():
-        side.polygon(ear, coat.second if coat.pattern == "mask" else coat.fur, coat.edge)
-        side.polygon(ear * 0.6 + ear.mean(axis=0) * 0.4, mix(coat.fur, PINK, 0.7))
-    _draw_skull(pen, rng.uniform(0.95, 1.08), 0.88, coat)
-    iris, slit, whiskers = rng.choice(_CAT_EYES), rng.uniform(0.035, 0.085), rng.choice((WHITE, coat.edge))
-    for side in pen.sides():
-        side.oval(0.42, -0.1, 0.25, 0.19, iris, BLACK)
-        side.oval(0.42, -0.1, slit, 0.17, BLACK)
-        side.oval(0.48, -0.18, 0.05, 0.05, WHITE)
-        side.oval(0.19, 0.47, 0.24, 0.18, coat.pale)  # snout
-        side.line([(0, 0.36), (0, 0.5), (0.14, 0.59), (0.3, 0.52)], BLACK, 0.04)  # mouth
-        for y in (-0.15, 0, 0.15):
-            side.line([(0.28, 0.48 + y / 3), (0.9, 0.42 + y), (1.4, 0.48 + 2 * y)], whiskers, 0.025)
-    pen.polygon(np.array([(-0.14, 0.27), (0.14, 0.27), (0, 0.42)]), mix(PINK, BLACK, rng.choice((0, 0.7))), BLACK)
-
-
-def _draw_dog_head(pen: Pen, coat: _Coat, rng: random.Random) -> None:
-    _draw_skull(pen, rng.uniform(0.78, 0.92), 0.95, coat)
-    ear = rng.choice((_HANGING_EAR, _HANGING_EAR, _FOLDED_EAR)) * [1, rng.uniform(0.9, 1.15)]
-    ears = coat.second if coat.pattern in ("patch", "mask") else mix(coat.fur, BLACK, rng.uniform(0, 0.3))
-    iris, tongue = rng.choice(_DOG_EYES), rng.choice((0, 0.3, 0.4))
-    pen.oval(0, 0.95, 0.2, tongue, PINK, mix(PINK, BLACK, 0.5))
-    for side in pen.sides():
-        side.polygon(ear, ears, coat.edge)
-        side.line([(0.24, -0.52), (0.38, -0.57), (0.48, -0.52)], coat.edge, 0.06)  # brow
-        side.oval(0.36, -0.22, 0.17, 0.18, iris, BLACK)
-        side.oval(0.36, -0.21, 0.1, 0.11, BLACK)
-        side.oval(0.4, -0.27, 0.05, 0.05, WHITE)
-        side.oval(0.23, 0.58, 0.31, 0.28, coat.pale)  # snout
-    pen.oval(0, 0.4, 0.3, 0.28, coat.pale)
-    for side in pen.sides():
-        side.line([(0, 0.42), (0, 0.68), (0.22, 0.84), (0.48, 0.7)], BLACK, 0.05)  # mouth
-    pen.oval(0, 0.27, 0.23, 0.17, BLACK)
 
 
 def draw_other(rng: random.Random) -> Image.Image:

@@ -39,7 +39,7 @@ class Pen:
         """This pen and its mirror image, for all that comes in pairs."""
         return self, dataclasses.replace(self, axes=self.axes * [-1, 1])
 
-    def polygon(self, points: np.ndarray, fill: Colour, edge: Colour | None = None) -> None:
+    def polygon(self, points: np.ndarray, fill: Colour, edge: Colour = ()) -> None:
         """Fills a shape, and draws its edge."""
         pixels = (points @ self.axes.T + self.origin).ravel().tolist()
         ImageDraw.Draw(self.image, "RGBA").polygon(pixels, fill)
@@ -51,7 +51,7 @@ class Pen:
         self.polygon(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]), fill)
 
     def oval(
-        self, x: float, y: float, rx: float, ry: float, fill: Colour, edge: Colour | None = None, shaggy: bool = False
+        self, x: float, y: float, rx: float, ry: float, fill: Colour, edge: Colour = (), shaggy: bool = False
     ) -> None:
         """Fills an ellipse around (x, y), and draws its edge."""
         self.polygon((_SHAGGY if shaggy else _CIRCLE) * (rx, ry) + (x, y), fill, edge)
