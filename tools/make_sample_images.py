@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import hashlib
 import io
 import random
 import shlex
@@ -73,9 +72,7 @@ ODDITIES: dict[str, Callable[[Image.Image], bytes]] = {
     "exif-rotated": _exif_rotated,
     "grey": lambda image: _encoded(image.convert("L")),
     "16-bit": lambda image: _encoded(Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257), "PNG"),
-    "alpha": lambda image: _encoded(
-        Image.merge("RGBA", (*image.split(), Image.linear_gradient("L").resize(image.size))), "PNG"
-    ),
+    "alpha": lambda image: _encoded(image.convert("RGBA").rotate(10), "PNG"),
 }
 UNREADABLE = ("truncated", "text")
 FAULTS = ("neither", "wrong label", "duplicate")
@@ -94,8 +91,7 @@ def make_sample_images(output: Path, train: int, test: int, seed: int, faults: i
 
     Args:
         output: Folder in which `train` and `test` are made.
-        train: Number of flawless training pictures, of both species in turn; one picture of each oddity comes on
-            top, numbered after them.
+        train: Number of flawless training pictures; one picture of each oddity comes on top, numbered after them.
         test: Number of flawless test pictures; a truncated one comes on top.
         seed: Seed of the drawing; each picture follows from it and its own name.
         faults: Number of training pictures with each kind of fault, on top too.
@@ -108,25 +104,26 @@ def make_sample_images(output: Path, train: int, test: int, seed: int, faults: i
     kinds = [*[""] * train, *ODDITIES, *(fault for fault in FAULTS for _ in range(faults))]
     of_train = [(f"{SPECIES[i % 2]}.{i // 2}.jpg", kind) for i, kind in enumerate(kinds)]
     of_test = [(f"{i}.jpg", kind) for i, kind in enumerate([*[""] * test, "truncated"], start=1)]
-    for folder in (output / "train", output / "test"):
+    folders = {output / "train": of_train, output / "test": of_test}
+    for folder in folders:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file; give another folder with --output")
         outputs.require_nothing_else(folder)
     outputs.require_own(output, [FAULTS_FILE])
-    for folder in (output / "train", output / "test"):
+    for folder in folders:
         outputs.remove(folder, outputs.names_in(folder))
     outputs.remove(output, [FAULTS_FILE])
     flawless = [name for name, kind in of_train if not kind]
     planted = []
     with pictures_bar(len(of_train) + len(of_test), "drawing") as progress:
-        for folder, pictures in (("train", of_train), ("test", of_test)):
+        for folder, pictures in folders.items():
             for start in range(0, len(pictures), _AT_ONCE):
                 batch = {}
                 for name, kind in pictures[start : start + _AT_ONCE]:
-                    batch[name], detail = _draw(seed, f"{folder}/{name}", kind, flawless)
+                    batch[name], detail = _draw(seed, f"{folder.name}/{name}", kind, flawless)
                     if kind in FAULTS:
                         planted.append((name, kind, detail))
-                outputs.write(output / folder, batch)
+                outputs.write(folder, batch)
                 progress.update(len(batch))
     if planted:
         outputs.write(output, {FAULTS_FILE: tables.as_csv(("path", "fault", "detail"), planted)})
@@ -136,8 +133,7 @@ def make_sample_images(output: Path, train: int, test: int, seed: int, faults: i
 
 def _draw(seed: int, path: str, kind: str, flawless: list[str]) -> tuple[bytes, str]:
     """The bytes of a picture and, where it has a fault, what it really is."""
-    # A generator for each picture, so that none depends on how many are drawn.
-    rng = random.Random(int.from_bytes(hashlib.sha256(f"{seed}/{path}".encode()).digest(), "little"))
+    rng = random.Random(f"{seed}/{path}")  # of its own, so that no picture depends on how many are drawn
     folder, name = path.split("/")
     species = name.split(".")[0] if folder == "train" else rng.choice(SPECIES)
     if kind == "neither":

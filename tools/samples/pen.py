@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-Colour = Sequence[int]  # red, green, blue and perhaps alpha, each 0..255
+Colour = tuple[int, ...]  # red, green, blue and perhaps alpha, each 0..255
+Oval = tuple[float, float, float, float]  # x and y of its centre, and its radii
 BLACK, WHITE, PINK = (36, 30, 32), (250, 247, 242), (232, 142, 148)
 _ANGLES = np.linspace(0, 2 * math.pi, 60, endpoint=False)
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
@@ -39,10 +40,10 @@ class Pen:
         """This pen and its mirror image, for all that comes in pairs."""
         return self, dataclasses.replace(self, axes=self.axes * [-1, 1])
 
-    def polygon(self, points: np.ndarray, fill: Colour, edge: Colour = ()) -> None:
+    def polygon(self, points: np.ndarray, fill: Colour, edge: Colour | None = None) -> None:
         """Fills a shape, and draws its edge."""
-        pixels = (points @ self.axes.T + self.origin).ravel().tolist()
-        ImageDraw.Draw(self.image, "RGBA").polygon(pixels, fill)
+        pixels = points @ self.axes.T + self.origin
+        ImageDraw.Draw(self.image, "RGBA").polygon(pixels.ravel().tolist(), fill)
         if edge:
             self.line([*points, *points[:2]], edge, 0.06)
 
@@ -50,10 +51,9 @@ class Pen:
         """Fills a rectangle."""
         self.polygon(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]), fill)
 
-    def oval(
-        self, x: float, y: float, rx: float, ry: float, fill: Colour, edge: Colour = (), shaggy: bool = False
-    ) -> None:
-        """Fills an ellipse around (x, y), and draws its edge."""
+    def oval(self, where: Oval, fill: Colour, edge: Colour | None = None, shaggy: bool = False) -> None:
+        """Fills an ellipse, and draws its edge."""
+        x, y, rx, ry = where
         self.polygon((_SHAGGY if shaggy else _CIRCLE) * (rx, ry) + (x, y), fill, edge)
 
     def line(self, points: Sequence, fill: Colour, width: float) -> None:
