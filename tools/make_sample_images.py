@@ -127,8 +127,7 @@ def make_sample_images(output: Path, train: int, test: int, seed: int, faults: i
                 progress.update(len(batch))
     if planted:
         outputs.write(output, {FAULTS_FILE: tables.as_csv(("path", "fault", "detail"), planted)})
-    counts = collections.Counter(name.split(".")[0] for name, _ in of_train)
-    return Samples(dict(counts), len(of_test))
+    return Samples(dict(collections.Counter(name.split(".")[0] for name, _ in of_train)), len(of_test))
 
 
 def _draw(seed: int, path: str, kind: str, flawless: list[str]) -> tuple[bytes, str]:
@@ -139,8 +138,8 @@ def _draw(seed: int, path: str, kind: str, flawless: list[str]) -> tuple[bytes, 
     if kind == "neither":
         return _encoded(draw_other(rng)), "no animal"
     if kind == "wrong label":
-        drawn = SPECIES[1 - SPECIES.index(species)]
-        return _encoded(draw_animal(drawn, rng)), drawn
+        other = SPECIES[1 - SPECIES.index(species)]
+        return _encoded(draw_animal(other, rng)), other
     if kind == "duplicate":
         other = rng.choice(flawless)
         copied, _ = _draw(seed, f"train/{other}", "", flawless)

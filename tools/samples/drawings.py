@@ -1,7 +1,7 @@
 """Cats and dogs, varied in pose, coat, scene, size and light, and pictures of no animal.
 
-Bodies, furs, scenes and light are alike; heads tell the species apart. A cat has pointed ears, slit pupils, a small
-nose and whiskers, a dog hanging ears, round pupils, a long snout and a large nose.
+Bodies, furs, scenes and light are alike; heads and patterns tell the species apart. A cat has pointed ears, slit
+pupils, a small nose and whiskers, a dog hanging ears, round pupils, a long snout and a large nose.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _draw_head(pen: Pen, species: str, kind: SimpleNamespace, coat: SimpleNamesp
     for middle in (-0.3, 0, 0.3) if coat.pattern == "stripes" else ():
         pen.line([(middle, -0.68), (middle * 0.8, -0.4)], coat.second, 0.1)
     if species == "dog":
-        pen.oval((0, 0.95, 0.2, rng.choice((0, 0.3, 0.4))), PINK, mix(PINK, BLACK, 0.5))  # tongue
+        pen.oval((0, 0.75, 0.2, rng.choice((0.05, 0.5, 0.6))), PINK, mix(PINK, BLACK, 0.5))  # tongue
     for side in pen.sides():
         side.polygon(ear, coat.second if coat.pattern in ("patch", "mask") else coat.fur, coat.edge)
         if species == "cat":
@@ -150,7 +150,7 @@ def draw_other(rng: random.Random) -> Image.Image:
             pen.box(x, rng.uniform(0.1, 0.8), x + 0.06, 0.9, _BRIGHTS[1])
         pen.line([(0.1, 0.06), (0.1, 0.9), (0.96, 0.9)], BLACK, 0.01)
     else:
-        draw, font = ImageDraw.Draw(image), ImageFont.load_default(20)
         for y in range(20, image.height - 20, 30):
-            draw.text((20, y), _TEXT[rng.randrange(100) :][: image.width // 11], BLACK, font)
+            text = _TEXT[rng.randrange(100) :][: image.width // 11]
+            ImageDraw.Draw(image).text((20, y), text, BLACK, ImageFont.load_default(20))
     return image
