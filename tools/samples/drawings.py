@@ -85,6 +85,9 @@ def _draw_body(pen: Pen, coat: SimpleNamespace, rng: random.Random) -> None:
 def _draw_head(pen: Pen, species: str, kind: SimpleNamespace, coat: SimpleNamespace, rng: random.Random) -> None:
     ear = _EARS[rng.choice(kind.ears)] * [rng.uniform(0.95, 1.05), rng.uniform(0.85, 1.1)]
     iris, (x, y, wide, tall) = rng.choice(kind.irises), kind.snout
+    for side in pen.sides() if species == "cat" else ():
+        side.polygon(ear, coat.second if coat.pattern == "mask" else coat.fur, coat.edge)
+        side.polygon(ear * 0.6 + ear.mean(axis=0) * 0.4, mix(coat.fur, PINK, 0.7))
     pen.oval(kind.skull, coat.fur, coat.edge, coat.shaggy)
     if coat.pattern in _MARKINGS:
         pen.oval(_MARKINGS[coat.pattern], coat.second)
@@ -93,9 +96,8 @@ def _draw_head(pen: Pen, species: str, kind: SimpleNamespace, coat: SimpleNamesp
     if species == "dog":
         pen.oval((0, 0.75, 0.2, rng.choice((0.05, 0.5, 0.6))), PINK, mix(PINK, BLACK, 0.5))  # tongue
     for side in pen.sides():
-        side.polygon(ear, coat.second if coat.pattern in ("patch", "mask") else coat.fur, coat.edge)
-        if species == "cat":
-            side.polygon(ear * 0.6 + ear.mean(axis=0) * 0.4, mix(coat.fur, PINK, 0.7))
+        if species == "dog":
+            side.polygon(ear, coat.second if coat.pattern in ("patch", "mask") else coat.fur, coat.edge)
         side.oval(kind.eye, iris, BLACK)
         side.oval(kind.pupil, BLACK)
         side.oval((kind.eye[0] + 0.05, kind.eye[1] - 0.07, 0.05, 0.05), WHITE)
