@@ -25,7 +25,7 @@ from dogcat.core.text import printable
 from dogcat.models.options import model_option
 from dogcat.pictures import decode
 
-from .samples.animals import SPECIES, draw_animal
+from .samples.drawings import SPECIES, draw_animal
 
 _PICTURES = 32
 # Of the logarithm of a probability: both sides compute in float32, in another order.

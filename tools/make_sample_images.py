@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import hashlib
 import io
-import itertools
 import random
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,94 +21,69 @@ import numpy as np
 from PIL import Image
 
 from dogcat.core import commands, flags, outputs, tables
-from dogcat.core.options import InputError
+from dogcat.core.bounds import Bounds
+from dogcat.core.options import InputError, Options, option, output_folder_option, seed_option
 from dogcat.core.progress import pictures_bar
 
-from .samples.animals import SPECIES, draw_animal
-from .samples.options import SampleOptions
-from .samples.others import draw_other
+from .samples.drawings import SPECIES, draw_animal, draw_other
 
-_QUALITY = 90
-# Pictures that are written together.
-_AT_ONCE = 64
-_EXIF_ORIENTATION = 0x0112
-_QUARTER_TURN = 6  # the viewer turns the stored picture clockwise by a quarter
+_AT_ONCE = 64  # pictures that are written together
 
 
-def _as_jpeg(image: Image.Image, **options: object) -> bytes:
-    return _as(image, "JPEG", quality=_QUALITY, **options)
+@dataclasses.dataclass(frozen=True)
+class SampleOptions(Options):
+    """Options of `tools.make_sample_images`."""
+
+    output: str = output_folder_option("data", "Folder in which train/ and test/ are drawn.")
+    train: int = option(200, "Number of flawless training pictures, cats and dogs together.", bounds=Bounds(at_least=2))
+    test: int = option(40, "Number of flawless test pictures.", bounds=Bounds(at_least=1))
+    faults: int = option(
+        0,
+        "Number of training pictures with each of these faults: neither a cat nor a dog, a wrong label, a copy.",
+        bounds=Bounds(at_least=1, zero="for none"),
+    )
+    seed: int = seed_option("Seed of the drawing; the same seed draws the same bytes.")
 
 
-def _as(image: Image.Image, format: str, **options: object) -> bytes:
+def _encoded(image: Image.Image, format: str = "JPEG", quality: int = 90, **options: object) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format, **options)
+    image.save(buffer, format, quality=quality, **options)
     return buffer.getvalue()
 
 
 def _truncated(image: Image.Image) -> bytes:
-    whole = _as_jpeg(image)
+    whole = _encoded(image)
     return whole[: len(whole) // 2]
-
-
-def _text(image: Image.Image) -> bytes:
-    return b"<html><body>404: this picture has moved.</body></html>\n"
 
 
 def _exif_rotated(image: Image.Image) -> bytes:
     exif = Image.Exif()
-    exif[_EXIF_ORIENTATION] = _QUARTER_TURN
-    return _as_jpeg(image.transpose(Image.Transpose.ROTATE_90), exif=exif)
-
-
-def _sixteen_bit(image: Image.Image) -> bytes:
-    grey = np.asarray(image.convert("L")).astype(np.uint16) * 257
-    return _as(Image.fromarray(grey), "PNG")
-
-
-def _transparent(image: Image.Image) -> bytes:
-    rgba = image.convert("RGBA")
-    # The picture fades out towards its left edge.
-    alpha = np.broadcast_to(np.linspace(0, 255, image.width).astype(np.uint8), image.size[::-1])
-    rgba.putalpha(Image.fromarray(np.ascontiguousarray(alpha)))
-    return _as(rgba, "PNG")
+    exif[0x0112] = 6  # the viewer turns the stored picture clockwise by a quarter
+    return _encoded(image.transpose(Image.Transpose.ROTATE_90), exif=exif)
 
 
 # What is odd about a file named .jpg, and how such a file is made of a drawing.
 ODDITIES: dict[str, Callable[[Image.Image], bytes]] = {
     "truncated": _truncated,
-    "text": _text,
-    "png": lambda image: _as(image, "PNG"),
-    "gif": lambda image: _as(image, "GIF"),
-    "cmyk": lambda image: _as_jpeg(image.convert("CMYK")),
+    "text": lambda image: b"<html><body>404: this picture has moved.</body></html>\n",
+    "png": lambda image: _encoded(image, "PNG"),
+    "gif": lambda image: _encoded(image, "GIF"),
+    "cmyk": lambda image: _encoded(image.convert("CMYK")),
     "exif-rotated": _exif_rotated,
-    "grey": lambda image: _as_jpeg(image.convert("L")),
-    "16-bit": _sixteen_bit,
-    "alpha": _transparent,
+    "grey": lambda image: _encoded(image.convert("L")),
+    "16-bit": lambda image: _encoded(Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257), "PNG"),
+    "alpha": lambda image: _encoded(image.convert("RGBA").rotate(10), "PNG"),
 }
 UNREADABLE = ("truncated", "text")
 FAULTS = ("neither", "wrong label", "duplicate")
 FAULTS_FILE = "faults.csv"
 
 
-@dataclasses.dataclass(frozen=True)
-class Samples:
-    """What was drawn.
-
-    Attributes:
-        train: Number of training pictures of each species, the odd ones included.
-        test: Number of test pictures, one truncated among them.
-    """
+class Samples(NamedTuple):
+    """Numbers of pictures drawn: training pictures of each species, and test pictures."""
 
     train: dict[str, int]
     test: int
-
-
-class _Fault(NamedTuple):
-    """A training picture that should not be trained on: its name, what is wrong, and what it really is."""
-
-    path: str
-    fault: str
-    detail: str
 
 
 def make_sample_images(output: Path, train: int, test: int, seed: int, faults: int = 0) -> Samples:
@@ -118,8 +91,7 @@ def make_sample_images(output: Path, train: int, test: int, seed: int, faults: i
 
     Args:
         output: Folder in which `train` and `test` are made.
-        train: Number of flawless training pictures, of both species in turn; one picture of each oddity comes on
-            top, numbered after them.
+        train: Number of flawless training pictures; one picture of each oddity comes on top, numbered after them.
         test: Number of flawless test pictures; a truncated one comes on top.
         seed: Seed of the drawing; each picture follows from it and its own name.
         faults: Number of training pictures with each kind of fault, on top too.
@@ -128,81 +100,55 @@ def make_sample_images(output: Path, train: int, test: int, seed: int, faults: i
         InputError: A folder holds files that this function did not write.
         OSError: A folder cannot be written.
     """
-    names = _names(train, test, len(FAULTS) * faults)
-    for folder in names:
-        if (output / folder).exists() and not (output / folder).is_dir():
-            raise InputError(f"{output / folder} is a file; give another folder with --output")
-        outputs.require_nothing_else(output / folder)
+    # Of each picture its name, and the oddity or fault, if any.
+    kinds = [*[""] * train, *ODDITIES, *(fault for fault in FAULTS for _ in range(faults))]
+    of_train = [(f"{SPECIES[i % 2]}.{i // 2}.jpg", kind) for i, kind in enumerate(kinds)]
+    of_test = [(f"{i}.jpg", kind) for i, kind in enumerate([*[""] * test, "truncated"], start=1)]
+    folders = {output / "train": of_train, output / "test": of_test}
+    for folder in folders:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file; give another folder with --output")
+        outputs.require_nothing_else(folder)
     outputs.require_own(output, [FAULTS_FILE])
-    for folder in names:
-        if (output / folder).exists():
-            outputs.remove(output / folder, outputs.names_in(output / folder))
-    if output.exists():
-        outputs.remove(output, [FAULTS_FILE])
+    for folder in folders:
+        outputs.remove(folder, outputs.names_in(folder))
+    outputs.remove(output, [FAULTS_FILE])
+    flawless = [name for name, kind in of_train if not kind]
     planted = []
-    with pictures_bar(sum(map(len, names.values())), "drawing") as progress:
-
-        def write(folder: str, pictures: Iterator[tuple[str, bytes]]) -> None:
-            while batch := dict(itertools.islice(pictures, _AT_ONCE)):
-                outputs.write(output / folder, batch)
+    with pictures_bar(len(of_train) + len(of_test), "drawing") as progress:
+        for folder, pictures in folders.items():
+            for start in range(0, len(pictures), _AT_ONCE):
+                batch = {}
+                for name, kind in pictures[start : start + _AT_ONCE]:
+                    batch[name], detail = _draw(seed, f"{folder.name}/{name}", kind, flawless)
+                    if kind in FAULTS:
+                        planted.append((name, kind, detail))
+                outputs.write(folder, batch)
                 progress.update(len(batch))
-
-        def flawless_and_odd() -> Iterator[tuple[str, bytes]]:
-            for name, encode in zip(names["train"], [_as_jpeg] * train + list(ODDITIES.values())):
-                yield name, encode(draw_animal(name.split(".")[0], _rng(seed, f"train/{name}")))
-
-        def faulty() -> Iterator[tuple[str, bytes]]:
-            for number, name in enumerate(names["train"][train + len(ODDITIES) :]):
-                data, fault = _plant(FAULTS[number // faults], name, names["train"][:train], output, seed)
-                planted.append(fault)
-                yield name, data
-
-        def of_test() -> Iterator[tuple[str, bytes]]:
-            for name, encode in zip(names["test"], [_as_jpeg] * test + [_truncated]):
-                rng = _rng(seed, f"test/{name}")
-                yield name, encode(draw_animal(rng.choice(SPECIES), rng))
-
-        write("train", flawless_and_odd())
-        write("train", faulty())
-        write("test", of_test())
     if planted:
-        outputs.write(output, {FAULTS_FILE: tables.as_csv(_Fault._fields, planted)})
-    counts = collections.Counter(name.split(".")[0] for name in names["train"])
-    return Samples(dict(counts), len(names["test"]))
+        outputs.write(output, {FAULTS_FILE: tables.as_csv(("path", "fault", "detail"), planted)})
+    return Samples(dict(collections.Counter(name.split(".")[0] for name, _ in of_train)), len(of_test))
 
 
-def _plant(fault: str, name: str, flawless: list[str], output: Path, seed: int) -> tuple[bytes, _Fault]:
-    """A picture with a fault, to be called `name`; a copy is of one of the flawless pictures."""
-    rng = _rng(seed, f"train/{name}")
-    species = name.split(".")[0]
-    if fault == "neither":
-        return _as_jpeg(draw_other(rng)), _Fault(name, fault, "no animal")
-    if fault == "wrong label":
-        drawn = next(one for one in SPECIES if one != species)
-        return _as_jpeg(draw_animal(drawn, rng)), _Fault(name, fault, drawn)
-    other = rng.choice(flawless)
-    copied = (output / "train" / other).read_bytes()
-    if rng.random() < 0.5:
-        # Saved anew, so that it is equal to the eye alone.
-        image = Image.open(io.BytesIO(copied))
-        copied = _as(image.resize((image.width * 4 // 5, image.height * 4 // 5)), "JPEG", quality=60)
-    return copied, _Fault(name, fault, other)
-
-
-def _rng(seed: int, name: str) -> random.Random:
-    """A generator for one picture, so that no picture depends on how many are drawn."""
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return random.Random(int.from_bytes(digest, "little"))
-
-
-def _names(train: int, test: int, faults: int) -> dict[str, list[str]]:
-    """Names of the pictures in each folder, in the order of drawing."""
-    species = itertools.cycle(SPECIES)
-    counts = {name: itertools.count() for name in SPECIES}
-    of_train = [
-        f"{name}.{next(counts[name])}.jpg" for name in itertools.islice(species, train + len(ODDITIES) + faults)
-    ]
-    return {"train": of_train, "test": [f"{number}.jpg" for number in range(1, test + 2)]}
+def _draw(seed: int, path: str, kind: str, flawless: list[str]) -> tuple[bytes, str]:
+    """The bytes of a picture and, where it has a fault, what it really is."""
+    rng = random.Random(f"{seed}/{path}")  # of its own, so that no picture depends on how many are drawn
+    folder, name = path.split("/")
+    species = name.split(".")[0] if folder == "train" else rng.choice(SPECIES)
+    if kind == "neither":
+        return _encoded(draw_other(rng)), "no animal"
+    if kind == "wrong label":
+        other = SPECIES[1 - SPECIES.index(species)]
+        return _encoded(draw_animal(other, rng)), other
+    if kind == "duplicate":
+        other = rng.choice(flawless)
+        copied, _ = _draw(seed, f"train/{other}", "", flawless)
+        if rng.random() < 0.5:
+            # Saved anew, so that it is equal to the eye alone.
+            image = Image.open(io.BytesIO(copied))
+            copied = _encoded(image.resize((image.width * 4 // 5, image.height * 4 // 5)), quality=60)
+        return copied, other
+    return ODDITIES.get(kind, _encoded)(draw_animal(species, rng)), ""
 
 
 def main(options: SampleOptions) -> None:

@@ -25,8 +25,8 @@ from tools.export_model import ExportOptions
 from tools.fetch_weights import WeightsOptions
 from tools.inspect_tfrecords import InspectOptions
 from tools.make_report import ReportOptions
+from tools.make_sample_images import SampleOptions
 from tools.reproduce import ReproductionOptions
-from tools.samples.options import SampleOptions
 
 ROOT = Path(__file__).parents[2]
 ALL = (

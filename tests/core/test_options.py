@@ -11,7 +11,7 @@ from dogcat.core.options import InputError, Options, option
 from dogcat.dataset.options import ShardOptions
 from dogcat.prediction.options import EvaluationOptions, PredictionOptions
 from dogcat.training import options as training_options
-from tools.samples.options import SampleOptions
+from tools.make_sample_images import SampleOptions
 
 
 @pytest.mark.parametrize(
