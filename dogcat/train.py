@@ -41,9 +41,9 @@ def train(options: TrainingOptions) -> Path | None:
         InputError: Something cannot be used, or training diverged.
         Terminated, KeyboardInterrupt: The process was told to stop; the message says how to go on.
     """
-    from dogcat.training import run as training
+    from dogcat.training import run
 
-    folder = training.train(options)
+    folder = run.train(options)
     if folder and options.report:
         _make_page(folder)
     return folder

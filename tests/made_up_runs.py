@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from dogcat.evaluation.assess import LabelledPredictions, Scoring
+from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.finished_runs import FinishedRun
-from dogcat.training.history import EpochRecord
 
 FEW = Scoring(resamples=100)
 

@@ -24,7 +24,7 @@ from dogcat.dataset import manifest
 from dogcat.dataset.options import ShardOptions
 from dogcat.loading import pipeline, readers
 from dogcat.prediction.options import EvaluationOptions, PredictionOptions
-from dogcat.training import history
+from dogcat.training import epoch_records
 from dogcat.training.options import TrainingOptions
 from tools import inspect_tfrecords, make_report, make_tfrecords
 
@@ -193,8 +193,8 @@ def test_a_stopped_run_goes_on_to_the_same_end(capsys):
 def test_a_run_begins_with_a_model(tmp_path):
     given = {"config": "runs/latest/config.json", "init_from": "runs/latest", "runs": str(tmp_path)}
     train.main(TrainingOptions.from_given({**given, "epochs": 1, "steps_per_epoch": 1}))
-    before, after = history.read(tmp_path / "latest" / "history.jsonl")
-    last = history.read(Path("runs", "latest", "history.jsonl"))[-1]
+    before, after = epoch_records.read(tmp_path / "latest" / "history.jsonl")
+    last = epoch_records.read(Path("runs", "latest", "history.jsonl"))[-1]
     assert before.val_loss == pytest.approx(last.val_loss, abs=NEAR)
     assert math.isfinite(after.loss)
 
@@ -208,7 +208,7 @@ def test_features_are_taken_from_the_cache_and_pixels_made_anew(tmp_path, monkey
     run = tmp_path / "runs" / "latest"
     assert_same_history(run, former)
     # No picture went through the backbone.
-    [epoch] = history.read(run / "history.jsonl")
+    [epoch] = epoch_records.read(run / "history.jsonl")
     assert math.isnan(epoch.pictures_per_second)
     after = tree(kept)
     assert after.keys() == before.keys()

@@ -24,7 +24,7 @@ from dogcat.dataset import manifest
 from dogcat.dataset.options import data_set_option
 from dogcat.models import latest_run
 from dogcat.pictures import folders
-from dogcat.training import finished_runs, history
+from dogcat.training import finished_runs
 from dogcat.training.finished_runs import FinishedRun
 from dogcat.training.options import TrainingOptions
 from dogcat.training.presets import PRESETS
@@ -162,7 +162,7 @@ def compare(own: Sequence[FinishedRun], options: ReproductionOptions) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for source, run in zip(SOURCE_RUNS, own):
-        best = history.best_of(run.history)
+        best = epoch_records.best_of(run.history)
         lines.append(
             f"| {source.preset} | {source.starts_from} | {source.trains} | {run.history[-1].epoch} / {source.epochs} "
             f"| {best.epoch} / {source.best_epoch} | {best.val_loss:.4f} / {source.val_loss:g} "
@@ -195,7 +195,7 @@ def _figure(own: Sequence[FinishedRun], options: ReproductionOptions) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     places = np.arange(len(own))
     bars = (
-        ("this run", [history.best_of(run.history).val_loss for run in own], -0.2, "tab:blue"),
+        ("this run", [epoch_records.best_of(run.history).val_loss for run in own], -0.2, "tab:blue"),
         ("the source's report", [source.val_loss for source in SOURCE_RUNS], 0.2, "tab:grey"),
     )
     for label, values, shift, colour in bars:

@@ -16,6 +16,7 @@ import numpy as np
 
 from dogcat.core import cache, files
 from dogcat.core.cache import Entry
+from dogcat.core.log import tell
 from dogcat.core.options import InputError
 from dogcat.core.progress import pictures_bar
 from dogcat.dataset import raw_layout
@@ -67,7 +68,7 @@ class PixelCache:
         size = _size(source)
         entry = Entry(self.folder, [data.digest(), split, len(source.labels)], _ENDING)
         where, reason = self._choose(size, taken, entry.path)
-        print(f"pixel cache of {split}, {size / _GIB:.1f} GiB: {where}, since {reason}")
+        tell(f"pixel cache of {split}, {size / _GIB:.1f} GiB: {where}, since {reason}")
         if where == "none":
             return source
         try:

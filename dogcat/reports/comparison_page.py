@@ -14,7 +14,7 @@ from dogcat.evaluation.bootstrap import Interval
 from dogcat.reports import html
 from dogcat.reports.html import Plot, Table
 from dogcat.reports.run_page import duration, figure_text, interval_text, legend_names
-from dogcat.training import history as histories
+from dogcat.training import epoch_records
 from dogcat.training.finished_runs import FinishedRun
 
 _SCORING = assess.Scoring()
@@ -101,7 +101,7 @@ def _differences(runs: Sequence[FinishedRun]) -> Table:
 
 
 def _in_words(name: str, run: FinishedRun) -> str:
-    best = histories.best_of(run.history)
+    best = epoch_records.best_of(run.history)
     return f"{name}: lowest log loss {best.val_loss:.4f} at epoch {best.epoch}, accuracy there {best.val_accuracy:.1%}"
 
 

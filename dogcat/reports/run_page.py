@@ -19,8 +19,7 @@ from dogcat.evaluation.bootstrap import CONFIDENCE, Interval
 from dogcat.models.backbones import BACKBONES
 from dogcat.reports import html, thumbnails
 from dogcat.reports.html import Plot, Table
-from dogcat.training import history as histories
-from dogcat.training import plots
+from dogcat.training import epoch_records, plots
 from dogcat.training.finished_runs import FinishedRun
 from dogcat.training.source_runs import CLASSES as SOURCE_CLASSES
 from dogcat.training.source_runs import SOURCE_RUNS
@@ -240,7 +239,7 @@ def _source(findings: Findings) -> Table:
 
 def _curves_in_words(findings: Findings) -> str:
     history = findings.run.history
-    first, best, last = history[0], histories.best_of(history), history[-1]
+    first, best, last = history[0], epoch_records.best_of(history), history[-1]
     return (
         f"Two plots over the epochs {first.epoch} to {last.epoch}. Validation log loss: {first.val_loss:.4f} at epoch "
         f"{first.epoch}, {best.val_loss:.4f} at the best, epoch {best.epoch}, {last.val_loss:.4f} at the last. "
@@ -258,7 +257,7 @@ def _curves_caption(findings: Findings) -> str:
 
 
 def _epochs(run: FinishedRun) -> Table:
-    best = histories.best_of(run.history)
+    best = epoch_records.best_of(run.history)
     rows = [
         (
             f"{record.epoch}, the best" if record is best else str(record.epoch),

@@ -13,8 +13,8 @@ import tensorflow as tf
 from dogcat.core import files, typed_json
 from dogcat.core.options import InputError
 from dogcat.loading.pipeline import Position
-from dogcat.training import history
-from dogcat.training.history import EpochRecord
+from dogcat.training import epoch_records
+from dogcat.training.epoch_records import EpochRecord
 
 _PROGRESS = "progress.json"
 _VARIABLES = "variables"
@@ -27,6 +27,10 @@ _FIELDS: dict[str, Any] = {
     "stages": dict[str, float],
     "history": list[Any],
 }
+
+
+# A stage of a run beside those of work.
+WAITING = "waiting for input"
 
 
 @dataclasses.dataclass
@@ -62,6 +66,15 @@ class Progress:
         """Adds to the time of a stage."""
         self.stages[stage] = self.stages.get(stage, 0.0) + seconds
 
+    def stages_of_work(self) -> dict[str, float]:
+        """The stages but for waiting, which is a part of others."""
+        return {stage: seconds for stage, seconds in self.stages.items() if stage != WAITING}
+
+    def input_wait(self) -> float | None:
+        """Share of the training time that went into waiting for batches, 0..1; None where nothing was trained."""
+        training = self.stages.get("training")
+        return self.stages.get(WAITING, 0.0) / training if training else None
+
     def next_epoch(self, record: EpochRecord) -> None:
         """Closes an epoch."""
         self.history.append(record)
@@ -85,7 +98,7 @@ def save(folder: Path, progress: Progress, variables: tf.train.Checkpoint) -> No
         # Saved at this step before: the same, since all follows from the position.
         return
     values = dataclasses.asdict(progress)
-    values["history"] = [history.to_json(record) for record in progress.history]
+    values["history"] = [epoch_records.to_json(record) for record in progress.history]
     try:
         path.mkdir(exist_ok=True)
         # What a kill left.
@@ -148,7 +161,7 @@ def _progress(path: Path) -> Progress:
     """
     values = typed_json.parse(files.read_bounded(path, _MOST_BYTES), _FIELDS)
     known = {name: values[name] for name in _FIELDS}
-    progress = Progress(**{**known, "history": history.all_from_json(known["history"])})
+    progress = Progress(**{**known, "history": epoch_records.all_from_json(known["history"])})
     times = [progress.seconds, progress.waited, *progress.stages.values()]
     # Of steps that are done, speed is told.
     if min(times) < 0 or max(times) > _MOST_SECONDS or progress.step < 0 or (progress.step and not progress.seconds):

@@ -13,8 +13,8 @@ import numpy as np
 from dogcat.core import files, typed_json
 from dogcat.core.options import InputError
 from dogcat.models import latest_run
-from dogcat.training import history as histories
-from dogcat.training.history import EpochRecord
+from dogcat.training import epoch_records
+from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.options import TrainingOptions
 
 CONFIG = "config.json"
@@ -142,7 +142,7 @@ def read(folder: Path) -> FinishedRun:
         raise InputError(f"{folder}: the run is not finished; go on with it with dogcat.train --resume")
     config = read_config(folder)
     summary = typed_json.read(folder / SUMMARY, _SUMMARY_FIELDS, _MOST_BYTES)
-    epochs = histories.read(folder / HISTORY)
+    epochs = epoch_records.read(folder / HISTORY)
     if summary["epochs"] != epochs[-1].epoch or summary["best"]["epoch"] not in [record.epoch for record in epochs]:
         raise InputError(f"{folder / SUMMARY}: is damaged: its epochs are not those of {HISTORY}")
     for name, seconds in summary["seconds"].items():

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from dogcat.core import files
 from dogcat.core.interrupts import Interrupts, Terminated
+from dogcat.core.log import tell
 from dogcat.core.options import InputError
 from dogcat.core.progress import pictures_bar
 from dogcat.dataset import shard_plan
@@ -22,9 +23,8 @@ from dogcat.loading.pipeline import Position
 from dogcat.models import architecture, devices, linear_head, tta_views
 from dogcat.models.batch_runner import make_forward
 from dogcat.models.distribution import distribute
-from dogcat.training import augment, checkpoint, plots, preparation, run_folder
-from dogcat.training import history as histories
-from dogcat.training.history import EpochRecord
+from dogcat.training import augment, checkpoint, epoch_records, plots, preparation, run_folder
+from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.inputs import Inputs
 from dogcat.training.options import AugmentationRanges
 from dogcat.training.preparation import Preparation
@@ -107,12 +107,12 @@ class TrainingLoop:
         self.progress = before
         folder.write_history(before.history)
         done = f"{before.step} of {self._order.steps} steps are done"
-        print(f"resuming: {folder.path} in epoch {before.epoch + 1}, of which {done}")
+        tell(f"resuming: {folder.path} in epoch {before.epoch + 1}, of which {done}")
         return True
 
     def _goes_on(self) -> bool:
         progress = self.progress
-        best = histories.best_of(progress.history)
+        best = epoch_records.best_of(progress.history)
         return progress.epoch < self._options.epochs and progress.epoch - best.epoch < self._options.patience
 
     def _epoch_0(self) -> tuple[EpochRecord, np.ndarray]:
@@ -236,7 +236,7 @@ class TrainingLoop:
         validation_seconds = time.perf_counter() - started
         progress.add_time("validation", validation_seconds)
         progress.add_time("training", progress.seconds)
-        progress.add_time("waiting for input", progress.waited)
+        progress.add_time(checkpoint.WAITING, progress.waited)
         pictures = self._order.steps * options.batch_size
         return self._measured(
             logits,
@@ -267,10 +267,10 @@ class TrainingLoop:
             folder.add_epoch(history, self._model, description, self._options.keep, logits)
             self.progress.next_epoch(record)
             checkpoint.save(folder.state, self.progress, self._variables)
-        for name, value in histories.to_json(record).items():
+        for name, value in epoch_records.to_json(record).items():
             if value is not None and name != "epoch":
                 tf.summary.scalar(name, value, step=record.epoch)
-        print_epoch(record, record is histories.best_of(history))
+        _tell_epoch(record, record is epoch_records.best_of(history))
 
     def _show_augmentation(self, folder: RunFolder) -> None:
         """Draws some pictures as training sees them: augmented.png, and for TensorBoard."""
@@ -294,8 +294,8 @@ class TrainingLoop:
         self.progress.add_time(stage, time.perf_counter() - started)
 
 
-def print_epoch(record: EpochRecord, is_best: bool) -> None:
-    """Prints an epoch in a line."""
+def _tell_epoch(record: EpochRecord, is_best: bool) -> None:
+    """Tells of an epoch in a line."""
     parts = [f"epoch {record.epoch:2d}:"]
     if not math.isnan(record.loss):
         parts.append(f"log loss {record.loss:.4f}, accuracy {record.accuracy:.2%};")
@@ -304,4 +304,4 @@ def print_epoch(record: EpochRecord, is_best: bool) -> None:
     parts.append(f"({record.seconds:.0f} s{rate})")
     if is_best:
         parts.append("best so far")
-    print(*parts)
+    tell(" ".join(parts))

@@ -12,8 +12,8 @@ from sklearn.metrics import roc_curve
 
 from dogcat.core import plot_style
 from dogcat.evaluation import metrics
-from dogcat.training import history as histories
-from dogcat.training.history import EpochRecord
+from dogcat.training import epoch_records
+from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.options import AugmentationRanges
 
 import matplotlib.pyplot as plt
@@ -74,7 +74,7 @@ def draw_curves(history: Sequence[EpochRecord], opening: str, dark: bool) -> byt
         A PNG.
     """
     epochs = [record.epoch for record in history]
-    best = histories.best_of(history)
+    best = epoch_records.best_of(history)
     with plot_style.style(dark):
         figure, panels = plt.subplots(1, 2, figsize=(_WIDTH, _HEIGHT), layout="constrained")
         for axes, name in zip(panels, ("loss", "accuracy")):
@@ -127,7 +127,7 @@ def draw_overlay(histories_of: Mapping[str, Sequence[EpochRecord]], dark: bool) 
                 values = [getattr(record, f"val_{name}") for record in history]
                 # With the space, since Matplotlib may leave out of a legend what begins with an underscore.
                 axes.plot(epochs, values, line, color=colour, marker="o", markersize=3, label=f" {run}")
-                best = histories.best_of(history)
+                best = epoch_records.best_of(history)
                 axes.plot(best.epoch, getattr(best, f"val_{name}"), "o", color=colour, markersize=8)
             low, high = axes.dataLim.intervaly
             if name == "loss" and 0 < _LOGARITHMIC * low < high:

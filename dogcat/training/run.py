@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
 
 from dogcat.core.interrupts import Terminated
+from dogcat.core.log import silenced, tell
 from dogcat.core.options import InputError
-from dogcat.core.text import printable
 from dogcat.loading import readers
 from dogcat.models import devices
-from dogcat.training import history as histories
-from dogcat.training import preparation, run_folder
+from dogcat.training import epoch_records, preparation, run_folder
 from dogcat.training.checkpoint import Progress
 from dogcat.training.finished_runs import PAGE, is_finished
 from dogcat.training.inputs import open_inputs
@@ -50,8 +49,9 @@ def train(options: TrainingOptions) -> Path | None:
     prepared = preparation.prepare(options, strategy, data)
     with contextlib.ExitStack() as stack:
         if not devices.is_chief(strategy):
-            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
-        print(*map(printable, prepared.description()), sep="\n")
+            stack.enter_context(silenced())
+        for line in prepared.description():
+            tell(line)
         if options.dry_run:
             return None
         stack.enter_context(readers.raising_own_errors())
@@ -59,7 +59,8 @@ def train(options: TrainingOptions) -> Path | None:
         loop = TrainingLoop(prepared, open_inputs(options, data, prepared.trainer.model, strategy))
         with _folder_of_run(prepared, loop) as folder:
             loop.run(folder)
-            _finish(folder, loop.progress, options)
+            _tell_outcome(loop.progress, options)
+            folder.finish(_summary(loop.progress))
     return folder.path if devices.is_chief(strategy) else None
 
 
@@ -105,29 +106,37 @@ def _without_training(finished: Path, options: TrainingOptions, strategy: tf.dis
     """Says that a run was finished before its page was made; gives its folder."""
     if not devices.is_chief(strategy):
         return None
-    print(printable(f"the run {finished} is finished; what is left is its page, {PAGE}"))
+    tell(f"the run {finished} is finished; what is left is its page, {PAGE}")
     if options.dry_run:
         return None
     keras.mixed_precision.set_global_policy(devices.choose_precision(options.precision)[0])
     return finished
 
 
-def _finish(folder: RunFolder, progress: Progress, options: TrainingOptions) -> None:
-    """Sums up: for a person, and in summary.json."""
+def _tell_outcome(progress: Progress, options: TrainingOptions) -> None:
+    """Tells how good the best epoch is, what took the time, and whether the input was the limit."""
     if progress.epoch < options.epochs:
-        print(f"stopped: no lower validation loss for {options.patience} epochs")
-    best = histories.best_of(progress.history)
-    print(
+        tell(f"stopped: no lower validation loss for {options.patience} epochs")
+    best = epoch_records.best_of(progress.history)
+    tell(
         f"best: epoch {best.epoch} of {progress.epoch}, validation log loss {best.val_loss:.4f}, "
         f"accuracy {best.val_accuracy:.2%}, AUC {best.val_auc:.4f}"
     )
-    stages = dict(progress.stages)
-    waited = stages.pop("waiting for input", 0.0)
-    print("time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items() if seconds >= 0.05))
-    share = waited / stages["training"] if stages.get("training") else None
+    stages = progress.stages_of_work()
+    tell("time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items() if seconds >= 0.05))
+    share = progress.input_wait()
     if share is not None:
         limit = "compute is the limit, not input"
         if share > _INPUT_IS_LIMIT:
             limit = "input is the limit, which --cache=auto may move, or --shuffle_block on a disk that seeks"
-        print(f"input: {share:.1%} of the training time went into waiting for batches: {limit}")
-    folder.finish({"best": histories.to_json(best), "epochs": progress.epoch, "seconds": stages, "input_wait": share})
+        tell(f"input: {share:.1%} of the training time went into waiting for batches: {limit}")
+
+
+def _summary(progress: Progress) -> dict[str, Any]:
+    """The content of summary.json, as plain values."""
+    return {
+        "best": epoch_records.to_json(epoch_records.best_of(progress.history)),
+        "epochs": progress.epoch,
+        "seconds": progress.stages_of_work(),
+        "input_wait": progress.input_wait(),
+    }

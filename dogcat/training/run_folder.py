@@ -21,8 +21,8 @@ from dogcat.core import files
 from dogcat.core.options import InputError
 from dogcat.models import latest_run, model_files
 from dogcat.models.latest_run import EVENTS
-from dogcat.training import history as histories
-from dogcat.training import plots
+from dogcat.training import epoch_records, plots
+from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.finished_runs import (
     CONFIG,
     HISTORY,
@@ -34,7 +34,6 @@ from dogcat.training.finished_runs import (
     read_config,
     unfinished_in,
 )
-from dogcat.training.history import EpochRecord
 from dogcat.training.options import TrainingOptions
 
 LAST_MODEL = "last.keras"
@@ -112,7 +111,7 @@ class RunFolder:
         saved = checkpoints / f"model-{last.epoch:02d}-{last.val_loss:.4f}.keras"
         model_files.save(model, saved, description)
         _link(saved, self.path / LAST_MODEL)
-        if last is histories.best_of(history):
+        if last is epoch_records.best_of(history):
             _link(saved, self.path / model_files.BEST_MODEL)
             content = io.BytesIO()
             np.save(content, logits)
@@ -124,8 +123,8 @@ class RunFolder:
 
     def write_history(self, history: Sequence[EpochRecord]) -> None:
         """Writes history.csv, history.jsonl and curves.png."""
-        files.write_atomically(self.path / "history.csv", histories.as_csv(history).encode())
-        files.write_atomically(self.path / HISTORY, histories.as_jsonl(history).encode())
+        files.write_atomically(self.path / "history.csv", epoch_records.as_csv(history).encode())
+        files.write_atomically(self.path / HISTORY, epoch_records.as_jsonl(history).encode())
         files.write_atomically(self.path / "curves.png", plots.draw_curves(history, "", dark=False))
 
     def write_batch(self, where: str, keys: Sequence[str]) -> None:

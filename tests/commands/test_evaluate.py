@@ -31,10 +31,7 @@ from dogcat.prediction.options import EvaluationOptions, PredictionOptions
 def two_models(tmp_path_factory):
     """Two models."""
     folder = tmp_path_factory.mktemp("models")
-    a, b = (
-        save_model(folder / f"{name}.keras", seed=seed, image_size=96)
-        for seed, name in enumerate("ab")
-    )
+    a, b = (save_model(folder / f"{name}.keras", seed=seed, image_size=96) for seed, name in enumerate("ab"))
     return a, b
 
 
@@ -237,9 +234,7 @@ def bad_inputs(tmp_path_factory):
     touch(folder / "broken", "cat.1.png", "dog.2.png")
     small = architecture.build_model("tiny", 32, 2)
     for name, classes in (("owls", ["cat", "owl"]), ("small", ["cat", "dog"])):
-        model_files.save(
-            small, folder / f"{name}.keras", model_files.Description(classes, 32, "stretch", "tiny")
-        )
+        model_files.save(small, folder / f"{name}.keras", model_files.Description(classes, 32, "stretch", "tiny"))
     return folder
 
 

@@ -27,7 +27,7 @@ from dogcat.models import latest_run, model_files
 from dogcat.pictures import folders
 from dogcat.training import checkpoint
 from dogcat.training import run_folder as runs
-from dogcat.training.history import EpochRecord
+from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.options import TrainingOptions
 from dogcat.training.run_folder import RunFolder
 from tools import export_model, make_report

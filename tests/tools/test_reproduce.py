@@ -17,9 +17,9 @@ from fuzzing import tree
 from PIL import Image
 
 from dogcat.core.options import InputError
-from dogcat.training import history
+from dogcat.training import epoch_records
+from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.finished_runs import FinishedRun
-from dogcat.training.history import EpochRecord
 from dogcat.training.options import TrainingOptions
 from tools import reproduce
 from tools.reproduce import ReproductionOptions
@@ -93,7 +93,7 @@ def test_a_finished_run_of_the_same_options_is_taken_again(tmp_path):
     folder.mkdir()
     (tmp_path / "latest-top").symlink_to(folder.name)
     made = own_run(0.1)
-    (folder / "history.jsonl").write_text(history.as_jsonl(made.history))
+    (folder / "history.jsonl").write_text(epoch_records.as_jsonl(made.history))
     wanted = TrainingOptions.from_given({"preset": "top", "tfrecords": "data", "epochs": 2, "keep": 1})
 
     def store(**changes):
@@ -108,7 +108,7 @@ def test_a_finished_run_of_the_same_options_is_taken_again(tmp_path):
     (folder / "summary.json").write_text(json.dumps(summary))
     found = reproduce.finished_run(options, "top", "digest")
     assert (found.path, found.seconds) == (folder.resolve(), 1234.5)
-    assert history.as_csv(found.history) == history.as_csv(made.history)
+    assert epoch_records.as_csv(found.history) == epoch_records.as_csv(made.history)
     for other in ({"epochs": 3}, {"epochs": 0}, {"limit": 200}):
         assert reproduce.finished_run(dataclasses.replace(options, **other), "top", "digest") is None
     assert reproduce.finished_run(options, "top", "another") is None

@@ -10,8 +10,8 @@ import tensorflow as tf
 from fuzzing import check, json_mutations, memory_within, mutations
 
 from dogcat.core.options import InputError
-from dogcat.training import checkpoint, history
-from dogcat.training.history import EpochRecord
+from dogcat.training import checkpoint, epoch_records
+from dogcat.training.epoch_records import EpochRecord
 
 FIRST = EpochRecord(0, math.nan, math.nan, 0.1, 0.9, 0.95, math.nan, 3.0, 7.0, math.nan)
 SECOND = EpochRecord(1, 0.1 + 0.2, 0.8, 1 / 3, 0.9, 0.95, 1e-4, 3.0, 7.0, 0.01)
@@ -71,7 +71,7 @@ def test_a_damaged_state_is_named(tmp_path, name):
         ({"seconds": 0.0}, "steps or times"),
         ({"stages": {"training": -1.0}}, "steps or times"),
         ({"history": []}, "is not the last of its history"),
-        ({"history": [history.to_json(SECOND)]}, "epoch 1 stands where 0 would be"),
+        ({"history": [epoch_records.to_json(SECOND)]}, "epoch 1 stands where 0 would be"),
         ({"loss_sum": None}, "loss_sum is None, not a number"),
         ({"step": 10**20}, "a number has 21 digits"),
     ],

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dogcat.core import plot_style
 from dogcat.training import plots
-from dogcat.training.history import EpochRecord
+from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.options import AugmentationRanges
 
 from matplotlib import colors
