@@ -24,7 +24,7 @@ from dogcat.dataset import manifest
 from dogcat.dataset.options import data_set_option
 from dogcat.models import latest_run
 from dogcat.pictures import folders
-from dogcat.training import finished_runs
+from dogcat.training import epoch_records, finished_runs
 from dogcat.training.finished_runs import FinishedRun
 from dogcat.training.options import TrainingOptions
 from dogcat.training.presets import PRESETS
