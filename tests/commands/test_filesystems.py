@@ -247,17 +247,17 @@ def test_without_files_in_memory_a_cache_goes_to_the_disk(tmp_path, monkeypatch)
 SCRIPT = """
 import dataclasses, sys
 from pathlib import Path
+sys.path.insert(0, "tests")
+from conftest import small_run
 from dogcat.core import runtime
 runtime.prepare()
-sys.path.insert(0, "tests")
-from conftest import save_model, small_run
 from dogcat import evaluate, predict, train
 from dogcat.prediction.options import EvaluationOptions, PredictionOptions; from tools.make_report import ReportOptions
 from tools import make_report
 folder = Path(sys.argv[1])
 for step in (1, 2):
     # To the end of the first epoch, then as a run that goes on.
-    train.main(small_run(folder / "data", folder / "runs", backbone="vgg16", batch_size=4, cache="disk", report=True,
+    train.main(small_run(folder / "data", folder / "runs", batch_size=4, cache="disk", report=True,
                          save_minutes=0.0001, epochs=1, steps_per_epoch=2, preset="top", patience=9,
                          resume=step == 2))
     if step == 1:

@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, make, save_model, touch
+from conftest import ROOT, command, environment, make, save_model, touch
 from fuzzing import check, full_disk, json_mutations, mutations, tree
 
 from dogcat import predict
@@ -127,8 +127,14 @@ def many(samples, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def flags_of_many(model_file, many):
-    return {"model": str(model_file), "images": str(many), "batch_size": 4, "columns": "path,logit"}
+def slow_model(tmp_path_factory):
+    """A model that takes so long for a picture that there is time to stop it."""
+    return save_model(tmp_path_factory.mktemp("slow") / "m.keras", backbone="vgg16")
+
+
+@pytest.fixture(scope="module")
+def flags_of_many(slow_model, many):
+    return {"model": str(slow_model), "images": str(many), "batch_size": 4, "columns": "path,logit"}
 
 
 @pytest.fixture(scope="module")
@@ -148,12 +154,10 @@ def stopped(flags_of_many, tmp_path_factory):
 
 
 def _stop_on_its_way(flags, output, number):
-    command = [sys.executable, "-m", "dogcat.predict", *(f"--{name}={value}" for name, value in flags.items())]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [*command, f"--output={output}"],
+        command("dogcat.predict", *(f"--{name}={value}" for name, value in flags.items()), f"--output={output}"),
         cwd=ROOT,
-        env=environment,
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -162,7 +166,9 @@ def _stop_on_its_way(flags, output, number):
     )
     file = partial.path_beside(output)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and (not file.exists() or file.read_bytes().count(b"\n") < 20):
+    while not file.exists() or file.read_bytes().count(b"\n") < 20:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
@@ -226,7 +232,7 @@ def test_stopped_it_says_how_to_go_on(flags_of_many, unbroken, tmp_path, number,
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == unbroken
 
 
-def test_what_changed_is_named_and_nothing_is_lost(flags_of_many, stopped, many, tmp_path, model_file):
+def test_what_changed_is_named_and_nothing_is_lost(flags_of_many, stopped, many, tmp_path, slow_model):
     other = save_model(tmp_path / "other.keras", seed=1)
     fewer = tmp_path / "fewer"
     shutil.copytree(many, fewer)
@@ -235,7 +241,7 @@ def test_what_changed_is_named_and_nothing_is_lost(flags_of_many, stopped, many,
     out.mkdir()
     for changes, said in (
         ({"model": str(other)}, f"--model={other}: is not what"),
-        ({"model": f"{model_file},{other}"}, "--model="),
+        ({"model": f"{slow_model},{other}"}, "--model="),
         ({"images": str(fewer)}, f"--images={fewer}: is not what"),
         ({"tta": "none"}, "--tta=none: is not what"),
         ({"batch_size": 8}, "--batch_size=8: is not what"),

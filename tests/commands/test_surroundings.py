@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from conftest import ROOT, draw, make
+from conftest import ROOT, draw, environment, make
 from tensorflow import keras
 
 from dogcat.core import files, runtime
@@ -148,8 +148,8 @@ mount -t tmpfs none "$1/out" && mount -o remount,bind,ro / && cd / || exit 99
 # What of the rest is a file system of its own.
 for place in /tmp /var/tmp "$HOME"; do mountpoint -q "$place" && mount -o remount,bind,ro "$place"; done
 "$2" -m tools.make_tfrecords --images="$1/in" --output="$1/out/data" --image_size=32 --validation=0.5 || exit 1
-"$2" -m dogcat.train --tfrecords="$1/data" --runs="$1/out/runs" --backbone=vgg16 --weights=none --batch_size=8 \
-    --epochs=0 --preset=none --report=False || exit 2
+"$2" -m tiny_backbone dogcat.train --tfrecords="$1/data" --runs="$1/out/runs" --backbone=tiny --weights=none \
+    --batch_size=8 --epochs=0 --preset=none --report=False || exit 2
 "$2" -m tools.survey_images --images="$1/in" --output="$1/out/survey" || exit 3
 echo left:
 ls -A "$1/out" "$1/out/runs"
@@ -168,7 +168,7 @@ def test_a_container_in_which_nothing_else_can_be_written(tmp_path):
     (tmp_path / "out").mkdir()
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", READ_ONLY, "sh", tmp_path, sys.executable],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "DOGCAT_CACHE": "/dev/null/none", "TMPDIR": "/dev/null/none"},
+        env=environment(DOGCAT_CACHE="/dev/null/none", TMPDIR="/dev/null/none"),
         **{"capture_output": True, "text": True, "timeout": 600},
     )
     assert done.returncode == 0, done.stderr

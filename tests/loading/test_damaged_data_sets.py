@@ -154,7 +154,7 @@ def test_prediction_and_training_name_the_record(data_sets, tmp_path, model, enc
     assert not output.exists()
     runs = tmp_path / "runs"
     with pytest.raises(index.DamagedShardError, match=said):
-        run.train(small_run(folder, runs, backbone="mobilenetv2", head="random", epochs=1, cache="none"))
+        run.train(small_run(folder, runs, head="random", epochs=1, cache="none"))
     # The state after validation is kept, for --resume once the shard is whole.
     assert len(list(runs.glob("2*/state/*"))) == 1
     after = fuzzing.tree(tmp_path)

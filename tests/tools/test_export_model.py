@@ -71,7 +71,7 @@ def test_a_saved_model_serves_any_batch_and_jpeg_files(run, tmp_path, classes):
 @pytest.mark.parametrize("shape", [(80, 200), (33, 32), (20, 47)])
 def test_jpeg_files_become_the_pictures_that_the_model_knows(tmp_path, resize, shape):
     model, _ = model_files.load(save_model(tmp_path / "m.keras"))
-    description = model_files.Description(["cat", "dog"], 32, resize, "vgg16")
+    description = model_files.Description(["cat", "dog"], 32, resize, "tiny")
     pixels = random_pictures(1, 256)[0][: shape[0], : shape[1]]
     file = decode.encode(pixels, "jpeg", 95, "444")
     read = export.Servable(model, description)._read(tf.constant(file)).numpy()
