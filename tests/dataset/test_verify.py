@@ -12,7 +12,7 @@ import pytest
 from conftest import make
 
 from dogcat.dataset import example_proto, manifest, tfrecord, verify
-from dogcat.pictures import decode
+from dogcat.pictures import decode, encoder
 
 HEADER = 12
 FOOTER = 4
@@ -269,7 +269,7 @@ def test_pictures_that_do_not_decode_or_are_of_another_size(copy):
     shard = shards_of(copy)[2]
     encoded = features_of(data_of(copy / shard.name)[0])[example_proto.ENCODED]
     change(copy, shard.name, 0, ENCODED=encoded[: len(encoded) // 2])
-    smaller = decode.encode(decode.decode(encoded, 10**6).pixels[:40], "jpeg", 95, "420")
+    smaller = encoder.encode(decode.decode(encoded, 10**6).pixels[:40], "jpeg", 95, "420")
     change(copy, shard.name, 3, ENCODED=smaller)
     assert [(p.shard, p.record) for p in problems_of(copy)] == [(shard.name, 0), (shard.name, 3)]
     assert "cannot be decoded" in problems_of(copy)[0].what
