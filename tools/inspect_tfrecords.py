@@ -23,7 +23,7 @@ from dogcat.core.text import printable
 from dogcat.dataset import manifest, stored_picture, verify
 from dogcat.dataset.manifest import Manifest
 from dogcat.dataset.options import data_set_option
-from dogcat.dataset.verify import Problem
+from dogcat.dataset.problems import Problem
 from dogcat.pictures import encoder
 
 from .pages import contact_sheet
