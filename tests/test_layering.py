@@ -41,7 +41,7 @@ WITHOUT_TENSORFLOW = {
     "loading": {"index", "order", "byte_ranges", "raw_pictures", "decoding"},
     "prediction": {"options", "partial", "predictions", "submission_csv"},
     "training": {"options", "presets", "source_runs", "history", "finished_runs", "plots"},
-    "reports": {"html", "thumbnails", "run_page", "comparison_page"},
+    "reports": {"html", "thumbnails", "findings", "wording", "plot_texts", "run_tables", "run_page", "comparison_page"},
     "cleaning": {
         *("options", "survey", "fingerprints", "duplicates", "neighbours", "outliers", "label_errors", "suspects"),
     },
