@@ -15,7 +15,7 @@ import pytest
 from browser import Browser, find_chromium
 from PIL import Image
 
-from dogcat.core import runtime
+from dogcat.core import files, runtime
 from dogcat.dataset.manifest import Manifest
 from dogcat.dataset.options import ShardOptions
 from dogcat.training.options import TrainingOptions
@@ -197,10 +197,10 @@ def imagenet_weights(request, tmp_path_factory) -> None:
     folder = Path(os.environ.get("DOGCAT_SHARED") or ROOT.parent / "shared")
     file = folder / "weights" / "xception_imagenet_notop.h5"
     if file.is_file() and not request.config.getoption("--without-tensorflow"):
-        from dogcat.models import weights
+        from dogcat.models import weights_cache
 
         cache = tmp_path_factory.mktemp("cache")
-        (cache / weights.cache_path("xception").name).symlink_to(file.resolve())
+        (cache / weights_cache.cache_path("xception").name).symlink_to(file.resolve())
         os.environ["DOGCAT_CACHE"] = str(cache)
 
 
@@ -230,3 +230,12 @@ def run():
         return Command(done)
 
     return run_command
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """A folder in which dogcat's and Keras' caches have their places, and nothing is in them."""
+    monkeypatch.setenv("DOGCAT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    files.note.cache_clear()
+    return tmp_path
