@@ -1,4 +1,4 @@
-"""What the pages say, of made-up runs; tests/test_run_report.py makes them from real ones."""
+"""What the pages say, of made-up runs; tests/reports/test_build.py makes them from real ones."""
 
 from __future__ import annotations
 
