@@ -40,7 +40,7 @@ def test_nothing_reachable_is_one_clear_line_at_once(run, empty_cache, nothing_r
 
 def test_training_asks_no_package_but_names_the_command_that_does(empty_cache, nothing_reachable, capsys):
     backbone = architecture.make_backbone("xception", 71)
-    with pytest.raises(InputError, match="no ImageNet weights for xception; try .*fetch-weights, or fetch https://"):
+    with pytest.raises(InputError, match="no ImageNet weights for xception; try .*fetch.weights, or fetch https://"):
         weights.load(backbone, "xception", "imagenet")
     out = capsys.readouterr().out
     assert "no weights in Keras' download: not reached" in out and "the package" not in out
