@@ -18,7 +18,7 @@ import tiny_backbone  # noqa: F401, before the options that name the backbones
 from browser import Browser, find_chromium
 from PIL import Image
 
-from dogcat.core import flags, runtime
+from dogcat.core import files, flags, runtime
 from dogcat.dataset.manifest import Manifest
 from dogcat.dataset.options import ShardOptions
 from dogcat.training.options import TrainingOptions
@@ -200,10 +200,10 @@ def imagenet_weights(request, tmp_path_factory) -> None:
     folder = Path(os.environ.get("DOGCAT_SHARED") or ROOT.parent / "shared")
     file = folder / "weights" / "xception_imagenet_notop.h5"
     if file.is_file() and not request.config.getoption("--without-tensorflow"):
-        from dogcat.models import weights
+        from dogcat.models import weights_cache
 
         cache = tmp_path_factory.mktemp("cache")
-        (cache / weights.cache_path("xception").name).symlink_to(file.resolve())
+        (cache / weights_cache.cache_path("xception").name).symlink_to(file.resolve())
         os.environ["DOGCAT_CACHE"] = str(cache)
 
 
@@ -265,3 +265,12 @@ def _options_class(main: Callable[..., int | None]) -> type[Any]:
     """The options that a command's `main` takes."""
     [kind] = (kind for name, kind in typing.get_type_hints(main).items() if name != "return")
     return kind
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """A folder in which dogcat's and Keras' caches have their places, and nothing is in them."""
+    monkeypatch.setenv("DOGCAT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    files.note.cache_clear()
+    return tmp_path

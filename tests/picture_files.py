@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+import struct
+import time
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
-from dogcat.pictures import decode
+from dogcat.pictures import decode, rejections, resizing
 from dogcat.pictures.geometry import MAX_PIXELS
+
+XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def encoded(image, format="PNG", **options):
@@ -29,7 +34,7 @@ def pixels(data):
 
 
 def reason(data, max_pixels=MAX_PIXELS):
-    with pytest.raises(decode.RejectedPicture) as caught:
+    with pytest.raises(rejections.RejectedPicture) as caught:
         decode.decode(data, max_pixels)
     assert caught.value.detail
     return caught.value.reason
@@ -46,3 +51,40 @@ def exif_of(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     return exif
+
+
+def answer(data, max_pixels=MAX_PIXELS):
+    """Pixels or the reason for none, which must come within a second or so."""
+    began = time.process_time()
+    try:
+        found = decode.decode(data, max_pixels).pixels
+    except rejections.RejectedPicture as rejected:
+        found = rejected.reason
+    assert time.process_time() - began < 3
+    return found
+
+
+def turned(format, **options):
+    lossless = {"lossless": True} if format == "WEBP" else {}
+    return encoded(ramp().transpose(Image.Transpose.ROTATE_90), format, **options, **lossless)
+
+
+def animated_webp(frames):
+    data = encoded(ramp(), "WEBP", save_all=True, append_images=[ramp().rotate(90)], lossless=True)
+    start = data.rindex(b"ANMF")
+    first = data.index(b"ANMF")
+    body = data[8:start] + data[start:] * frames
+    assert first < start
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def rle_bmp(width, height, runs):
+    header = b"BM" + struct.pack("<LLL", 1078 + len(runs), 0, 1078)
+    header += struct.pack("<LllHHLLllLL", 40, width, height, 1, 8, 1, len(runs), 0, 0, 256, 0)
+    return header + bytes(1024) + runs
+
+
+def resized(pixels, size, how="stretch"):
+    """The pixels of `resizing.resize`, from an RGB picture: int [size, size, 3]."""
+    rgbx = np.asarray(Image.fromarray(np.asarray(pixels)).convert("RGBX"))
+    return resizing.resize(rgbx, size, how)[:, :, :3].astype(int)

@@ -43,8 +43,7 @@ from dogcat.dataset.options import ShardOptions
 from dogcat.pictures import decode, folders
 from dogcat.pictures.geometry import MAX_PIXELS
 
-from .benchmarks import memory as benchmark_memory
-from .benchmarks import own_loaders, predict, processes, rounds, train
+from .benchmarks import own_loaders, peak_memory, predict, processes, rounds, train
 from .benchmarks.options import BenchmarkOptions
 from .benchmarks.peer_loaders import BATCH
 from .benchmarks.peer_writers import QUALITY, SIZE
@@ -137,7 +136,7 @@ def _measure_load(options: BenchmarkOptions, pictures: Path, work: Path) -> Outc
 def _measure_disk(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
     keys = sorted(os.listdir(pictures))
     # So many that a pass takes seconds.
-    benchmark_memory.link_pictures(pictures, keys, max(len(keys), _FROM_DISK), work / "pictures")
+    peak_memory.link_pictures(pictures, keys, max(len(keys), _FROM_DISK), work / "pictures")
     count = own_loaders.prepare(work / "pictures", work, processes.workers_of(options))
     return _loaded(*processes.loaders_from_disk(options, work), options, count, " not in memory")
 
@@ -186,7 +185,7 @@ def _measure_train(options: BenchmarkOptions, pictures: Path, work: Path) -> Out
         named = work / "named"
         keys = sorted(os.listdir(pictures))
         # The classes mean nothing: what a step takes does not depend on them.
-        benchmark_memory.link_pictures(pictures, keys, len(keys), named)
+        peak_memory.link_pictures(pictures, keys, len(keys), named)
         make_data_set(ShardOptions(images=str(named), output=str(tfrecords)))
     measured = rounds.measure(train.contestants(tfrecords, options.steps), options.rounds, lambda work, ours: None)
     pipeline, memory, augmentation = measured.results
@@ -214,9 +213,9 @@ def _measure_predict(options: BenchmarkOptions, pictures: Path, work: Path) -> O
 
 
 def _measure_memory(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    measurements = list(benchmark_memory.measure(pictures, options.numbers, work))
+    measurements = list(peak_memory.measure(pictures, options.numbers, work))
     about = "peak memory of each command's largest process; start and end of the command included in its time"
-    return Outcome(about, [], [benchmark_memory.table(measurements)], {}, measurements)
+    return Outcome(about, [], [peak_memory.table(measurements)], {}, measurements)
 
 
 # What can be measured, by the word on the command line.

@@ -23,7 +23,7 @@ from dogcat.core import files, flags, runtime
 from dogcat.core.options import InputError, Options, is_utf8, option, output_folder_option
 from dogcat.core.text import printable
 from dogcat.models.options import model_option
-from dogcat.pictures import decode
+from dogcat.pictures import resizing
 
 from .samples.drawings import SPECIES, draw_animal
 
@@ -103,7 +103,7 @@ def _draw(size: int, resize: str) -> np.ndarray:
     """Drawn animals, uint8 [pictures, size, size, 3]."""
     rng = random.Random(0)
     drawn = [draw_animal(SPECIES[number % len(SPECIES)], rng).convert("RGBX") for number in range(_PICTURES)]
-    return np.stack([decode.resize(np.asarray(picture), size, resize)[:, :, :3] for picture in drawn])
+    return np.stack([resizing.resize(np.asarray(picture), size, resize)[:, :, :3] for picture in drawn])
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from dogcat.core.text import printable
 from dogcat.dataset import manifest, stored_picture, verify
 from dogcat.dataset.manifest import Manifest
 from dogcat.dataset.options import data_set_option
-from dogcat.dataset.verify import Problem
-from dogcat.pictures import decode
+from dogcat.dataset.problems import Problem
+from dogcat.pictures import encoder
 
 from .pages import contact_sheet
 
@@ -143,7 +143,7 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> tuple[
     encoded, form = picture.encoded, picture.format
     if form == manifest.RAW:
         encoded, form = (
-            decode.encode(stored_picture.pixels_of(picture), manifest.PNG, quality=100, chroma="444"),
+            encoder.encode(stored_picture.pixels_of(picture), manifest.PNG, quality=100, chroma="444"),
             manifest.PNG,
         )
     name = key.rsplit("/", 1)[-1]

@@ -16,7 +16,7 @@ from dogcat.core import commands, flags, runtime, tables
 from dogcat.core.options import InputError, words
 from dogcat.core.processes import Workers
 from dogcat.core.text import printable
-from dogcat.dataset import encoding, manifest, staging, writer
+from dogcat.dataset import encoding, manifest, output_folder, writer
 from dogcat.dataset.options import ShardOptions
 from dogcat.pictures import folders, labels
 
@@ -29,7 +29,7 @@ def make_data_set(options: ShardOptions) -> manifest.Manifest:
         OSError: A folder cannot be read or written.
     """
     # Before the pictures are listed, which may take a while.
-    staging.usable_output(options)
+    output_folder.usable_output(options)
     # Nor do the workers need what this process then has in memory.
     with Workers(options.workers or runtime.available_cores(), encoding.encode_chunk) as workers:
         listing = folders.list_images(Path(options.images))

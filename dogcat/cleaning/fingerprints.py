@@ -12,7 +12,7 @@ import numpy as np
 from dogcat.core import threads
 from dogcat.dataset import encoding
 from dogcat.dataset.encoding import Rejection
-from dogcat.pictures import decode
+from dogcat.pictures import resizing
 
 # The side for which pictures are decoded, which for a JPEG takes less time than the whole.
 _SIDE = 64
@@ -74,7 +74,7 @@ def _take(folder: Path, key: str, max_pixels: int) -> Fingerprint | Rejection:
     picture = encoding.read_picture(folder, key, max_pixels, _SIDE)
     if isinstance(picture, Rejection):
         return picture
-    small = decode.resize(picture.rgbx, _HASH_SIDE, "stretch")[:, :, :3] @ _LUMA
+    small = resizing.resize(picture.rgbx, _HASH_SIDE, "stretch")[:, :, :3] @ _LUMA
     gradients = np.concatenate([(np.diff(small, axis=axis) > 0).ravel() for axis in (0, 1)])
-    luma = decode.resize(picture.rgbx, _SIDE, "stretch")[:, :, :3] @ _LUMA
+    luma = resizing.resize(picture.rgbx, _SIDE, "stretch")[:, :, :3] @ _LUMA
     return Fingerprint(key, picture.width, picture.height, float(luma.std()), gradients)

@@ -13,7 +13,7 @@ import numpy as np
 
 from dogcat.core import tables, threads
 from dogcat.dataset.encoding import UNREADABLE
-from dogcat.pictures import decode, folders
+from dogcat.pictures import decode, folders, rejections
 
 # What pictures whose class nothing tells are called where people read it.
 NO_CLASS = "no class"
@@ -167,7 +167,7 @@ def _look_at(folder: Path, key: str, label: str, excluded: int, max_pixels: int)
         with folders.open_file(folder / key) as file:
             size = os.fstat(file.fileno()).st_size
             picture = decode.decode(file, max_pixels, _SIDE)
-    except decode.RejectedPicture as rejected:
+    except rejections.RejectedPicture as rejected:
         return Unusable(key, label, excluded, size, rejected.reason, rejected.detail)
     except OSError as error:
         return Unusable(key, label, excluded, size, UNREADABLE, str(error.strerror))

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dogcat.core import files
-from dogcat.core.options import InputError
+from dogcat.core import files, runtime
+from dogcat.core.options import InputError, local_path
 
 # The first bytes of every entry; another layout takes another mark.
 _MARK = b"dogcat cache entry, deletable: 2\n"
@@ -29,6 +29,14 @@ _KEY_BYTES = 32
 HEAD_BYTES = len(_MARK) + _KEY_BYTES
 # How long an entry takes to be written at most; what is unfinished after that was left by a killed process.
 _SECONDS_TO_WRITE = 24 * 3600
+
+
+def cache_folder() -> Path:
+    """The project's cache: $DOGCAT_CACHE, or `dogcat` in the user's cache folder."""
+    given = os.environ.get("DOGCAT_CACHE")
+    if given:
+        return Path(local_path(given, f"DOGCAT_CACHE={given}"))
+    return Path(os.environ.get("XDG_CACHE_HOME") or runtime.home_folder() / ".cache") / "dogcat"
 
 
 class Entry:

@@ -15,7 +15,7 @@ import numpy as np
 
 from dogcat.dataset import example_proto, raw_layout, tfrecord
 from dogcat.dataset.options import ShardOptions
-from dogcat.pictures import decode, folders
+from dogcat.pictures import decode, encoder, folders, rejections, resizing
 from dogcat.pictures.decode import Picture
 
 UNREADABLE = "unreadable"
@@ -63,7 +63,7 @@ def read_picture(folder: Path, key: str, max_pixels: int, size: int | None) -> P
     try:
         with folders.open_file(folder / key) as file:
             return decode.decode(file, max_pixels, size)
-    except decode.RejectedPicture as rejected:
+    except rejections.RejectedPicture as rejected:
         return Rejection(key, rejected.reason, rejected.detail)
     except OSError as error:
         return Rejection(key, UNREADABLE, str(error.strerror))
@@ -87,7 +87,7 @@ def encode_chunk(
         if isinstance(picture, Rejection):
             rejections.append(picture)
             continue
-        rgbx = decode.resize(picture.rgbx, options.image_size, options.resize)
+        rgbx = resizing.resize(picture.rgbx, options.image_size, options.resize)
         features: dict[str, bytes | int] = {
             example_proto.ENCODED: _encode(rgbx, options),
             example_proto.FORMAT: options.encoding.encode(),
@@ -110,7 +110,7 @@ def encode_chunk(
 def _encode(rgbx: np.ndarray, options: ShardOptions) -> bytes:
     if options.encoding == raw_layout.FORMAT:
         return np.ascontiguousarray(rgbx[:, :, :3]).tobytes()
-    return decode.encode(rgbx, options.encoding, options.quality, options.chroma)
+    return encoder.encode(rgbx, options.encoding, options.quality, options.chroma)
 
 
 def mean_and_deviation(channel_sums: np.ndarray) -> tuple[list[float], list[float]]:

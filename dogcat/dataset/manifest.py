@@ -8,18 +8,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import re
-import reprlib
 import stat
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from dogcat.core import files
 from dogcat.core.options import InputError
-from dogcat.dataset import raw_layout, shard_plan, tfrecord
+from dogcat.dataset import json_value, raw_layout, shard_plan, tfrecord
+from dogcat.dataset.json_value import Value
 from dogcat.pictures.geometry import RESIZE_MODES
 
 FILE_NAME = "dataset.json"
@@ -33,13 +31,7 @@ FORMATS = {JPEG: b"\xff\xd8\xff", PNG: b"\x89PNG\r\n\x1a\n", RAW: b""}
 
 # 100,000 shards fit in.
 _MOST_BYTES = 32 * 2**20
-_LONGEST_NAME = 1000
 _LARGEST_IMAGE = 4096
-_MOST = 2**62
-_DEEPEST = 20
-_LONGEST_SHOWN = 60
-# Python turns longer ones into numbers in quadratic time, or refuses to.
-_MOST_DIGITS = 20
 _SHA256 = re.compile("[0-9a-f]{64}")
 _SPLIT = re.compile("[A-Za-z0-9_]{1,50}")
 
@@ -195,7 +187,7 @@ def read(folder: Path) -> Manifest:
         )
     content = files.read_bounded(path, _MOST_BYTES)
     try:
-        return _manifest(_Value("", _from_json(content.decode("utf-8"))))
+        return _manifest(Value("", json_value.from_json(content.decode("utf-8"))))
     # Bytes other than UTF-8, JSON that is broken, a wrong field; or lists nested too deeply.
     except (ValueError, RecursionError) as error:
         raise UnreadableManifestError(f"{path}: {error}; copy it again, or make the data set again") from error
@@ -208,31 +200,12 @@ def check_classes(classes: list[str]) -> None:
         InputError: A name is empty, too long, there twice, or no text that a file could be called.
     """
     try:
-        _class_names(_Value("classes", classes))
+        _class_names(Value("classes", classes))
     except ValueError as error:
         raise InputError(f"{error}; rename the class") from error
 
 
-def _from_json(text: str) -> Any:
-    def whole(digits: str) -> float:
-        return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
-
-    def refuse(word: str) -> NoReturn:
-        raise ValueError(f"holds {word}, which is not a number")
-
-    return json.loads(text, parse_int=whole, parse_constant=refuse, object_pairs_hook=_object)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in members:
-            raise ValueError(f"names {_short(name)} twice in one object")
-        members[name] = value
-    return members
-
-
-def _manifest(content: _Value) -> Manifest:
+def _manifest(content: Value) -> Manifest:
     version = content.member("format_version").whole(1)
     # First, since another version may have other fields.
     if version > FORMAT_VERSION:
@@ -258,7 +231,7 @@ def _manifest(content: _Value) -> Manifest:
     )
 
 
-def _class_names(content: _Value) -> list[str]:
+def _class_names(content: Value) -> list[str]:
     names: dict[str, None] = {}
     for item in content.items():
         name = item.text()
@@ -268,7 +241,7 @@ def _class_names(content: _Value) -> list[str]:
     return list(names)
 
 
-def _layout(options: _Value, image_size: int) -> raw_layout.Layout | None:
+def _layout(options: Value, image_size: int) -> raw_layout.Layout | None:
     """The layout of raw records that the options promise; None for other records."""
     options.finite()
     if options.member("encoding").one_of(tuple(FORMATS)) != RAW:
@@ -281,7 +254,7 @@ def _layout(options: _Value, image_size: int) -> raw_layout.Layout | None:
     return layout
 
 
-def _split(name: str, content: _Value, classes: int, layout: raw_layout.Layout | None) -> Split:
+def _split(name: str, content: Value, classes: int, layout: raw_layout.Layout | None) -> Split:
     of_shards = content.member("shards").items()
     found = [
         _shard(shard, shard_plan.shard_name(name, index, len(of_shards)), layout)
@@ -294,7 +267,7 @@ def _split(name: str, content: _Value, classes: int, layout: raw_layout.Layout |
     return split
 
 
-def _shard(content: _Value, name: str, layout: raw_layout.Layout | None) -> Shard:
+def _shard(content: Value, name: str, layout: raw_layout.Layout | None) -> Shard:
     if content.member("name").text() != name:
         content.member("name").refuse(name)
     size = content.member("bytes").whole(0)
@@ -307,99 +280,3 @@ def _shard(content: _Value, name: str, layout: raw_layout.Layout | None) -> Shar
     if not _SHA256.fullmatch(shard.sha256):
         content.member("sha256").refuse("64 hexadecimal digits")
     return shard
-
-
-@dataclasses.dataclass(frozen=True)
-class _Value:
-    """A value from JSON and its place, by which errors name it; every method raises ValueError where it is a wrong one.
-
-    Attributes:
-        place: Like `splits.train.shards[3].records`; empty for the whole.
-        value: The value.
-    """
-
-    place: str
-    value: Any
-
-    def member(self, name: str) -> _Value:
-        """A member of an object."""
-        if not isinstance(self.value, dict):
-            self.refuse("an object")
-        place = f"{self.place}.{name}" if self.place else name
-        if name not in self.value:
-            raise ValueError(f"{place} is missing")
-        return _Value(place, self.value[name])
-
-    def members(self, names: re.Pattern[str] | None = None, least: int = 0) -> Iterator[tuple[str, _Value]]:
-        """All members of an object, `least` or more, whose names match."""
-        if not isinstance(self.value, dict) or len(self.value) < least:
-            self.refuse("an object" + (" with members" if least else ""))
-        for name, value in self.value.items():
-            place = _Value(f"a name in {self.place}", name)
-            if names and not names.fullmatch(name):
-                place.refuse("letters and digits")
-            place.text()
-            yield name, _Value(f"{self.place}.{name}" if len(name) <= _LONGEST_SHOWN else f"{self.place}[...]", value)
-
-    def items(self, count: int | None = None) -> list[_Value]:
-        """The items of a list, of `count` if given."""
-        if not isinstance(self.value, list):
-            self.refuse("a list")
-        if count is not None and len(self.value) != count:
-            raise ValueError(f"{self.place} has {len(self.value)} items, not {count}")
-        return [_Value(f"{self.place}[{index}]", item) for index, item in enumerate(self.value)]
-
-    def whole(self, least: int, most: int = _MOST) -> int:
-        """A whole number."""
-        # True is an int to Python.
-        if type(self.value) is not int or not least <= self.value <= most:
-            self.refuse(
-                f"a whole number of {least} to {most}" if most < _MOST else f"a whole number of {least} or more"
-            )
-        return int(self.value)
-
-    def number(self, least: float, most: float) -> float:
-        """A number."""
-        if type(self.value) not in (int, float) or not least <= self.value <= most:
-            self.refuse(f"a number of {least} to {most}")
-        number: float = self.value
-        return number
-
-    def text(self) -> str:
-        """A text as files are called: bytes that are not UTF-8 come as surrogates, others have no place in it."""
-        if not isinstance(self.value, str) or len(self.value) > _LONGEST_NAME or "\0" in self.value:
-            self.refuse(f"a text of up to {_LONGEST_NAME} characters")
-        try:
-            os.fsencode(self.value)
-        except UnicodeEncodeError:
-            self.refuse("a text that can be written as UTF-8")
-        return str(self.value)
-
-    def one_of(self, choices: tuple[str, ...]) -> str:
-        """One of some texts."""
-        if self.value not in choices:
-            self.refuse(f"one of {', '.join(choices)}")
-        return str(self.value)
-
-    def finite(self, deepest: int = _DEEPEST) -> None:
-        """Whatever it holds, it is not nested deeply, and its numbers are finite."""
-        if not deepest:
-            self.refuse("a plain value")
-        if isinstance(self.value, dict):
-            for _, value in self.members():
-                value.finite(deepest - 1)
-        elif isinstance(self.value, list):
-            for item in self.items():
-                item.finite(deepest - 1)
-        elif isinstance(self.value, float) and not math.isfinite(self.value):
-            self.refuse("a finite number")
-
-    def refuse(self, wanted: str) -> NoReturn:
-        """Says that the value is not what is wanted."""
-        raise ValueError(f"{self.place or 'it'} is {_short(self.value)}, not {wanted}")
-
-
-def _short(value: Any) -> str:
-    """A value in some 60 characters at most."""
-    text = reprlib.repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

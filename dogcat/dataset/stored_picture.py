@@ -14,7 +14,7 @@ from dogcat.core.options import InputError
 from dogcat.core.text import printable
 from dogcat.dataset import example_proto, tfrecord
 from dogcat.dataset.manifest import FORMATS, RAW, Manifest
-from dogcat.pictures import decode
+from dogcat.pictures import decode, rejections
 from dogcat.pictures.geometry import MAX_PIXELS
 from dogcat.pictures.labels import UNLABELED
 
@@ -86,7 +86,7 @@ def pixels_of(picture: StoredPicture) -> np.ndarray:
         raise ValueError(f"{example_proto.FORMAT} is {picture.format}, the picture begins with {picture.encoded[:8]!r}")
     try:
         return decode.decode(picture.encoded, MAX_PIXELS).pixels
-    except decode.RejectedPicture as rejected:
+    except rejections.RejectedPicture as rejected:
         raise ValueError(f"the picture cannot be decoded: {rejected}") from rejected
 
 

@@ -22,7 +22,8 @@ from dogcat.core.progress import pictures_bar
 from dogcat.dataset import encoding, manifest, raw_layout, shard_plan, tfrecord
 from dogcat.dataset.encoding import Chunk, Rejection, Task
 from dogcat.dataset.options import ShardOptions
-from dogcat.dataset.staging import FinishedShard, Staging, usable_output
+from dogcat.dataset.output_folder import usable_output
+from dogcat.dataset.staging import FinishedShard, Staging
 from dogcat.pictures import folders
 from dogcat.pictures.labels import LabelledKeys
 

@@ -11,7 +11,7 @@ from dogcat.dataset import tfrecord
 from dogcat.dataset.manifest import FORMATS, JPEG
 from dogcat.loading.byte_ranges import ByteRanges
 from dogcat.loading.index import DamagedShardError, ShardIndex
-from dogcat.pictures import decode
+from dogcat.pictures import decode, rejections
 from dogcat.pictures.geometry import MAX_PIXELS
 
 
@@ -79,7 +79,7 @@ def _decode(encoded: memoryview, encoding: str, picture: np.ndarray) -> None:
     else:
         try:
             pixels = decode.decode(bytes(encoded), MAX_PIXELS).pixels
-        except decode.RejectedPicture as rejected:
+        except rejections.RejectedPicture as rejected:
             raise ValueError(f"the picture cannot be decoded: {rejected}") from rejected
     # Another shape would be spread over the picture.
     if pixels.shape != picture.shape:

@@ -209,6 +209,9 @@ class ShardIndex:
 class _Rows:
     """The first bytes of many messages, one in a row; each method raises ValueError or IndexError where one is odd.
 
+    `example_proto.decode_example` reads any message of this kind, but only a whole one, and takes some hundred times as
+    long; these are in the order in which the shard tool writes them, and most of each is not read at all.
+
     Attributes:
         content: uint8 [rows * width].
         begins: Where each row begins in it, int64 [rows].

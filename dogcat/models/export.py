@@ -15,7 +15,7 @@ from dogcat.evaluation import metrics
 from dogcat.models import architecture, model_files
 from dogcat.models.model_files import Description
 from dogcat.models.untrusted import DESCRIPTION
-from dogcat.pictures import decode
+from dogcat.pictures import encoder
 
 TFLITE_FILE = "model.tflite"
 _PICTURES, _JPEGS = "serving_default", "jpeg"
@@ -163,7 +163,7 @@ def largest_differences(path: Path, form: str, folder: Path, pictures: np.ndarra
     if form == "tflite":
         return {"pictures": difference(_run_tflite(folder / TFLITE_FILE, pictures), pictures)}
     signatures = tf.saved_model.load(str(folder)).signatures
-    encoded = [decode.encode(picture, "jpeg", quality=95, chroma="420") for picture in pictures]
+    encoded = [encoder.encode(picture, "jpeg", quality=95, chroma="420") for picture in pictures]
     decoded = np.stack([_decode_jpeg(file).numpy() for file in encoded])
     of_pictures = signatures[_PICTURES](tf.constant(pictures))["probabilities"]
     of_files = signatures[_JPEGS](tf.constant(encoded))["probabilities"]

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dogcat.core import files
+from dogcat.models import hdf5
 from dogcat.models.hdf5 import Array, Group
-from dogcat.models.hdf5 import File as HDF5File
 
 # What is raised for damaged bytes, by zipfile and by the functions here.
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, struct.error)
@@ -165,12 +165,12 @@ def set_weights(model: Any, file: BinaryIO) -> None:
     Raises:
         ValueError: The weights are of another model, or the file is damaged.
     """
-    hdf5 = HDF5File(file)
-    if hdf5.root.attributes.keys() & {_LAYER_NAMES, f"{_LAYER_NAMES}0"}:
-        found = _older_layout(model, hdf5.root)
+    stored = hdf5.File(file)
+    if stored.root.attributes.keys() & {_LAYER_NAMES, f"{_LAYER_NAMES}0"}:
+        found = _older_layout(model, stored.root)
     else:
         found = [
-            (weight, hdf5.root.find(f"{path}/vars/{number}"))
+            (weight, stored.root.find(f"{path}/vars/{number}"))
             for path, layer in _layers(model)
             for number, weight in enumerate(layer.weights)
         ]
@@ -181,7 +181,7 @@ def set_weights(model: Any, file: BinaryIO) -> None:
         if array.shape != tuple(weight.shape):
             raise ValueError(f"{array.path[-100:]} has the shape {array.shape}, {weight.name} has {weight.shape}")
     for weight, array in found:
-        weight.assign(hdf5.numbers(array))
+        weight.assign(stored.numbers(array))
 
 
 def arrays_of_older_layout(root: Group) -> list[list[Array]]:

@@ -18,7 +18,7 @@ from typing import BinaryIO, Callable
 from dogcat.core import files, outputs
 from dogcat.core.options import InputError
 from dogcat.core.text import printable
-from dogcat.pictures import essentials
+from dogcat.pictures import formats
 
 # Most pictures come in one read.
 _BUFFER_BYTES = 2**16
@@ -136,7 +136,7 @@ def is_picture(path: Path) -> bool:
         return False
     try:
         with open_file(path) as file:
-            return essentials.format_of(file.read(essentials.START_BYTES) or b"") is not None
+            return formats.format_of(file.read(formats.START_BYTES) or b"") is not None
     except OSError:
         return False
 

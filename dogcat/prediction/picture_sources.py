@@ -24,7 +24,7 @@ from dogcat.dataset.encoding import Rejection
 from dogcat.dataset.manifest import Manifest
 from dogcat.loading import pipeline, readers
 from dogcat.models.model_files import Description
-from dogcat.pictures import decode, folders, labels
+from dogcat.pictures import folders, labels, resizing
 from dogcat.pictures.geometry import MAX_PIXELS
 from dogcat.prediction.options import PredictionOptions
 
@@ -101,7 +101,7 @@ class PictureFiles:
             picture = encoding.read_picture(self._folder, key, self._max_pixels, size)
             if isinstance(picture, Rejection):
                 return picture
-            return decode.resize(picture.rgbx, size, description.resize)[:, :, :3]
+            return resizing.resize(picture.rgbx, size, description.resize)[:, :, :3]
 
         black = np.zeros((size, size, 3), np.uint8)
         # Threads, since the decoders and the resizer run without the interpreter's lock.

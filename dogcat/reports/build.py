@@ -22,8 +22,10 @@ from dogcat.models.model_files import Description
 from dogcat.prediction.picture_sources import DataSetSplit
 from dogcat.prediction.predictor import Predictor
 from dogcat.reports import comparison_page, run_page
+from dogcat.reports.findings import PICTURES_COLUMNS, Findings, least_certain, most_expensive, pictures_table
 from dogcat.reports.html import Plot
-from dogcat.reports.run_page import Findings, Picture
+from dogcat.reports.run_page import Picture
+from dogcat.reports.wording import legend_names
 from dogcat.training import finished_runs, plots
 from dogcat.training.finished_runs import PAGE, FinishedRun
 
@@ -67,9 +69,9 @@ def write(folder: Path, tfrecords: str = "") -> Path | None:
         trained_on=data.splits[shard_plan.TRAIN].pictures,
         opening=_opening(run, model),
     )
-    expensive = run_page.most_expensive(findings)
-    shown = expensive + run_page.least_certain(findings, expensive)
-    classes = run_page.legend_names(data.classes)
+    expensive = most_expensive(findings)
+    shown = expensive + least_certain(findings, expensive)
+    classes = legend_names(data.classes)
     of_predictions = (predictions.labels, predictions.log_probabilities[0], classes)
     page = run_page.render(
         findings,
@@ -79,7 +81,7 @@ def write(folder: Path, tfrecords: str = "") -> Path | None:
         roc=Plot(*(plots.draw_roc(*of_predictions, dark) for dark in (False, True))),
     )
     with files.FileSet() as written:
-        written.write(folder / TABLE, tables.for_spreadsheet(*run_page.pictures_table(findings)))
+        written.write(folder / TABLE, tables.for_spreadsheet(*pictures_table(findings)))
         written.write(folder / PAGE, page)
     return folder / PAGE
 
@@ -89,7 +91,7 @@ def _require_own(folder: Path) -> None:
     # What each of them, whole, has of all runs.
     marks = {
         PAGE: (b"<title>Run ", b"<footer>Made by dogcat "),
-        TABLE: (tables.for_spreadsheet(run_page.PICTURES_COLUMNS, []),),
+        TABLE: (tables.for_spreadsheet(PICTURES_COLUMNS, []),),
     }
     for name, parts in marks.items():
         path = folder / name

@@ -13,7 +13,7 @@ from dogcat.evaluation.assess import Assessment, LabelledPredictions
 from dogcat.evaluation.bootstrap import Interval
 from dogcat.reports import html
 from dogcat.reports.html import Plot, Table
-from dogcat.reports.run_page import duration, figure_text, interval_text, legend_names
+from dogcat.reports.wording import duration, figure_text, interval_text, legend_names
 from dogcat.training import epoch_records
 from dogcat.training.finished_runs import FinishedRun
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from dogcat.core import plot_style
-from dogcat.pictures import decode
+from dogcat.pictures import encoder
 from dogcat.reports import html
 
 _SIDE = 240
@@ -57,4 +57,4 @@ def _small(pixels: np.ndarray) -> np.ndarray:
 
 
 def _address(pixels: np.ndarray) -> str:
-    return html.address(decode.encode(pixels, "jpeg", _QUALITY, "420"), "jpeg")
+    return html.address(encoder.encode(pixels, "jpeg", _QUALITY, "420"), "jpeg")

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from dogcat.core import files
+from dogcat.core.cache import cache_folder
 from dogcat.dataset.manifest import Manifest
 from dogcat.loading import pipeline
 from dogcat.loading.readers import Reader
@@ -160,7 +161,7 @@ def from_cache(
 
     Of the strategy's workers, which compute together, the chief keeps it, and all take it from their caches or none.
     """
-    folder = weights.cache_folder() / "features"
+    folder = cache_folder() / "features"
     kept = feature_cache.load(folder, made_from)
     if devices.in_all_workers(strategy, kept is not None):
         assert kept is not None

@@ -9,13 +9,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from dogcat.core.cache import cache_folder
 from dogcat.core.options import InputError
 from dogcat.dataset import shard_plan
 from dogcat.dataset.manifest import Manifest
 from dogcat.loading import readers
 from dogcat.loading.pixel_cache import PixelCache
 from dogcat.loading.readers import Reader
-from dogcat.models import weights
 from dogcat.training.frozen_features import FeatureExtractor
 from dogcat.training.options import TrainingOptions
 
@@ -48,7 +48,7 @@ def open_inputs(
     if missing.size:
         name = data.classes[missing[0]]
         raise InputError(f"--limit={options.limit}: leaves no training picture of {name}; use a larger one, or 0")
-    cache = PixelCache(options.cache, options.cache_gib, weights.cache_folder() / "pixels")
+    cache = PixelCache(options.cache, options.cache_gib, cache_folder() / "pixels")
     of_split = cache.readers(sources, data)
     features_of = FeatureExtractor(model, options, data, of_split, strategy)
     return Inputs(of_split[shard_plan.TRAIN], of_split[shard_plan.VALIDATION], features_of)

@@ -14,9 +14,9 @@ import tensorflow as tf
 from conftest import ROOT, draw, environment, make
 from tensorflow import keras
 
-from dogcat.core import files, runtime
+from dogcat.core import cache, files, runtime
 from dogcat.core.options import InputError
-from dogcat.models import devices, weights
+from dogcat.models import devices, weights_cache
 
 
 def python(*arguments, **environment):
@@ -100,8 +100,8 @@ def test_a_user_whom_nobody_knows_has_a_home(monkeypatch):
     for name in ("HOME", "KERAS_HOME", "XDG_CACHE_HOME", "DOGCAT_CACHE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
-    assert weights.cache_folder() == Path("/.cache/dogcat")
-    assert weights._keras_home() == Path("/.keras")
+    assert cache.cache_folder() == Path("/.cache/dogcat")
+    assert weights_cache.keras_home() == Path("/.keras")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from killing import killed_at_each_step
 
 from dogcat.core import files, outputs
 from dogcat.core.options import InputError
-from dogcat.dataset import manifest, staging, tfrecord
+from dogcat.dataset import manifest, output_folder, staging, tfrecord
 from dogcat.dataset.encoding import Rejection
 from dogcat.dataset.options import ShardOptions
 from dogcat.prediction import partial, predictions
@@ -35,7 +35,7 @@ def old_and_new(tmp_path_factory):
 def stage(source, output):
     """Writes a data set as the shard tool does, of the bytes of another."""
     options = ShardOptions(images=str(source.parent / "in"), output=str(output), overwrite=True)
-    output = staging.usable_output(options)
+    output = output_folder.usable_output(options)
     with staging.Staging(output, options, "digest") as stage:
         for split in manifest.read(source).splits.values():
             for shard in split.shards:
@@ -78,7 +78,7 @@ def test_a_data_set_is_the_old_or_the_new_one_wherever_the_kill_came(
     seen = set()
     for step in killed_at_each_step(lambda: stage(new, output), begin, place):
         with pytest.raises(InputError) if (replaces or output.exists()) else contextlib.nullcontext():
-            staging.usable_output(ShardOptions(images=str(old.parent / "in"), output=str(output)))
+            output_folder.usable_output(ShardOptions(images=str(old.parent / "in"), output=str(output)))
         found = contents(output) if output.exists() else None
         assert found in ([contents(old), contents(new)] if replaces else [None, contents(new)]), step
         seen.add(found == contents(new))

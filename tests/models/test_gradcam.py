@@ -5,7 +5,7 @@ import pytest
 
 from dogcat.models import architecture, gradcam, linear_head
 from dogcat.models.backbones import BACKBONES
-from dogcat.pictures import decode
+from dogcat.pictures import decode, resizing
 
 
 def halves(model, size):
@@ -62,7 +62,7 @@ def test_the_hottest_place_lies_in_the_quarter_with_the_animal(shared):
 
     def picture(name, number, size):
         data = (shared / "data" / "dogs-vs-cats-2k" / "train" / f"{name}.{number}.jpg").read_bytes()
-        return decode.resize(decode.decode(data, 10**7).rgbx, size, "stretch")[:, :, :3]
+        return resizing.resize(decode.decode(data, 10**7).rgbx, size, "stretch")[:, :, :3]
 
     size = 299
     model = architecture.build_model("xception", size, 2)

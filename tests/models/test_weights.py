@@ -15,33 +15,14 @@ import h5py
 import numpy as np
 import pytest
 
-from dogcat.core import files
+from dogcat.core import cache
 from dogcat.core.options import InputError
-from dogcat.models import architecture, backbones, weights
+from dogcat.models import architecture, backbones, weights, weights_cache, weights_download
 
 
 @pytest.fixture(scope="module")
 def backbone():
     return architecture.make_backbone("xception", 71)
-
-
-@pytest.fixture
-def empty_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("DOGCAT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    files.note.cache_clear()
-    return tmp_path
-
-
-@pytest.fixture
-def nothing_reachable(monkeypatch):
-    """No answer from the network: a proxy at a port where nobody listens, for urllib and for pip."""
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    for name in ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +50,10 @@ def assert_same(one, other):
 @pytest.mark.shared
 def test_a_file_is_checked_and_kept(shared, backbone, empty_cache):
     file = shared / "weights" / "xception_imagenet_notop.h5"
-    cached = weights.cache_path("xception")
+    cached = weights_cache.cache_path("xception")
     assert weights.load_imagenet(backbone, "xception", str(file)) == f"{file}, kept in {cached}"
     assert weights.digest(backbone.get_weights()) == weights.XCEPTION_DIGEST
-    assert list(weights.cache_folder().iterdir()) == [cached]
+    assert list(cache.cache_folder().iterdir()) == [cached]
     other = architecture.make_backbone("xception", 71)
     assert weights.load(other, "xception", "imagenet") == f"ImageNet weights from the cache, {cached}"
     assert weights.digest(other.get_weights()) == weights.XCEPTION_DIGEST
@@ -85,19 +66,19 @@ def test_keras_cache_is_looked_at(small, as_imagenet, empty_cache):
     other = architecture.make_backbone("mobilenetv3small", 48)
     assert "Keras' cache" in weights.load_imagenet(other, "mobilenetv3small")
     assert_same(other, small)
-    assert weights.cache_path("mobilenetv3small").read_bytes() == as_imagenet.read_bytes()
+    assert weights_cache.cache_path("mobilenetv3small").read_bytes() == as_imagenet.read_bytes()
 
 
 def test_a_cache_that_cannot_be_written_does_not_end_the_work(small, as_imagenet, run, empty_cache):
     (empty_cache / "cache").write_text("a file is in the way")
     source = weights.load_imagenet(small, "mobilenetv3small", str(as_imagenet))
-    assert f"not kept in {weights.cache_path('mobilenetv3small')}: " in source
+    assert f"not kept in {weights_cache.cache_path('mobilenetv3small')}: " in source
     # Only the command whose purpose is to fill the cache has failed.
     file = empty_cache / "mobilenetv2.h5"
     architecture.make_backbone("mobilenetv2", 32).save_weights(file)
     done = run("tools.fetch_weights", "--backbone=mobilenetv2", f"--file={file}")
     assert done.code == 2
-    assert done.err == f"error: {weights.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can be\n"
+    assert done.err == f"error: {cache.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can be\n"
 
 
 def test_other_weights_are_refused_and_not_kept(backbone, small, empty_cache):
@@ -110,7 +91,7 @@ def test_other_weights_are_refused_and_not_kept(backbone, small, empty_cache):
         weights.load_imagenet(small, "mobilenetv3small", str(other))
     with pytest.raises(InputError, match=r"--file=/no/such\.h5: no such file; give the one fetched from https://"):
         weights.load_imagenet(backbone, "xception", "/no/such.h5")
-    assert not weights.cache_folder().exists()
+    assert not cache.cache_folder().exists()
 
 
 def test_a_named_file_is_taken_as_it_is(small, empty_cache):
@@ -122,7 +103,7 @@ def test_a_named_file_is_taken_as_it_is(small, empty_cache):
         other = architecture.make_backbone("mobilenetv3small", 48)
         assert weights.load(other, "mobilenetv3small", str(file)) == f"weights from {file}"
         assert_same(other, small)
-    assert not weights.cache_folder().exists()
+    assert not cache.cache_folder().exists()
 
 
 def test_without_weights_they_stay_random(small):
@@ -162,7 +143,7 @@ def test_a_damaged_file_in_the_cache_counts_as_none_and_is_replaced(small, as_im
     in_keras_cache = folder / weights.BACKBONES["mobilenetv3small"].weights_file
     shutil.copy(as_imagenet, in_keras_cache)
     sound = as_imagenet.read_bytes()
-    cached = weights.cache_path("mobilenetv3small")
+    cached = weights_cache.cache_path("mobilenetv3small")
     cached.parent.mkdir()
     if kind == "folder":
         cached.mkdir()
@@ -190,13 +171,13 @@ def test_a_damaged_file_in_the_cache_counts_as_none_and_is_replaced(small, as_im
 
 
 def test_a_file_under_keras_name_is_taken_and_never_replaced(small, as_imagenet, empty_cache):
-    put_there = weights.cache_folder() / weights.BACKBONES["mobilenetv3small"].weights_file
+    put_there = cache.cache_folder() / weights.BACKBONES["mobilenetv3small"].weights_file
     put_there.parent.mkdir()
     shutil.copy(as_imagenet, put_there)
     os.chmod(put_there.parent, 0o555)
     other = architecture.make_backbone("mobilenetv3small", 48)
     assert weights.load_imagenet(other, "mobilenetv3small") == f"the cache, {put_there}"
-    assert weights.is_cached("mobilenetv3small")
+    assert weights_cache.is_cached("mobilenetv3small")
     assert_same(other, small)
     # Somebody's own weights of that name.
     own = architecture.make_backbone("mobilenetv3small", 48)
@@ -205,20 +186,20 @@ def test_a_file_under_keras_name_is_taken_and_never_replaced(small, as_imagenet,
     assert "kept in" in weights.load_imagenet(other, "mobilenetv3small", str(as_imagenet))
     assert put_there.read_bytes() == before
     assert weights.load_imagenet(other, "mobilenetv3small").startswith(
-        f"the cache, {weights.cache_path('mobilenetv3small')}"
+        f"the cache, {weights_cache.cache_path('mobilenetv3small')}"
     )
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(3000, marks=pytest.mark.long)])
 def test_mutated_files_of_the_cache(small, as_imagenet, empty_cache, monkeypatch, count):
-    cached = weights.cache_path("mobilenetv3small")
+    cached = weights_cache.cache_path("mobilenetv3small")
     cached.parent.mkdir()
     sound = as_imagenet.read_bytes()
 
     def unreachable(url, folder):
-        raise weights._Unavailable("not reached: no network")
+        raise weights_download.Unavailable("not reached: no network")
 
-    monkeypatch.setattr(weights, "_download", unreachable)
+    monkeypatch.setattr(weights_download, "download", unreachable)
 
     def load(data):
         cached.write_bytes(data)
@@ -269,40 +250,29 @@ def test_a_download_is_kept_and_one_that_breaks_off_is_named(server, small, empt
     with pytest.raises(InputError, match="no ImageNet weights for mobilenetv3small; fetch http"):
         weights.load_imagenet(other, "mobilenetv3small")
     assert re.search("Keras' download: broke off: .* bytes are missing", capsys.readouterr().out)
-    assert not weights.cache_folder().exists()
+    assert not cache.cache_folder().exists()
     server["bytes"] = None
-    cached = weights.cache_path("mobilenetv3small")
+    cached = weights_cache.cache_path("mobilenetv3small")
     # Where nothing can be kept, the weights are there all the same.
-    weights.cache_folder().write_text("a file is in the way")
+    cache.cache_folder().write_text("a file is in the way")
     assert weights.load_imagenet(other, "mobilenetv3small") == f"Keras' download, not kept in {cached}: Not a directory"
     assert_same(other, small)
-    weights.cache_folder().unlink()
+    cache.cache_folder().unlink()
     assert weights.load_imagenet(other, "mobilenetv3small") == f"Keras' download, kept in {cached}"
     assert weights.load_imagenet(other, "mobilenetv3small") == f"the cache, {cached}"
     cached.unlink()
     server["pause"] = 0.05
-    monkeypatch.setattr(weights, "_SECONDS_TO_ANSWER", 0.2)
-    monkeypatch.setattr(weights, "_SLOWEST_BYTES", 2**30)
+    monkeypatch.setattr(weights_download, "SECONDS_TO_ANSWER", 0.2)
+    monkeypatch.setattr(weights_download, "_SLOWEST_BYTES", 2**30)
     with pytest.raises(InputError, match="no ImageNet weights for mobilenetv3small"):
         weights.load_imagenet(other, "mobilenetv3small")
     assert re.search("Keras' download: too slow: .* bytes came in 0 s", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("name", ["xception", "resnet50v2"])
-def test_nothing_reachable_is_one_clear_line_at_once(run, empty_cache, nothing_reachable, name):
-    started = time.monotonic()
-    done = run("tools.fetch_weights", f"--backbone={name}")
-    assert time.monotonic() - started < 60
-    assert (done.code, len(done.err.splitlines())) == (2, 1) and " ... " not in done.err
-    assert weights.BACKBONES[name].weights_url in done.err and f"--backbone={name} --file=" in done.err
-    assert ("the package" in done.out) == (name == "xception")
-    assert all(line.startswith("no weights in ") for line in done.out.splitlines()) and done.out
-
-
 def test_the_cache_may_lie_in_the_home_folder_and_on_no_server(monkeypatch):
     monkeypatch.setenv("HOME", "/home/u")
     monkeypatch.setenv("DOGCAT_CACHE", "~/cache")
-    assert str(weights.cache_folder()) == "/home/u/cache"
+    assert str(cache.cache_folder()) == "/home/u/cache"
     monkeypatch.setenv("DOGCAT_CACHE", "gs://bucket/cache")
     with pytest.raises(InputError, match="DOGCAT_CACHE=gs://bucket/cache: addresses are not supported"):
-        weights.cache_folder()
+        cache.cache_folder()

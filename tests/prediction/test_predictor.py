@@ -16,7 +16,7 @@ from tensorflow import keras
 
 from dogcat.core.options import InputError
 from dogcat.models import architecture, devices, model_files
-from dogcat.pictures import decode
+from dogcat.pictures import decode, resizing
 from dogcat.pictures.geometry import MAX_PIXELS
 from dogcat.prediction import partial, predictor
 from dogcat.prediction.options import PredictionOptions
@@ -88,7 +88,7 @@ def test_equals_keras_on_the_same_pixels(predict, model_file, samples, tmp_path)
     for name in names:
         shutil.copy(samples / "train" / name, tmp_path / "some")
     decoded = [decode.decode((tmp_path / "some" / name).read_bytes(), MAX_PIXELS, 32) for name in names]
-    pixels = [decode.resize(picture.rgbx, 32, "stretch")[:, :, :3] for picture in decoded]
+    pixels = [resizing.resize(picture.rgbx, 32, "stretch")[:, :, :3] for picture in decoded]
     keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
     logits = architecture.logits_model(model_files.load(model_file)[0])
     mirrored = [view[:, ::-1] for view in pixels]

@@ -14,8 +14,10 @@ from dogcat.cleaning.suspects import Suspect
 from dogcat.evaluation import assess
 from dogcat.pictures.geometry import MAX_PIXELS
 from dogcat.reports import comparison_page, run_page
+from dogcat.reports.findings import Findings, least_certain, most_expensive
 from dogcat.reports.html import Plot
-from dogcat.reports.run_page import Findings, Picture
+from dogcat.reports.run_page import Picture
+from dogcat.reports.wording import legend_names
 from dogcat.training import plots
 from dogcat.training.finished_runs import FinishedRun
 from tools import survey_images
@@ -74,7 +76,7 @@ def hostile_run(number: int = 0) -> FinishedRun:
 def plots_of(findings):
     """The plots of a page, with names in them too."""
     given = (findings.predictions.labels, findings.predictions.log_probabilities[0])
-    names = run_page.legend_names(findings.predictions.classes)
+    names = legend_names(findings.predictions.classes)
     return [
         Plot(*(draw(*given, names, dark) for dark in (False, True)))
         for draw in (plots.draw_calibration, plots.draw_roc)
@@ -84,10 +86,10 @@ def plots_of(findings):
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_report_of_a_run(browser, tmp_path, dark):
     findings = hostile_findings()
-    expensive = run_page.most_expensive(findings)
+    expensive = most_expensive(findings)
     picture = Picture(np.zeros((8, 8, 3), np.uint8), np.eye(2, dtype=np.float32))
     curves = Plot(*(plots.draw_curves(findings.run.history, NAMES[8], dark) for dark in (False, True)))
-    shown = dict.fromkeys(expensive + run_page.least_certain(findings, expensive), picture)
+    shown = dict.fromkeys(expensive + least_certain(findings, expensive), picture)
     page = tmp_path / "report.html"
     page.write_bytes(run_page.render(findings, shown, curves, *plots_of(findings)))
     text = assert_harmless(browser.open(page, dark=dark))

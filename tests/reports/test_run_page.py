@@ -1,4 +1,4 @@
-"""What the pages say, of made-up runs; tests/test_run_report.py makes them from real ones."""
+"""What the pages say, of made-up runs; tests/reports/test_build.py makes them from real ones."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from made_up_runs import FEW, predictions_of, run_of
 
 from dogcat.evaluation import assess
 from dogcat.reports import comparison_page, run_page
+from dogcat.reports.findings import Findings, least_certain, most_expensive
 from dogcat.reports.html import Plot
-from dogcat.reports.run_page import Findings, Picture
+from dogcat.reports.run_page import Picture
 
 PLOT = Plot(b"light", b"dark")
 
@@ -27,16 +28,16 @@ def text_of(page):
 
 
 def page_of(findings):
-    expensive = run_page.most_expensive(findings)
-    shown = expensive + run_page.least_certain(findings, expensive)
+    expensive = most_expensive(findings)
+    shown = expensive + least_certain(findings, expensive)
     picture = Picture(np.zeros((8, 8, 3), np.uint8), np.eye(2, dtype=np.float32))
     return text_of(run_page.render(findings, dict.fromkeys(shown, picture), PLOT, PLOT, PLOT))
 
 
 def test_the_galleries_have_each_picture_once_in_order():
     findings = findings_of(2, 60, 1.0, 3)
-    expensive = run_page.most_expensive(findings)
-    uncertain = run_page.least_certain(findings, expensive)
+    expensive = most_expensive(findings)
+    uncertain = least_certain(findings, expensive)
     # The three that are wrong, the surest of them first; then those that are right by least.
     assert expensive == [59, 58, 57, *range(21)]
     assert uncertain == list(range(21, 45))
@@ -70,13 +71,6 @@ def test_pictures_that_are_all_of_one_class_have_a_page():
     predictions.labels[:] = 0
     found = Findings(run_of(), predictions, assess.assess(predictions, FEW).models[0], 1000, "")
     assert "undefined" in page_of(found)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "0 s"), (99, "99 s"), (100, "2 min"), (5330, "89 min"), (10550, "2 h 56 min")]
-)
-def test_times_in_words(seconds, words):
-    assert run_page.duration(seconds) == words
 
 
 def test_runs_are_compared_with_the_best_on_the_same_pictures_alone():

@@ -13,7 +13,7 @@ from conftest import write_out_of_memory
 from dogcat.core.options import InputError
 from dogcat.loading.byte_ranges import RangeFile
 from tools import benchmark
-from tools.benchmarks import memory, own_loaders, peer_loaders, predict, processes, rounds
+from tools.benchmarks import own_loaders, peak_memory, peer_loaders, predict, processes, rounds
 from tools.benchmarks.options import BenchmarkOptions
 from tools.benchmarks.peer_writers import Work
 
@@ -284,12 +284,12 @@ def test_memory(samples, tmp_path):
 
 def test_a_command_that_fails_is_named(tmp_path):
     with pytest.raises(rounds.CannotRun, match="dogcat.predict ended with 2: error: .*no model there"):
-        memory._run("dogcat.predict", f"--model={tmp_path / 'none'}")
+        peak_memory._run("dogcat.predict", f"--model={tmp_path / 'none'}")
 
 
 def test_what_this_process_holds_is_not_counted():
     held = np.ones(300 * 2**20, np.uint8)
-    peak, _, printed = memory._run("platform")
+    peak, _, printed = peak_memory._run("platform")
     assert printed and peak < 100 < held.nbytes / 2**20
 
 

@@ -20,9 +20,10 @@ from PIL import Image
 from dogcat.cleaning import examine, folder_features
 from dogcat.cleaning.options import CleaningOptions
 from dogcat.core import flags, outputs
+from dogcat.core.cache import cache_folder
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest
-from dogcat.models import weights
+from dogcat.models import weights, weights_download
 from dogcat.prediction.picture_sources import PictureFiles
 from tools import clean_images
 
@@ -395,9 +396,9 @@ def test_without_a_classifier_the_weights_of_xception_are_asked_for(monkeypatch,
     from dogcat.cleaning.imagenet import Classifier
 
     def unreachable(url, folder):
-        raise weights._Unavailable("not reached: no network")
+        raise weights_download.Unavailable("not reached: no network")
 
-    monkeypatch.setattr(weights, "_download", unreachable)
+    monkeypatch.setattr(weights_download, "download", unreachable)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(InputError, match="no ImageNet weights for xception with its top; give --classifier=FILE"):
         Classifier("")
@@ -434,4 +435,4 @@ def test_xception_with_its_top_is_fetched_and_is_what_keras_makes_of_it(monkeypa
     assert expected.std(axis=1).min() > 0.1
     np.testing.assert_allclose(scores - scores[:, :1], expected - expected[:, :1], atol=1e-3)
     # From now on the copy in the cache does.
-    assert str(weights.cache_folder()) in Classifier("").name
+    assert str(cache_folder()) in Classifier("").name

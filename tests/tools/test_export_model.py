@@ -16,7 +16,7 @@ from PIL import Image
 from dogcat.core.options import InputError
 from dogcat.evaluation import metrics
 from dogcat.models import architecture, export, model_files
-from dogcat.pictures import decode
+from dogcat.pictures import decode, encoder, resizing
 from tools import export_model
 from tools.export_model import ExportOptions
 
@@ -55,7 +55,7 @@ def test_a_saved_model_serves_any_batch_and_jpeg_files(run, tmp_path, classes):
         answer = signatures["serving_default"](pictures=tf.constant(pictures))
         np.testing.assert_allclose(answer["probabilities"].numpy(), expected, atol=1e-5)
         assert [name.decode() for name in answer["class"].numpy()] == [classes[i] for i in expected.argmax(axis=1)]
-        files = [decode.encode(picture, "png", 95, "420") for picture in pictures]
+        files = [encoder.encode(picture, "png", 95, "420") for picture in pictures]
         answer = signatures["jpeg"](files=tf.constant(files))
         np.testing.assert_allclose(answer["probabilities"].numpy(), expected, atol=1e-5)
     # And this program takes it as a model.
@@ -73,9 +73,9 @@ def test_jpeg_files_become_the_pictures_that_the_model_knows(tmp_path, resize, s
     model, _ = model_files.load(save_model(tmp_path / "m.keras"))
     description = model_files.Description(["cat", "dog"], 32, resize, "tiny")
     pixels = random_pictures(1, 256)[0][: shape[0], : shape[1]]
-    file = decode.encode(pixels, "jpeg", 95, "444")
+    file = encoder.encode(pixels, "jpeg", 95, "444")
     read = export.Servable(model, description)._read(tf.constant(file)).numpy()
-    wanted = decode.resize(decode.decode(file, 10**6).rgbx, 32, resize)[:, :, :3]
+    wanted = resizing.resize(decode.decode(file, 10**6).rgbx, 32, resize)[:, :, :3]
     assert np.abs(read.astype(int) - wanted).max() <= 2
     assert np.abs(read.astype(int) - wanted).mean() < 0.6
 

@@ -15,7 +15,7 @@ from fuzzing import tree
 from PIL import Image
 
 from dogcat.core.options import InputError
-from dogcat.dataset import manifest, staging
+from dogcat.dataset import manifest, output_folder, unfinished_work
 from dogcat.dataset.options import ShardOptions
 from tools import make_tfrecords
 
@@ -147,7 +147,7 @@ def test_what_is_called_like_unfinished_work_is_named_and_stays(tmp_path, ending
         (theirs / "finished.jsonl").write_text('{"plan": "x"}\n')
         (theirs / "train-00000-of-00002.tfrecord").write_text("shard")
     elif kind == "work for another output":
-        os.close(staging._take_or_begin(tmp_path / "other.partial", tmp_path / "other"))
+        os.close(unfinished_work.take_or_begin(tmp_path / "other.partial", tmp_path / "other"))
         (tmp_path / "other.partial").rename(theirs)
     elif kind == "empty":
         theirs.mkdir()
@@ -187,7 +187,7 @@ def test_an_output_that_is_a_link_stays_one(tmp_path):
 def test_a_mount_point_is_refused_at_once(tmp_path, monkeypatch):
     images = draw(tmp_path / "in", "cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg")
     (tmp_path / "a b").mkdir()
-    monkeypatch.setattr(staging, "_MOUNTS", tmp_path / "mountinfo")
+    monkeypatch.setattr(output_folder, "_MOUNTS", tmp_path / "mountinfo")
     escaped = str(tmp_path / "a b").replace(" ", r"\040")
     (tmp_path / "mountinfo").write_text(
         f"22 27 0:21 / /sys rw - sysfs sysfs rw\n31 27 0:2 /x {escaped} rw - ext4 a rw\n"

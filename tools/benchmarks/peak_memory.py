@@ -81,7 +81,7 @@ def measure(images: Path, sizes: Sequence[int], work: Path) -> Iterable[Measurem
             "tools.make_tfrecords", f"--images={folder / 'images'}", f"--output={records}", f"--image_size={_SIZE}"
         )
         yield Measurement("write", size, peak, seconds, size)
-        peak, seconds, printed = _run("tools.benchmarks.memory", str(records))
+        peak, seconds, printed = _run("tools.benchmarks.peak_memory", str(records))
         first_batch, read = printed.split()
         yield Measurement("read", size, peak, seconds, int(read), float(first_batch))
         runs = folder / "runs"

@@ -1,0 +1,72 @@
+"""Shards of a data set taken apart, changed and written again, and what verification says of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from dogcat.dataset import example_proto, manifest, tfrecord, verify
+
+HEADER = 12
+FOOTER = 4
+
+
+def problems_of(folder, **options):
+    return verify.verify(folder, manifest.read(folder), **options)
+
+
+def shards_of(folder):
+    return [shard for split in manifest.read(folder).splits.values() for shard in split.shards]
+
+
+def data_of(path):
+    """The data of each record, read by the lengths alone."""
+    content, at, found = path.read_bytes(), 0, []
+    while at < len(content):
+        length = int.from_bytes(content[at : at + 8], "little")
+        found.append(content[at + HEADER : at + HEADER + length])
+        at += HEADER + length + FOOTER
+    return found
+
+
+def offsets_of(path):
+    offsets = [0]
+    for data in data_of(path):
+        offsets.append(offsets[-1] + len(data) + tfrecord.FRAME_BYTES)
+    return offsets
+
+
+def features_of(data):
+    return {key: values[0] for key, values in example_proto.decode_example(data).items()}
+
+
+def keys_of(path):
+    return [features_of(data)[example_proto.FILENAME].decode() for data in data_of(path)]
+
+
+def rewrite(folder, name, all_data):
+    """Writes a shard with right checksums, and its size, number and hash into the manifest."""
+    content = b"".join(map(tfrecord.frame, all_data))
+    (folder / name).write_bytes(content)
+    facts = {"records": len(all_data), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    edit_manifest(folder, lambda made: next(s for s in all_shards(made) if s["name"] == name).update(facts))
+
+
+def all_shards(content):
+    return [shard for split in content["splits"].values() for shard in split["shards"]]
+
+
+def edit_manifest(folder, edit):
+    path = folder / manifest.FILE_NAME
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def change(folder, name, number, **features):
+    """Changes features of one record: encoded=..., label=... and so on."""
+    all_data = data_of(folder / name)
+    changed = features_of(all_data[number])
+    changed.update({getattr(example_proto, key): value for key, value in features.items()})
+    all_data[number] = example_proto.encode_example({key: value for key, value in changed.items() if value is not None})
+    rewrite(folder, name, all_data)
