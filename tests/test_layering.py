@@ -35,6 +35,7 @@ WITHOUT_TENSORFLOW = {
         "feature_cache",
         "linear_head",
         "latest_run",
+        "bundle",
         "hdf5",
         "keras_files",
     },
