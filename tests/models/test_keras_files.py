@@ -24,7 +24,7 @@ from dogcat.models.model_files import Description
 
 MIB = 2**20
 DESCRIPTION = Description(["cat", "dog"], 32, "stretch", "vgg16")
-REFUSED = model_files.WRONG_WEIGHTS
+REFUSED = keras_files.DAMAGE
 COUNTS = [100, pytest.param(1000, marks=pytest.mark.long)]
 
 
