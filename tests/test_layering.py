@@ -36,6 +36,8 @@ WITHOUT_TENSORFLOW = {
         "linear_head",
         "latest_run",
         "bundle",
+        "messages",
+        "object_graph",
         "hdf5",
         "keras_files",
     },

@@ -15,12 +15,13 @@ import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import google_crc32c
 
 from dogcat.core import files
 from dogcat.core.checksums import masked, masked_crc32c
+from dogcat.models.messages import BYTES, DAMAGED, FIXED32, VARINT, fields_of, only, varint
 
 # Far above the index of the deepest network of Keras with its optimizer, 400 KiB, and the names in it.
 _MOST_INDEX_BYTES, _LONGEST_NAME = 2**22, 2**12
@@ -34,13 +35,12 @@ _FOOTER_BYTES = 48
 _TRAILER_BYTES = 5
 _UNCOMPRESSED = 0
 
-# How the fields of a message are stored, by number; those that are not listed stand in no file of this program.
-_VARINT, _BYTES, _FIXED32 = 0, 2, 5
-_HEADER = {1: _VARINT, 2: _VARINT, 3: _BYTES}
-_VERSIONS = {1: _VARINT}
-_ENTRY = {1: _VARINT, 2: _BYTES, 3: _VARINT, 4: _VARINT, 5: _VARINT, 6: _FIXED32}
-_SHAPE = {2: _BYTES}
-_DIMENSION = {1: _VARINT}
+# The fields of the messages; those that are not listed stand in no file of this program.
+_HEADER = {1: VARINT, 2: VARINT, 3: BYTES}
+_VERSIONS = {1: VARINT}
+_ENTRY = {1: VARINT, 2: BYTES, 3: VARINT, 4: VARINT, 5: VARINT, 6: FIXED32}
+_SHAPE = {2: BYTES}
+_DIMENSION = {1: VARINT}
 _LITTLE_ENDIAN, _PRODUCER = 0, 1
 
 TEXT = "string"
@@ -50,11 +50,6 @@ _TYPES = {
     **{3: ("int32", 4), 4: ("uint8", 1), 5: ("int16", 2), 6: ("int8", 1), 9: ("int64", 8)},
     **{10: ("bool", 1), 17: ("uint16", 2), 22: ("uint32", 4), 23: ("uint64", 8), 7: (TEXT, 0)},
 }
-
-_DAMAGED = "is damaged or cut off"
-
-# A message: whole numbers or bytes by the numbers of their fields.
-_Fields = dict[int, list[Any]]
 
 
 class Entry(NamedTuple):
@@ -95,7 +90,7 @@ class Bundle:
         try:
             self._read_index(data, largest)
         except (ValueError, struct.error) as error:
-            raise ValueError(f"{index.name} {error if isinstance(error, ValueError) else _DAMAGED}") from error
+            raise ValueError(f"{index.name} {error if isinstance(error, ValueError) else DAMAGED}") from error
         self._require_room()
 
     def data(self, name: str) -> bytes:
@@ -110,7 +105,7 @@ class Bundle:
         with files.naming(path), files.open_regular(path) as file:
             file.seek(entry.offset)
             data = file.read(entry.size)
-        crc, start = (_crc_of_length(data), _varint(data, 0)[1]) if entry.dtype == TEXT else (0, 0)
+        crc, start = (_crc_of_length(data), varint(data, 0)[1]) if entry.dtype == TEXT else (0, 0)
         if len(data) != entry.size or masked(google_crc32c.extend(crc, data[start:])) != entry.crc:
             raise ValueError(f"{path.name}: the variable {name[-100:]!r} does not match its checksum")
         return data[start + 4 :] if entry.dtype == TEXT else data
@@ -123,10 +118,10 @@ class Bundle:
         key, value = next(table, (None, b""))
         if key != b"":
             raise ValueError("has no header")
-        header = _message(value, _HEADER)
-        self._shards = _only(header, 1)
-        version = _message(_only(header, 3, b""), _VERSIONS)
-        layout = _only(header, 2), _only(version, 1)
+        header = fields_of(value, _HEADER)
+        self._shards = only(header, 1)
+        version = fields_of(only(header, 3, b""), _VERSIONS)
+        layout = only(header, 2), only(version, 1)
         if not 1 <= self._shards < _MOST_SHARDS or layout != (_LITTLE_ENDIAN, _PRODUCER):
             raise ValueError("has a header that TensorFlow does not write here")
         for key, value in table:
@@ -168,15 +163,15 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     data = data[:-_FOOTER_BYTES]
     at, others = 0, []
     for _ in range(2):
-        offset, at = _varint(footer, at)
-        size, at = _varint(footer, at)
+        offset, at = varint(footer, at)
+        size, at = varint(footer, at)
         others.append(_block(data, offset, size))
     last, end = None, 0
     for bound, place in others[1]:
-        offset, at = _varint(place, 0)
-        size, at = _varint(place, at)
+        offset, at = varint(place, 0)
+        size, at = varint(place, at)
         if at != len(place) or offset < end:
-            raise ValueError(_DAMAGED)
+            raise ValueError(DAMAGED)
         end = offset + size
         pairs = _block(data, offset, size)
         # By these bounds TensorFlow looks for a key.
@@ -190,7 +185,7 @@ def _block(data: bytes, offset: int, size: int) -> list[tuple[bytes, bytes]]:
     """Keys and values of a block, in their order."""
     end = offset + size
     if end + _TRAILER_BYTES > len(data):
-        raise ValueError(_DAMAGED)
+        raise ValueError(DAMAGED)
     compression, crc = struct.unpack_from("<BI", data, end)
     if masked_crc32c(data[offset : end + 1]) != crc:
         raise ValueError("does not match its checksums")
@@ -200,18 +195,18 @@ def _block(data: bytes, offset: int, size: int) -> list[tuple[bytes, bytes]]:
     [restarts] = struct.unpack_from("<I", block, size - 4) if size >= 4 else [0]
     end = size - 4 - 4 * restarts
     if not restarts or end < 0:
-        raise ValueError(_DAMAGED)
+        raise ValueError(DAMAGED)
     pairs: list[tuple[bytes, bytes]] = []
     key, at = b"", 0
     # Where a key is stored whole.
     whole = {0}
     while at < end:
         start = at
-        shared, at = _varint(block, at)
-        own, at = _varint(block, at)
-        length, at = _varint(block, at)
+        shared, at = varint(block, at)
+        own, at = varint(block, at)
+        length, at = varint(block, at)
         if shared > len(key) or shared + own > _LONGEST_NAME or at + own + length > end:
-            raise ValueError(_DAMAGED)
+            raise ValueError(DAMAGED)
         if not shared:
             whole.add(start)
         before, key = key, key[:shared] + block[at : at + own]
@@ -221,20 +216,20 @@ def _block(data: bytes, offset: int, size: int) -> list[tuple[bytes, bytes]]:
         pairs.append((key, block[at - length : at]))
     starts = struct.unpack_from(f"<{restarts}I", block, end)
     if starts[0] or not whole.issuperset(starts) or any(one >= other for one, other in zip(starts, starts[1:])):
-        raise ValueError(_DAMAGED)
+        raise ValueError(DAMAGED)
     return pairs
 
 
 def _entry(data: bytes, shards: int, largest: int) -> Entry:
     """A variable of an index of `shards` files."""
-    fields = _message(data, _ENTRY)
-    kind = _TYPES.get(_only(fields, 1))
+    fields = fields_of(data, _ENTRY)
+    kind = _TYPES.get(only(fields, 1))
     if kind is None:
         raise ValueError("has no type of numbers that a model stores")
     dtype, item = kind
-    dimensions = _message(_only(fields, 2, b""), _SHAPE, repeated=True).get(2, [])
-    shape = tuple(_only(_message(dimension, _DIMENSION), 1) for dimension in dimensions)
-    shard, offset, size = (_only(fields, number) for number in (3, 4, 5))
+    dimensions = fields_of(only(fields, 2, b""), _SHAPE, repeated={2}).get(2, [])
+    shape = tuple(only(fields_of(dimension, _DIMENSION), 1) for dimension in dimensions)
+    shard, offset, size = (only(fields, number) for number in (3, 4, 5))
     if len(shape) > _LARGEST_RANK or math.prod(max(1, length) for length in shape) > _MOST_ELEMENTS:
         raise ValueError("has a shape that no variable has")
     if dtype == TEXT and (shape or size > _MOST_TEXT_BYTES):
@@ -245,58 +240,15 @@ def _entry(data: bytes, shards: int, largest: int) -> Entry:
         raise ValueError(f"has {size:,} bytes, more than any of the model")
     if shard >= shards:
         raise ValueError(f"is in file {shard} of {shards}")
-    return Entry(dtype, shape, shard, offset, size, _only(fields, 6))
+    return Entry(dtype, shape, shard, offset, size, only(fields, 6))
 
 
 def _require_text(start: bytes, size: int, name: str) -> None:
     """Raises ValueError where a text that is stored in `size` bytes, which begin with `start`, is longer or shorter."""
-    length, at = _varint(start, 0)
+    length, at = varint(start, 0)
     if at + 4 + length != size or start[at : at + 4] != struct.pack("<I", masked(_crc_of_length(start))):
         raise ValueError(f"the length of the text {name[-100:]!r} is damaged")
 
 
 def _crc_of_length(text: bytes) -> int:
-    return google_crc32c.value(struct.pack("<I", _varint(text, 0)[0]))
-
-
-def _message(data: bytes, kinds: dict[int, int], repeated: bool = False) -> _Fields:
-    """The fields of a message; `repeated`: each as often as it likes, else once at most."""
-    fields: _Fields = {}
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        number, kind = tag >> 3, tag & 7
-        if kinds.get(number) != kind or (number in fields and not repeated):
-            raise ValueError(f"has the field {number}, which TensorFlow does not write here")
-        value: Any
-        if kind == _FIXED32:
-            [value] = struct.unpack_from("<I", data, at)
-            at += 4
-        else:
-            value, at = _varint(data, at)
-        if kind == _BYTES:
-            value, at = data[at : at + value], at + value
-            if at > len(data):
-                raise ValueError(_DAMAGED)
-        fields.setdefault(number, []).append(value)
-    return fields
-
-
-def _only(fields: _Fields, number: int, default: Any = 0) -> Any:
-    [value] = fields.get(number, [default])
-    return value
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number below 2^63 in as few bytes as it takes, and where it ends."""
-    value = 0
-    for count in range(9):
-        if at + count >= len(data):
-            break
-        byte = data[at + count]
-        value |= (byte & 0x7F) << 7 * count
-        if byte < 0x80:
-            if not byte and count:
-                break
-            return value, at + count + 1
-    raise ValueError(_DAMAGED)
+    return google_crc32c.value(struct.pack("<I", varint(text, 0)[0]))
