@@ -27,8 +27,9 @@ _MARK = b"dogcat cache entry, deletable: 2\n"
 _KEY_BYTES = 32
 # Before the content of an entry: the mark, and the hash of what the content was made from.
 HEAD_BYTES = len(_MARK) + _KEY_BYTES
-# How long an entry takes to be written at most; what is unfinished after that was left by a killed process.
-_SECONDS_TO_WRITE = 24 * 3600
+# How long an entry takes to be written at most, and by how much clocks of machines at one cache differ: what is
+# unfinished after that was left by a killed process, and what is dated later was used before a clock was set back.
+_DAY = 24 * 3600
 
 
 def cache_folder() -> Path:
@@ -127,10 +128,15 @@ def remove_oldest(folder: Path, ending: str, limit: float) -> None:
         ending: How the names of its entries end.
         limit: Bytes that may stay.
     """
-    kept = 0
-    for status, path, is_unfinished in sorted(_entries(folder, ending), key=lambda entry: -entry[0].st_mtime):
+    kept, now = 0, time.time()
+
+    def by_use(entry: tuple[os.stat_result, Path, bool]) -> tuple[bool, float]:
+        used = entry[0].st_mtime
+        return used > now + _DAY, -used
+
+    for status, path, is_unfinished in sorted(_entries(folder, ending), key=by_use):
         if is_unfinished:
-            goes = time.time() - status.st_mtime > _SECONDS_TO_WRITE
+            goes = abs(now - status.st_mtime) > _DAY
         else:
             kept += status.st_size
             goes = kept > limit

@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
-import google_crc32c
-
 from dogcat.core import files
+from dogcat.core.checksums import masked_crc32c
 
 FRAME_BYTES = 16
 HEADER_BYTES = 12
@@ -32,16 +31,6 @@ _BYTES_A_PIXEL = 16
 _LARGEST_REST = 1 << 20
 # What a system reads at a call.
 _LARGEST_DATA = 2**31 - 2**20
-
-
-def masked_crc32c(data: bytes) -> int:
-    """CRC-32C, rotated and offset as TFRecord files store it (tensorflow/core/lib/hash/crc32c.h)."""
-    return masked(google_crc32c.value(data))
-
-
-def masked(crc: int) -> int:
-    """A CRC-32C as TFRecord files store it."""
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def frame(data: bytes) -> bytes:

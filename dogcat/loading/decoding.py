@@ -7,6 +7,7 @@ import struct
 import numpy as np
 import simplejpeg
 
+from dogcat.core import checksums
 from dogcat.dataset import tfrecord
 from dogcat.dataset.manifest import FORMATS, JPEG
 from dogcat.loading.byte_ranges import ByteRanges
@@ -44,7 +45,7 @@ class EncodedPictures:
             try:
                 record = shard.file.read(start, length + tfrecord.FOOTER_BYTES)
                 data = record[:length]
-                if struct.pack("<I", tfrecord.masked_crc32c(data)) != record[length:]:
+                if struct.pack("<I", checksums.masked_crc32c(data)) != record[length:]:
                     raise ValueError("the data do not match their checksum")
                 _decode(memoryview(data)[first - start : first - start + size], self._encoding, picture)
             except ValueError as error:

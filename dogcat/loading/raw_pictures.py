@@ -7,6 +7,7 @@ import struct
 import google_crc32c
 import numpy as np
 
+from dogcat.core import checksums
 from dogcat.core.options import InputError
 from dogcat.dataset import raw_layout, tfrecord
 from dogcat.loading.byte_ranges import ByteRanges, RangeFile
@@ -58,7 +59,7 @@ class RawPictures:
         checksum = np.empty(tfrecord.FOOTER_BYTES, np.uint8)
         file.read_into(start - len(head), head, picture, checksum)
         crc = google_crc32c.extend(google_crc32c.value(head[tfrecord.HEADER_BYTES :]), picture)
-        if struct.pack("<I", tfrecord.masked(crc)) != checksum.tobytes():
+        if struct.pack("<I", checksums.masked(crc)) != checksum.tobytes():
             raise ValueError("the data do not match their checksum")
 
     def _damaged(self, file: RangeFile, number: int, place: int, what: str) -> InputError:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from tensorflow import keras
 
 from dogcat.core import files, typed_json
@@ -30,6 +29,7 @@ from dogcat.core.options import InputError
 from dogcat.models import keras_files, latest_run, untrusted
 from dogcat.models.architecture import build_model
 from dogcat.models.backbones import BACKBONES
+from dogcat.models.bundle import Bundle
 from dogcat.models.keras_files import Archive
 from dogcat.models.untrusted import DESCRIPTION, MOST_DESCRIPTION_BYTES
 from dogcat.pictures import folders
@@ -37,14 +37,9 @@ from dogcat.pictures.geometry import RESIZE_MODES
 
 BEST_MODEL = "best.keras"
 
-# Raised for files of weights that are damaged or of another model; the last two by TensorFlow's reader of variables.
-WRONG_WEIGHTS = (*keras_files.DAMAGE, tf.errors.OpError, IndexError)
-
 _LARGEST_IMAGE = 4096
 # No backbone gives fewer features to the head.
 _FEWEST_FEATURES = 512
-# What a SavedModel's file of variables holds besides them: the names of its objects.
-_BYTES_BESIDES_VARIABLES = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,7 +244,7 @@ def load(path: Path) -> tuple[keras.Model, Description]:
             raise ValueError(f"it has not the weights for {len(description.classes):,} classes")
         model = build_model(description.backbone, description.image_size, len(description.classes))
         load_weights(model, path)
-    except WRONG_WEIGHTS as error:
+    except keras_files.DAMAGE as error:
         raise InputError(
             f"{path} is damaged, or its weights are of another model than it tells: {keras_files.said(error)}"
         ) from error
@@ -261,7 +256,7 @@ def load_weights(model: keras.Model, path: Path) -> None:
 
     Raises:
         InputError: A file is not a regular one.
-        WRONG_WEIGHTS: The file is damaged, or has other weights.
+        keras_files.DAMAGE: The file is damaged, or has other weights.
     """
     if is_exported(path):
         _load_variables(model, path / "variables")
@@ -283,19 +278,17 @@ def _bytes_of_weights(path: Path) -> int:
 
 def _load_variables(model: keras.Model, folder: Path) -> None:
     """Sets a model's weights to the variables of a SavedModel."""
-    needed = sum(4 * int(np.prod(weight.shape)) for weight in model.weights)
-    for name in ("variables.index", "variables.data-00000-of-00001"):
-        with files.open_regular(folder / name) as file:
-            if file.seek(0, 2) > needed + _BYTES_BESIDES_VARIABLES:
-                raise ValueError(f"{name} is larger than the variables of the model")
-    reader = tf.train.load_checkpoint(str(folder / "variables"))
-    shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-    keys = [f"saved_weights/{index}/.ATTRIBUTES/VARIABLE_VALUE" for index in range(len(model.weights))]
-    # All of them, before the first is allocated.
-    for key, weight in zip(keys, model.weights):
-        if shapes.get(key) != list(weight.shape) or types[key] != tf.float32:
-            raise ValueError(f"the variable {key.partition('/.')[0]} is not there in the shape {tuple(weight.shape)}")
-    arrays = [reader.get_tensor(key) for key in keys]
+    shapes = {
+        f"saved_weights/{index}/.ATTRIBUTES/VARIABLE_VALUE": tuple(weight.shape)
+        for index, weight in enumerate(model.weights)
+    }
+    stored = Bundle(folder / "variables", largest=4 * max(map(math.prod, shapes.values())))
+    # All of them, before the first is read.
+    for key, shape in shapes.items():
+        entry = stored.entries.get(key)
+        if entry is None or (entry.dtype, entry.shape) != ("float32", shape):
+            raise ValueError(f"the variable {key.partition('/.')[0]} is not there in the shape {shape}")
+    arrays = [np.frombuffer(stored.data(key), "<f4").reshape(shape) for key, shape in shapes.items()]
     if not all(np.isfinite(array).all() for array in arrays):
         raise ValueError("a variable has an element that is infinite or not a number")
     model.set_weights(arrays)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import tensorflow as tf
 from dogcat.core import files, typed_json
 from dogcat.core.options import InputError
 from dogcat.loading.pipeline import Position
+from dogcat.models import object_graph
+from dogcat.models.bundle import Bundle
 from dogcat.training import epoch_records
 from dogcat.training.epoch_records import EpochRecord
 
@@ -143,13 +146,25 @@ def load(folder: Path, variables: tf.train.Checkpoint) -> Progress | None:
         progress = _progress(folder / _PROGRESS)
         if folder.name != _name(progress):
             raise ValueError(f"{_PROGRESS} is of epoch {progress.epoch} and step {progress.step}")
-        for file in folder.iterdir():
-            files.open_regular(file).close()
+        _require_sound(folder / _VARIABLES, variables)
         variables.read(str(folder / _VARIABLES)).expect_partial()
-    # TensorFlow's own for files that are cut: OpError for one, IndexError for the other.
-    except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
+    # TensorFlow's own for variables of other objects than these, which lead to one another in other ways.
+    except (OSError, ValueError, LookupError, AttributeError, tf.errors.OpError) as error:
         raise InputError(f"{folder} is damaged ({' '.join(str(error).split())[:160]}); {advice}") from error
     return progress
+
+
+def _require_sound(prefix: Path, variables: tf.train.Checkpoint) -> None:
+    """Raises ValueError for files with which TensorFlow would end the process."""
+    objects = tf.train.TrackableView(variables).descendants()
+    # An optimizer's slots have the shapes of their variables.
+    sizes = [
+        math.prod(variable.shape) * variable.dtype.size for variable in objects if isinstance(variable, tf.Variable)
+    ]
+    bundle = Bundle(prefix, largest=max(sizes))
+    for name in bundle.entries:
+        bundle.data(name)
+    object_graph.require_sound(bundle)
 
 
 def _progress(path: Path) -> Progress:

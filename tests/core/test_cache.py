@@ -136,6 +136,39 @@ def test_what_a_killed_process_left_goes_after_a_day(tmp_path):
     assert not left.exists()
 
 
+def test_entries_from_before_a_clock_was_set_back_go_first(tmp_path):
+    year = 365 * 24 * 3600
+    entries = {used: Entry(tmp_path, used, ".x") for used in (year, 2 * year, -year, 0, 60)}
+    for used, entry in entries.items():
+        keep(entry)
+        os.utime(entry.path, (time.time() + used,) * 2)
+    size = entries[0].path.stat().st_size
+    # A minute ahead is another machine's clock.
+    for gone in (year, 2 * year, -year, 0):
+        cache.remove_oldest(tmp_path, ".x", (sum(entry.path.exists() for entry in entries.values()) - 1) * size)
+        assert not entries[gone].path.exists()
+    assert entries[60].path.exists()
+
+
+def test_an_entry_that_is_used_is_not_of_the_future_any_more(tmp_path):
+    entry = Entry(tmp_path, "a", ".x")
+    keep(entry)
+    os.utime(entry.path, (time.time() + 10**8,) * 2)
+    assert read(entry) == CONTENT
+    assert abs(entry.path.stat().st_mtime - time.time()) < 3600
+
+
+@pytest.mark.parametrize(("days", "stays"), [(-1.1, False), (-0.9, True), (0.9, True), (1.1, False), (10**4, False)])
+def test_an_unfinished_file_of_whatever_date_goes(tmp_path, days, stays):
+    entry = Entry(tmp_path, "a", ".x")
+    keep(entry)
+    left = files.temporary_beside(entry.path)
+    entry.path.rename(left)
+    os.utime(left, (time.time() + days * 24 * 3600,) * 2)
+    cache.remove_oldest(tmp_path, ".x", 0)
+    assert left.exists() == stays
+
+
 def test_another_users_cache_is_read_and_not_written(open_folder, capsys):
     ours, theirs = Entry(open_folder, "ours", ".x"), Entry(open_folder, "theirs", ".x")
     keep(ours)

@@ -5,6 +5,7 @@ import json
 import math
 import resource
 
+import bundle_files
 import pytest
 import tensorflow as tf
 from fuzzing import check, json_mutations, memory_within, mutations
@@ -99,8 +100,27 @@ def test_damaged_states_are_taken_or_refused(tmp_path, name, count):
 
     with memory_within(2**26):
         assert check(load, mutations(whole, count, seed=8)) > count // 4
+        if name == "variables.index":
+            assert check(load, bundle_files.resealed(whole, count, seed=10)) > count // 4
         if name == "progress.json":
             assert check(load, json_mutations(json.loads(whole), count, seed=9)) > count // 4
+
+
+def test_a_state_with_which_tensorflow_would_end_the_process_is_named(tmp_path):
+    checkpoint.save(tmp_path, progress(), variables(1.0))
+    [saved] = tmp_path.iterdir()
+    entry = bundle_files.entry(shape=(2**40,), size=2**42)
+    pairs = [(b"", bundle_files.HEADER), (b"one/.ATTRIBUTES/VARIABLE_VALUE", entry)]
+    (saved / "variables.index").write_bytes(bundle_files.index(bundle_files.block(pairs)))
+    said = f"{saved} is damaged .variables.index has the variable 'one/.*more than any of the model.; start a new run"
+    with pytest.raises(InputError, match=said):
+        checkpoint.load(tmp_path, variables(0.0))
+
+
+def test_a_state_of_other_objects_is_named(tmp_path):
+    checkpoint.save(tmp_path, progress(), tf.train.Checkpoint(one=tf.Variable([1.0]), two=tf.Variable(1.0)))
+    with pytest.raises(InputError, match="is damaged .*shape.*start a new run"):
+        checkpoint.load(tmp_path, variables(0.0))
 
 
 def test_a_full_disk_is_named_and_the_state_before_stays(tmp_path):
