@@ -131,7 +131,7 @@ def test_weights_that_give_no_numbers_are_refused(predict, samples, tmp_path):
 @pytest.mark.parametrize(("options", "tolerance"), [({"quality": 95}, 1e-2), ({"encoding": "png"}, 1e-6)])
 def test_a_data_set_is_predicted_as_the_folder_it_was_made_from(predict, samples, tmp_path, options, tolerance):
     # Random weights heed the finest detail, which is what JPEG changes, the more so the smaller the picture is.
-    model = save_model(tmp_path / "m.keras", backbone="mobilenetv2", image_size=96, spread=0.5)
+    model = save_model(tmp_path / "m.keras", image_size=96, spread=0.5)
     predict = functools.partial(predict, model=str(model))
     make(samples / "train", tmp_path / "data", image_size=96, shards=2, validation=0.3, **options)
     of_folder = predict(images=str(samples / "train"), batch_size=16)
