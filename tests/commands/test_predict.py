@@ -88,10 +88,10 @@ def test_pictures_of_any_name_have_rows_and_what_is_left_out_is_said(model_file,
     assert rows_of(tmp_path / "s.csv")[1][0] == "3"
 
 
-def test_several_models_in_several_flags(run, model_file, samples, tmp_path):
+def test_several_models_in_several_flags(call, model_file, samples, tmp_path):
     other = save_model(tmp_path / "other.keras", seed=1)
     picture = samples / "test" / "1.jpg"
-    done = run(
+    done = call(
         *("dogcat.predict", f"--model={model_file}", f"--model={other}"),
         *(f"--images={picture}", f"--output={tmp_path}/s.csv"),
     )
@@ -106,8 +106,8 @@ def test_a_batch_larger_than_memory_is_named(model_file, samples, tmp_path, engi
         predictor.predict(PredictionOptions(**place, engine=engine, strategy="one_device", batch_size=10**9))
 
 
-def test_bad_input_is_one_line_and_leaves_nothing(run, samples, tmp_path):
-    done = run("dogcat.predict", "--model=/no/run", f"--images={samples}/test", f"--output={tmp_path}/s.csv")
+def test_bad_input_is_one_line_and_leaves_nothing(call, samples, tmp_path):
+    done = call("dogcat.predict", "--model=/no/run", f"--images={samples}/test", f"--output={tmp_path}/s.csv")
     assert done.code == 2
     assert len(done.err.splitlines()) == 1 and done.err.startswith("error: --model=/no/run")
     assert list(tmp_path.iterdir()) == []

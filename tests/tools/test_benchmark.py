@@ -296,7 +296,7 @@ def test_what_this_process_holds_is_not_counted():
 def test_prediction_from_files_and_from_memory(samples, tmp_path):
     pictures = tmp_path / "pictures"
     count = benchmark._gather_pictures(samples / "train", PICTURES, pictures)
-    with predict.contestants(pictures, "mobilenetv2") as contestants:
+    with predict.contestants(pictures, "tiny") as contestants:
         measured = rounds.measure(contestants, 2, accept)
     assert [each.contestant.name for each in measured.results] == ["files", "memory", "tensorflow"]
     assert all(run.pictures == count for each in measured.results for run in each.runs)

@@ -261,9 +261,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(folder, tmp_path, given, said)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_bad_input_ends_with_2(run, tmp_path):
+def test_bad_input_ends_with_2(call, tmp_path):
     draw(tmp_path / "two", "cat.0.jpg", "dog.0.jpg")
-    done = run("tools.clean_images", f"--images={tmp_path}/two", f"--output={tmp_path}/out")
+    done = call("tools.clean_images", f"--images={tmp_path}/two", f"--output={tmp_path}/out")
     assert done.code == 2 and done.err.startswith("error: --images=") and len(done.err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
 

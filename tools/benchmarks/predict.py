@@ -46,7 +46,7 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
     from dogcat.models import architecture, model_files
     from dogcat.pictures import folders
     from dogcat.prediction import predictions
-    from dogcat.prediction import predictor as inference
+    from dogcat.prediction import predictor
     from dogcat.prediction.picture_sources import PictureFiles
     from dogcat.prediction.predictions import Predictions
 
@@ -71,7 +71,7 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
     keys = folders.list_images(images).keys[:_PICTURES]
     with tempfile.TemporaryDirectory(prefix="dogcat-benchmark-") as folder:
         output = PredictionOptions(output=str(Path(folder, "submission.csv")))
-        strategy, engine = inference.choose_devices("auto", "auto", "auto")
+        strategy, engine = predictor.choose_devices("auto", "auto", "auto")
         path = Path(folder, "model.keras")
         model_files.save(
             architecture.build_model(backbone, SIZE, len(_CLASSES)),
@@ -80,26 +80,26 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
         )
         policy = keras.mixed_precision.global_policy().name
 
-        def predictor(through: str) -> inference.Predictor:
-            return inference.Predictor([path], "none", _BATCH_SIZE, strategy, through)
+        def made_for(through: str) -> predictor.Predictor:
+            return predictor.Predictor([path], "none", _BATCH_SIZE, strategy, through)
 
-        def to_csv(predictor: inference.Predictor) -> Work:
+        def to_csv(made: predictor.Predictor) -> Work:
             started = time.perf_counter()
             files = PictureFiles(images, keys)
-            logits = np.concatenate(list(predictor.logits(files)))
-            log_probabilities = metrics.averaged_log_probabilities(logits, predictor.temperatures, "logits")
+            logits = np.concatenate(list(made.logits(files)))
+            log_probabilities = metrics.averaged_log_probabilities(logits, made.temperatures, "logits")
             ids = [id_ for id_, _ in folders.submission_order(keys)]
             predictions.write(Predictions(ids, keys, log_probabilities, [], _CLASSES), output)
             seconds = time.perf_counter() - started
             rows = Path(output.output).read_text().count("\n") - 1
             return Work(rows - len(files.rejections), 0, seconds, dogcat.__version__)
 
-        def alone(predictor: inference.Predictor) -> Work:
+        def alone(made: predictor.Predictor) -> Work:
             started = time.perf_counter()
-            done = sum(map(len, predictor.logits(SameBatch(keys))))
+            done = sum(map(len, made.logits(SameBatch(keys))))
             return Work(done, 0, time.perf_counter() - started, dogcat.__version__)
 
-        chosen = predictor(engine)
+        chosen = made_for(engine)
         words = f"{engine}, {policy}"
         found = [
             rounds.Contestant("files", "files to CSV", words, lambda: to_csv(chosen), ours=True),
@@ -108,7 +108,7 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
             ),
         ]
         if engine != "tensorflow":
-            other = predictor("tensorflow")
+            other = made_for("tensorflow")
             found.append(
                 rounds.Contestant("tensorflow", "files to CSV", f"tensorflow, {policy}", lambda: to_csv(other))
             )
