@@ -45,8 +45,7 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
     from dogcat.loading import pipeline
     from dogcat.models import architecture, model_files
     from dogcat.pictures import folders
-    from dogcat.prediction import predictions
-    from dogcat.prediction import predictor
+    from dogcat.prediction import predictions, predictor
     from dogcat.prediction.picture_sources import PictureFiles
     from dogcat.prediction.predictions import Predictions
 
