@@ -1,0 +1,216 @@
+"""The command dogcat.predict, stopped and killed, and gone on with."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, command, environment, make, save_model, touch
+
+from dogcat import predict
+from dogcat.core import journal
+from dogcat.core.options import InputError
+from dogcat.prediction import partial, predictor
+from dogcat.prediction.options import PredictionOptions
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model") / "m.keras")
+
+
+@pytest.fixture(scope="module")
+def many(samples, tmp_path_factory):
+    """A folder of 600 pictures, every eleventh unreadable."""
+    folder = tmp_path_factory.mktemp("many")
+    sources = sorted(path for path in (samples / "test").glob("*.jpg"))[:10]
+    for number in range(600):
+        if number % 11:
+            os.link(sources[number % 10], folder / f"{number}.jpg")
+        else:
+            touch(folder, f"{number}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def slow_model(tmp_path_factory):
+    """A model that takes so long for a picture that there is time to stop it."""
+    return save_model(tmp_path_factory.mktemp("slow") / "m.keras", backbone="vgg16")
+
+
+@pytest.fixture(scope="module")
+def flags_of_many(slow_model, many):
+    return {"model": str(slow_model), "images": str(many), "batch_size": 4, "columns": "path,logit"}
+
+
+@pytest.fixture(scope="module")
+def unbroken(flags_of_many, tmp_path_factory):
+    """The files of a prediction that nothing stopped."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    predict.main(PredictionOptions(output=str(folder / "s.csv"), **flags_of_many))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def stopped(flags_of_many, tmp_path_factory):
+    """What a prediction left that got SIGKILL on its way."""
+    folder = tmp_path_factory.mktemp("killed")
+    _stop_on_its_way(flags_of_many, folder / "s.csv", signal.SIGKILL)
+    return folder / "s.csv.partial"
+
+
+def _stop_on_its_way(flags, output, number):
+    process = subprocess.Popen(
+        command("dogcat.predict", *(f"--{name}={value}" for name, value in flags.items()), f"--output={output}"),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in the background with the signal ignored; so may these tests have been started.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    file = partial.path_beside(output)
+    deadline = time.monotonic() + 120
+    while not file.exists() or file.read_bytes().count(b"\n") < 20:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert not output.exists(), "it was done before it was stopped"
+    assert 20 <= file.read_bytes().count(b"\n") < 150
+    return process.returncode, err
+
+
+def go_on(flags, stopped, folder, **changes):
+    """Goes on from a copy of what was left."""
+    shutil.copy(stopped, folder / "s.csv.partial")
+    predict.main(PredictionOptions(output=str(folder / "s.csv"), **{"resume": True, **flags, **changes}))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_killed_it_goes_on_to_the_same_bytes(flags_of_many, unbroken, stopped, tmp_path, capsys):
+    assert go_on(flags_of_many, stopped, tmp_path) == unbroken
+    assert "going on after " in capsys.readouterr().out
+
+
+def test_a_line_that_the_kill_cut_short_is_computed_again(flags_of_many, unbroken, stopped, tmp_path, capsys):
+    cut = tmp_path / "cut"
+    cut.write_bytes(stopped.read_bytes()[:-40])
+    pictures = 4 * (stopped.read_bytes().count(b"\n") - 2)
+    (tmp_path / "out").mkdir()
+    assert go_on(flags_of_many, cut, tmp_path / "out") == unbroken
+    assert f"going on after {pictures} pictures" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
+@pytest.mark.parametrize("source", ["images", "tfrecords"])
+def test_it_goes_on_from_any_batch(model_file, samples, tmp_path, source, strategy):
+    if source == "tfrecords":
+        make(samples / "test", tmp_path / "data", unlabeled=True, shards=3)
+    place = {"images": samples / "test", "tfrecords": tmp_path / "data"}[source]
+    output = tmp_path / "out" / "s.csv"
+    output.parent.mkdir()
+    options = PredictionOptions.from_given(
+        {"model": f"{model_file}", source: f"{place}", "output": f"{output}", "strategy": strategy, "batch_size": 4}
+    )
+    predict.main(options)
+    unbroken = {path.name: path.read_bytes() for path in output.parent.iterdir()}
+    output.unlink()
+    predictor.predict(options)
+    lines = partial.path_beside(output).read_bytes().splitlines(keepends=True)
+    assert len(lines) >= 4
+    for kept in range(len(lines) + 1):
+        partial.path_beside(output).write_bytes(b"".join(lines[:kept]))
+        predict.main(dataclasses.replace(options, resume=True))
+        assert {path.name: path.read_bytes() for path in output.parent.iterdir()} == unbroken
+        output.unlink()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_stopped_it_says_how_to_go_on(flags_of_many, unbroken, tmp_path, number, code):
+    found, err = _stop_on_its_way(flags_of_many, tmp_path / "s.csv", number)
+    assert found == code, err
+    assert f"pictures are kept in {tmp_path}/s.csv.partial; --resume goes on after them" in err
+    assert "Traceback" not in err
+    predict.main(PredictionOptions(output=str(tmp_path / "s.csv"), resume=True, **flags_of_many))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == unbroken
+
+
+def test_what_changed_is_named_and_nothing_is_lost(flags_of_many, stopped, many, tmp_path, slow_model):
+    other = save_model(tmp_path / "other.keras", seed=1)
+    fewer = tmp_path / "fewer"
+    shutil.copytree(many, fewer)
+    (fewer / "599.jpg").unlink()
+    out = tmp_path / "out"
+    out.mkdir()
+    for changes, said in (
+        ({"model": str(other)}, f"--model={other}: is not what"),
+        ({"model": f"{slow_model},{other}"}, "--model="),
+        ({"images": str(fewer)}, f"--images={fewer}: is not what"),
+        ({"tta": "none"}, "--tta=none: is not what"),
+        ({"batch_size": 8}, "--batch_size=8: is not what"),
+        ({"resume": False}, "pictures of a prediction that was stopped; go on after them with --resume"),
+    ):
+        with pytest.raises(InputError) as caught:
+            go_on(flags_of_many, stopped, out, **changes)
+        assert said in str(caught.value) and "\n" not in str(caught.value)
+        assert (out / "s.csv.partial").read_bytes() == stopped.read_bytes()
+    # What is done with the logits afterwards may be chosen anew.
+    assert set(go_on(flags_of_many, stopped, out, clip=0.0, on_error="skip")) == {"s.csv", "s.unreadable.csv"}
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.long)])
+def test_killed_again_and_again_it_ends_in_the_same_bytes(flags_of_many, unbroken, tmp_path, kills):
+    """One process loads TensorFlow, and gives birth to those that are killed."""
+    arguments = [f"--{name}={value}" for name, value in {**flags_of_many, "resume": True}.items()]
+    script = f"""
+import os, signal, sys, time
+import tensorflow
+from dogcat.core import flags
+from dogcat.prediction import predictor, partial
+from dogcat import predict
+from dogcat.prediction.options import PredictionOptions
+output = {str(tmp_path / "s.csv")!r}
+options = flags.parse(PredictionOptions, {arguments!r} + ["--output=" + output])
+def lines():
+    return open(output + ".partial", "rb").read().count(b"\\n") if os.path.exists(output + ".partial") else 0
+for kill in range({kills}):
+    process, before = os.fork(), lines()
+    if not process:
+        predict.main(options)
+        os._exit(0)
+    while lines() < before + 140 // {kills}:
+        time.sleep(0.002)
+    os.kill(process, signal.SIGKILL)
+    assert os.waitpid(process, 0)[1] == signal.SIGKILL
+predict.main(options)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("going on after ") == kills
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == unbroken
+
+
+def test_a_file_of_someone_else_is_left_alone(flags_of_many, tmp_path):
+    file = tmp_path / "s.csv.partial"
+    of_other = journal.line({"made_from": {}, "output": "t.csv"})
+    for content, said in (
+        (b"mine", "in the way"),
+        (b'{"a": 1}\n', "in the way"),
+        (of_other, "in the way"),
+        (b'{"made_from": {}}\n', "damaged"),
+        (b'{"made_from": {}}', "damaged"),
+    ):
+        file.write_bytes(content)
+        for resume in (False, True):
+            with pytest.raises(InputError, match=f"s.csv.partial: is {said}"):
+                predict.main(PredictionOptions(output=str(tmp_path / "s.csv"), resume=resume, **flags_of_many))
+            assert file.read_bytes() == content
