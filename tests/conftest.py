@@ -26,7 +26,9 @@ from tools.make_tfrecords import make_data_set
 
 ROOT = Path(__file__).parents[1]
 # Those with the longest `--durations`.
-SLOW_FILES = {"test_real_pictures.py", "test_run.py", "test_multi_worker.py", "test_resume.py", "test_predict_resume.py"}
+SLOW_FILES = {
+    *("test_real_pictures.py", "test_run.py", "test_multi_worker.py", "test_resume.py", "test_predict_resume.py"),
+}
 
 
 def touch(folder: Path, *keys: str) -> None:
