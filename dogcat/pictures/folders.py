@@ -6,6 +6,7 @@ parent folder called `dogcat` changes no label.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import errno
 import glob
@@ -91,10 +92,9 @@ def list_images(folder: Path) -> Listing:
     litter = other = 0
     seen = set()
     # Links come after all real folders, so that a link to a folder never takes its pictures away.
-    pending = [""]
-    linked: list[str] = []
+    pending, linked = collections.deque([""]), collections.deque[str]()
     while pending or linked:
-        prefix = pending.pop(0) if pending else linked.pop(0)
+        prefix = pending.popleft() if pending else linked.popleft()
         path = folder / prefix
         folder_itself = _identity(path)
         if folder_itself in seen:

@@ -82,7 +82,7 @@ def label_keys(listing: Listing, given: dict[str, str], order: list[str], other_
     kept, of_kept, unlabelled, named_otherwise = [], [], [], []
     for key in listing.keys:
         name = given[key] if key in given else _class_by_place(key)
-        if "/" in key and key not in given and class_in_name(key) in folders - {name}:
+        if "/" in key and key not in given and class_in_name(key) != name and class_in_name(key) in folders:
             named_otherwise.append(key)
         if name is None:
             unlabelled.append(key)
@@ -232,7 +232,7 @@ def _refuse_folders_that_are_no_classes(
     for folder in sorted(folders.difference(order), key=_training_first):
         in_names, is_split = names[folder], _SPLIT.fullmatch(folder)
         pets = {name for name in below[folder] if _PET.fullmatch(name)}
-        instead = f"give --images={listing.folder / above_the_classes(listing.keys, folder)}"
+        instead = ""
         if len(in_names) > 1 and None not in in_names and not in_names & folders:
             what = f"its pictures are named after {len(in_names)} classes ({_some(map(str, in_names))})"
         elif is_split and below[folder]:
@@ -246,6 +246,8 @@ def _refuse_folders_that_are_no_classes(
             instead = "put them into a folder for each class, or elsewhere"
         else:
             continue
+        # Not before, since it goes through all keys.
+        instead = instead or f"give --images={listing.folder / above_the_classes(listing.keys, folder)}"
         raise InputError(f"{listing.folder / folder}: is no class, since {what}; {instead}")
 
 

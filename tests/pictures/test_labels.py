@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import fuzzing
@@ -302,3 +303,10 @@ def test_mutated_files_of_labels_and_exclusions(tmp_path, count):
 
     for seed, sound in enumerate((table.encode(), table.encode("utf-16"), text.encode(), text.encode("utf-16"))):
         fuzzing.check(read, fuzzing.mutations(sound, count // 4, seed))
+
+
+def test_a_folder_for_each_of_many_classes_takes_seconds():
+    keys = [f"c{number:06}/p.jpg" for number in range(100_000)]
+    began = time.monotonic()
+    assert len(label_keys(listing(keys), {}, []).classes) == 100_000
+    assert time.monotonic() - began < 20
