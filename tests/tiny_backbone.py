@@ -14,6 +14,7 @@ from dogcat.models.backbones import BACKBONES, Backbone
 # As Keras names them; some of its backbones have slashes in names.
 LAYERS = ("pictures", "conv1", "bn1", "relu1", "depthwise", "bn2", "relu2", "conv2", "conv2/bn", "relu3")
 
+OF_KERAS = tuple(BACKBONES)
 BACKBONES["tiny"] = Backbone("Tiny", 96, 32, "tf", "tiny/tiny.h5", "")
 
 
@@ -23,7 +24,7 @@ def build(include_top: bool, weights: None, input_shape: tuple[int, int, int]):
 
     layers = keras.layers
     pictures = keras.Input(input_shape, name=LAYERS[0])
-    maps = layers.Conv2D(8, 3, 4, padding="same", use_bias=False, name=LAYERS[1])(pictures)
+    maps = layers.Conv2D(8, 3, 2, padding="same", use_bias=False, name=LAYERS[1])(pictures)
     maps = layers.ReLU(name=LAYERS[3])(layers.BatchNormalization(name=LAYERS[2])(maps))
     maps = layers.DepthwiseConv2D(3, 2, padding="same", use_bias=False, name=LAYERS[4])(maps)
     maps = layers.ReLU(name=LAYERS[6])(layers.BatchNormalization(name=LAYERS[5])(maps))

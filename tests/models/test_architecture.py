@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow import keras
+from tiny_backbone import OF_KERAS
 
 from dogcat.core.options import InputError
 from dogcat.models import architecture, model_files
@@ -43,7 +44,7 @@ def test_more_classes_have_a_probability_each():
     np.testing.assert_allclose(tf.nn.softmax(logits), out, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", OF_KERAS)
 def test_preprocessing_is_the_backbones_own(name):
     batch = pictures(2, size=32)
     constructor = getattr(keras.applications, BACKBONES[name].constructor)
