@@ -31,6 +31,8 @@ from .pages import contact_sheet
 EXIT_WRONG_DATA_SET = 1
 
 _MIB = 2**20
+# More classes have no columns of their own.
+_MOST_COLUMNS = 12
 # What the names of pictures end with, by format.
 _ENDINGS = {manifest.JPEG: (".jpg", ".jpeg"), manifest.PNG: (".png",)}
 
@@ -101,7 +103,9 @@ def summary(folder: Path, made: Manifest) -> dict[str, Any]:
 def describe(facts: dict[str, Any]) -> str:
     """The summary in a few lines for a person."""
     size = facts["image_size"]
-    classes = ", ".join(f"{label} {printable(name)}" for label, name in enumerate(facts["classes"])) or "no labels"
+    shown = [f"{label} {printable(name)}" for label, name in enumerate(facts["classes"][:_MOST_COLUMNS])]
+    more = len(facts["classes"]) - len(shown)
+    classes = ", ".join([*shown, f"and {more:,} more, which dataset.json lists"] if more else shown) or "no labels"
     rejected = ", ".join(f"{reason} {count}" for reason, count in facts["rejected"].items()) or "none"
     options = " ".join(
         f"{name}={value}" if not isinstance(value, dict) else f"{name}={json.dumps(value)}"
@@ -164,11 +168,15 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> tuple[
 
 
 def _table(facts: dict[str, Any]) -> list[str]:
-    """The splits as a table: pictures, those of each class, shards, size."""
-    heads = ["split", "pictures", *map(printable, facts["classes"]), "shards", "MiB"]
+    """The splits as a table: pictures, those of each class or of the smallest and the largest, shards, size."""
+    classes = facts["classes"]
+    of_classes = [*map(printable, classes)] if len(classes) <= _MOST_COLUMNS else ["smallest class", "largest class"]
+    heads = ["split", "pictures", *of_classes, "shards", "MiB"]
     rows = []
     for name, split in facts["splits"].items():
-        counts = [split["counts"].get(of_class, "-") for of_class in facts["classes"]]
+        counts = [split["counts"].get(of_class, "-") for of_class in classes]
+        if len(classes) > _MOST_COLUMNS:
+            counts = [min(split["counts"].values(), default="-"), max(split["counts"].values(), default="-")]
         rows.append([printable(name), split["pictures"], *counts, split["shards"], f"{split['bytes'] / _MIB:.1f}"])
     widths = [max(len(str(row[column])) for row in [heads, *rows]) for column in range(len(heads))]
     lines = []

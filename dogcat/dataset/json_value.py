@@ -51,12 +51,14 @@ class Value:
             place.text()
             yield name, Value(f"{self.place}.{name}" if len(name) <= _LONGEST_SHOWN else f"{self.place}[...]", value)
 
-    def items(self, count: int | None = None) -> list[Value]:
-        """The items of a list, of `count` if given."""
+    def items(self, count: int | None = None, most: int = _MOST) -> list[Value]:
+        """The items of a list, of `count` if given, and of `most` or fewer."""
         if not isinstance(self.value, list):
             self.refuse("a list")
         if count is not None and len(self.value) != count:
             raise ValueError(f"{self.place} has {len(self.value)} items, not {count}")
+        if len(self.value) > most:
+            raise ValueError(f"{self.place} has {len(self.value):,} items, more than the {most:,} that it can have")
         return [Value(f"{self.place}[{index}]", item) for index, item in enumerate(self.value)]
 
     def whole(self, least: int, most: int = _MOST) -> int:

@@ -19,6 +19,7 @@ from dogcat.core.options import InputError
 from dogcat.dataset import json_value, raw_layout, shard_plan, tfrecord
 from dogcat.dataset.json_value import Value
 from dogcat.pictures.geometry import RESIZE_MODES
+from dogcat.pictures.labels import MOST_CLASSES
 
 FILE_NAME = "dataset.json"
 FORMAT_VERSION = 1
@@ -233,7 +234,7 @@ def _manifest(content: Value) -> Manifest:
 
 def _class_names(content: Value) -> list[str]:
     names: dict[str, None] = {}
-    for item in content.items():
+    for item in content.items(most=MOST_CLASSES):
         name = item.text()
         if not name or name in names:
             item.refuse("a name of its own")

@@ -32,6 +32,8 @@ _PET = re.compile(r"(cat|dog|kitten|puppy|puppie)s?", re.IGNORECASE)
 
 # The label of a picture without one.
 UNLABELED = -1
+# Above any collection of pictures with labels: ImageNet-21K has 21,843.
+MOST_CLASSES = 2**16
 
 
 class NoClassError(InputError):
@@ -93,6 +95,11 @@ def label_keys(listing: Listing, given: dict[str, str], order: list[str], other_
         raise NoClassError(
             f"{listing.folder}: {listing.keys[0]} and the {len(listing.keys) - 1} other pictures have no class; "
             f"put them into a folder for each class, or name them like cat.0.jpg and dog.0.jpg{other_ways}"
+        )
+    if len(names) > MOST_CLASSES:
+        raise InputError(
+            f"{listing.folder}: {len(names):,} classes, as {kept[0]} and {kept[-1]} have, are more than the "
+            f"{MOST_CLASSES:,} that a data set can have; put all pictures of a class into one folder"
         )
     if named_otherwise:
         first = named_otherwise[0]

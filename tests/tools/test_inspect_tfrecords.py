@@ -47,6 +47,22 @@ def test_the_summary_tells_what_the_manifest_says(run, tfrecords):
     assert made.made_by in done.out and "encoding=jpeg quality=95" in done.out
 
 
+def test_many_classes_take_few_lines(copy, capsys):
+    path = copy / manifest.FILE_NAME
+    made = json.loads(path.read_text())
+    for split in made["splits"].values():
+        split["counts"] += [0] * (manifest.MOST_CLASSES - 2)
+    made["classes"] += [f"c{number}" for number in range(manifest.MOST_CLASSES - 2)]
+    path.write_text(json.dumps(made))
+    assert inspect(copy) == 0
+    said = capsys.readouterr().out
+    assert "smallest class  largest class" in said and max(map(len, said.splitlines())) < 300
+    assert "9 c7, 10 c8, 11 c9, and 65,524 more, which dataset.json lists" in said
+    path.write_text(json.dumps({**made, "classes": [*made["classes"], "another"]}))
+    assert inspect(copy) == 1
+    assert "classes has 65,537 items, more than the 65,536 that it can have" in capsys.readouterr().out
+
+
 def test_verified(run, tfrecords):
     done = run("tools.inspect_tfrecords", "--verify", tfrecords)
     assert (done.code, done.err) == (0, "")
