@@ -42,9 +42,9 @@ def options(tfrecords, runs, **changes):
 
 @pytest.fixture(scope="module")
 def first_run(tfrecords, tmp_path_factory):
-    """The command's run of two epochs of a backbone of Keras, mirrored on two logical CPU devices."""
+    """The command's run of two epochs, mirrored on two logical CPU devices."""
     runs = tmp_path_factory.mktemp("runs")
-    changes = {"backbone": "mobilenetv2", "unfreeze_from": "140", "strategy": "mirrored", "epochs": 2, "batch_size": 6}
+    changes = {"strategy": "mirrored", "epochs": 2, "batch_size": 6}
     mirrored(options(tfrecords, runs, **changes))
     return (runs / "latest").resolve()
 
@@ -113,7 +113,7 @@ def test_a_run_folder_holds_all(first_run):
     assert all(line["seconds"] > 0 for line in lines) and lines[0]["loss"] is None
     assert 0 <= lines[1]["input_wait"] <= 1
     config = json.loads((first_run / "config.json").read_text())
-    assert config["options"]["unfreeze_from"] == "140"
+    assert config["options"]["unfreeze_from"] == "conv2"
     assert config["replicas"] == 2
     summary = json.loads((first_run / "summary.json").read_text())
     assert summary["best"]["val_loss"] == min(row["val_loss"] for row in history)
@@ -197,7 +197,7 @@ def test_mixed_precision_trains(tfrecords, tmp_path, precision):
 
 
 def test_a_run_starts_from_an_earlier_one(first_run, tfrecords, tmp_path):
-    wanted = options(tfrecords, tmp_path, init_from=str(first_run), backbone="mobilenetv2", unfreeze_from="", epochs=0)
+    wanted = options(tfrecords, tmp_path, init_from=str(first_run), unfreeze_from="", epochs=0)
     history = history_of(training.train(wanted))
     best = min(row["val_loss"] for row in history_of(first_run))
     assert len(history) == 1
