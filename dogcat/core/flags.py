@@ -11,6 +11,7 @@ import errno
 import inspect
 import logging
 import os
+import re
 import sys
 import textwrap
 import typing
@@ -45,6 +46,9 @@ _TENSORFLOW_ERRORS = (
     *("AbortedError", "AlreadyExistsError", "CancelledError", "DataLossError", "DeadlineExceededError"),
     *("NotFoundError", "PermissionDeniedError", "ResourceExhaustedError", "UnavailableError"),
 )
+
+# How TensorFlow names an operation, of no use to who wrote no graph.
+_OP = re.compile(r"\{\{function_node [^}]*\}\} ?| ?\[Op:[^]]*\]")
 
 
 def define_flags(options_class: type[Options], flag_values: flags.FlagValues) -> None:
@@ -218,9 +222,12 @@ def _tensorflow_errors() -> tuple[type[Exception], ...]:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of a library's words, in brackets."""
-    lines = str(error).split("\n", 1)
-    return f" ({lines[0]})" if lines[0] else ""
+    """The first line of a library's words that tells of the error, in brackets."""
+    paragraphs = re.split(r"\n\s*\n", str(error).strip())
+    # TensorFlow tells first where in a graph the error came ("Graph execution error:", "in user code:"), then which.
+    paragraph = paragraphs[-1] if paragraphs[0].endswith(":") else paragraphs[0]
+    line = _OP.sub("", paragraph.strip().split("\n", 1)[0])
+    return f" ({line})" if line else ""
 
 
 def fail(message: str) -> int:

@@ -275,6 +275,16 @@ def test_what_the_user_or_the_machine_did_is_one_short_line(error, said, capsys)
     assert err[:-1].isprintable()
 
 
+def test_of_an_error_in_a_graph_the_line_tells_what_it_is(capsys):
+    @tf.function
+    def read():
+        return tf.io.read_file("/no/where")
+
+    assert flags.call(lambda options: read(), WeightsOptions, []) == 2
+    said = "error: TensorFlow could not go on (/no/where; No such file or directory)\n"
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize(
     "error", [KeyError("x"), ValueError("x"), tf.errors.InvalidArgumentError(None, None, "x"), RuntimeError("x")]
 )
