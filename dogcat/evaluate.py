@@ -25,7 +25,7 @@ def main(options: EvaluationOptions) -> None:
     """Evaluates, writes what came out and shows it."""
     output = Path(options.output)
     if output.exists() and not output.is_dir():
-        raise InputError(f"--output={output}: is no folder; give the name of one")
+        raise InputError(f"--output={output}: is not a folder; give the name of one")
     if not output.parent.is_dir():
         raise InputError(f"--output={output}: the folder {output.parent} does not exist; make it first")
     for flag in ("predictions", "against", "labels"):

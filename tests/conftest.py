@@ -147,7 +147,7 @@ def pytest_terminal_summary(terminalreporter) -> None:
 
 @pytest.fixture(autouse=True)
 def float32_policy(request):
-    """Each test begins with Keras' default arithmetic."""
+    """Each test begins with Keras' default precision."""
     if request.config.getoption("--without-tensorflow"):
         return
     from tensorflow import keras

@@ -64,7 +64,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
     """
     for name in ("json", "chart"):
         path = Path(getattr(options, name))
-        options.require(name, path.parent.is_dir(), f"{path.parent} is no folder; make it, or name another file")
+        options.require(name, path.parent.is_dir(), f"{path.parent} is not a folder; make it, or name another file")
         is_in_the_way = bool(getattr(options, name)) and files.is_in_the_way(path)
         options.require(name, not is_in_the_way, "is not a regular file; name another")
     if options.peers:

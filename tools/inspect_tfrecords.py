@@ -19,7 +19,7 @@ from typing import Any
 from dogcat.core import files, flags
 from dogcat.core.bounds import Bounds
 from dogcat.core.options import InputError, Options, option, refuse_unused, workers_option
-from dogcat.core.text import printable
+from dogcat.core.text import printable, shortened
 from dogcat.dataset import manifest, stored_picture, verify
 from dogcat.dataset.manifest import Manifest
 from dogcat.dataset.options import data_set_option
@@ -33,6 +33,8 @@ EXIT_WRONG_DATA_SET = 1
 _MIB = 2**20
 # More classes have no columns of their own.
 _MOST_COLUMNS = 12
+# Of a longer name of a class the middle is left out.
+_LONGEST_NAME = 40
 # What the names of pictures end with, by format.
 _ENDINGS = {manifest.JPEG: (".jpg", ".jpeg"), manifest.PNG: (".png",)}
 
@@ -103,7 +105,7 @@ def summary(folder: Path, made: Manifest) -> dict[str, Any]:
 def describe(facts: dict[str, Any]) -> str:
     """The summary in a few lines for a person."""
     size = facts["image_size"]
-    shown = [f"{label} {printable(name)}" for label, name in enumerate(facts["classes"][:_MOST_COLUMNS])]
+    shown = [f"{label} {shortened(name, _LONGEST_NAME)}" for label, name in enumerate(facts["classes"][:_MOST_COLUMNS])]
     more = len(facts["classes"]) - len(shown)
     classes = ", ".join([*shown, f"and {more:,} more, which dataset.json lists"] if more else shown) or "no labels"
     rejected = ", ".join(f"{reason} {count}" for reason, count in facts["rejected"].items()) or "none"
@@ -120,9 +122,9 @@ def describe(facts: dict[str, Any]) -> str:
             f"classes   {classes}",
             f"resize    {printable(facts['resize'])}",
             f"mean      {_channels(facts['mean'])}; deviation {_channels(facts['deviation'])} (R G B, 0 to 255)",
-            f"options   {printable(options)}",
-            f"rejected  {printable(rejected)}",
-            f"made by   {printable(facts['made_by'])}",
+            f"options   {shortened(options)}",
+            f"rejected  {shortened(rejected)}",
+            f"made by   {shortened(facts['made_by'])}",
         ]
     )
 
@@ -170,7 +172,11 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> tuple[
 def _table(facts: dict[str, Any]) -> list[str]:
     """The splits as a table: pictures, those of each class or of the smallest and the largest, shards, size."""
     classes = facts["classes"]
-    of_classes = [*map(printable, classes)] if len(classes) <= _MOST_COLUMNS else ["smallest class", "largest class"]
+    of_classes = (
+        [shortened(name, _LONGEST_NAME) for name in classes]
+        if len(classes) <= _MOST_COLUMNS
+        else ["smallest class", "largest class"]
+    )
     heads = ["split", "pictures", *of_classes, "shards", "MiB"]
     rows = []
     for name, split in facts["splits"].items():

@@ -33,7 +33,7 @@ def make_data_set(options: ShardOptions) -> manifest.Manifest:
     # Nor do the workers need what this process then has in memory.
     with Workers(options.workers or runtime.available_cores(), encoding.encode_chunk) as workers:
         listing = folders.list_images(Path(options.images))
-        print(listing.announcement(options.images))
+        print(listing.summary(options.images))
         pictures = select_pictures(listing, options)
         return writer.write_data_set(listing.folder, pictures, options, workers)
 

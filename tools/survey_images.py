@@ -37,7 +37,7 @@ def survey_images(options: SurveyOptions) -> Survey:
     output = folders.output_apart_from(options.images, options.output)
     outputs.require_own(output, (PAGE, TABLE, SIZES, HISTOGRAMS))
     listing = folders.list_images(Path(options.images))
-    print(listing.announcement(options.images))
+    print(listing.summary(options.images))
     label_of = _classes(listing, options)
     excluded: set[str] = set()
     if options.exclude:

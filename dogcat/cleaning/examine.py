@@ -32,7 +32,7 @@ def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection], list[s
         OSError: A folder cannot be read.
     """
     listing = folders.list_images(Path(options.images))
-    print(listing.announcement(options.images))
+    print(listing.summary(options.images))
     given = labels.read_labels(Path(options.labels), listing) if options.labels else {}
     excluded: list[str] = []
     if options.exclude:

@@ -54,14 +54,14 @@ class Classifier:
         """Loads a `.keras` file that takes pixels of 0 to 255; with an empty name, Xception.
 
         Raises:
-            InputError: The file is no such model, or has something in it that could run; or Xception's weights cannot
-                be had.
+            InputError: The file is not such a model, or has something in it that could run; or Xception's weights
+                cannot be had.
         """
         if file:
             self.name, self._identity = file, files.sha256_of(_sound_file(file))
             self._model = _load(file)
         else:
-            with architecture.arithmetic("float32"):
+            with architecture.precision("float32"):
                 xception = keras.applications.Xception(weights=None, classifier_activation=None)
                 pictures = keras.Input(xception.input_shape[1:])
                 self._model = keras.Model(pictures, xception(architecture.preprocess("xception", pictures)))
@@ -156,7 +156,7 @@ def _plain(config: Any) -> Any:
         inner = config.get("config")
         own_name = str(inner.get("name", ""))[:60] if isinstance(inner, dict) else ""
         raise ValueError(
-            f"has a part {str(module)[:60]}.{str(name)[:60]}, which is no standard layer of Keras: {own_name!r}"
+            f"has a part {str(module)[:60]}.{str(name)[:60]}, which is not a standard layer of Keras: {own_name!r}"
         )
     kept = {key: _plain(value) for key, value in config.items() if key not in ("build_config", "compile_config")}
     return {**kept, "registered_name": None}
@@ -195,6 +195,7 @@ def _load(file: str) -> keras.Model:
         keras_files.set_weights(model, io.BytesIO(weights_))
     except (
         *keras_files.DAMAGE,
+        AssertionError,
         KeyError,
         TypeError,
         RuntimeError,

@@ -87,7 +87,7 @@ def local_path(place: str, said: str) -> str:
         said: What gave it, for errors.
 
     Raises:
-        InputError: There is no such home folder, or it is an address or text that is no path.
+        InputError: There is no such home folder, or it is an address or text that is not a path.
     """
     try:
         is_name = b"\0" not in os.fsencode(place)

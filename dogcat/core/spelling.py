@@ -23,7 +23,7 @@ def folded(name: str) -> str:
 
 
 def _western(character: str) -> str:
-    """A byte that is no UTF-8, as Python reads it in a name, as the letter that it is in Western encodings."""
+    """A byte that is not UTF-8, as Python reads it in a name, as the letter that it is in Western encodings."""
     if "\udc80" <= character <= "\udcff":
         byte = bytes([ord(character) - 0xDC00])
         try:

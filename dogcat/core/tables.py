@@ -102,7 +102,7 @@ def read_text(path: Path, flag: str) -> TextFile:
         flag: The flag that it was given with, like --labels.
 
     Raises:
-        InputError: There is no such file, or it is no text.
+        InputError: There is no such file, or it is not text.
         OSError: It cannot be read.
     """
     place = f"{flag}={path}"
@@ -154,7 +154,7 @@ def decode(data: bytes, place: str) -> str:
     zero = text.find("\0")
     if zero >= 0:
         line = text.count("\n", 0, zero) + 1
-        raise InputError(f"{place}: is no text, since line {line} holds a zero byte; save it as text in UTF-8")
+        raise InputError(f"{place}: is not text, since line {line} holds a zero byte; save it as text in UTF-8")
     return text
 
 
@@ -198,7 +198,7 @@ def read_table(file: TextFile, first: str, example: str) -> Table:
         example: What the first line may be, for messages.
 
     Raises:
-        InputError: It is no CSV, has another first column, or a row of another length.
+        InputError: It is not a CSV, has another first column, or a row of another length.
     """
     # As a file would give them, with their ends.
     lines = iter(io.StringIO(file.text, newline=""))

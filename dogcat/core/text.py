@@ -12,18 +12,18 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
-def shortened(text: str) -> str:
-    """Text as `printable` makes it, of some 300 characters at most: of more the middle is left out."""
+def shortened(text: str, longest: int = _LONGEST_LINE) -> str:
+    """Text as `printable` makes it, of `longest` characters at most: of more the middle is left out."""
     # No more than that of it is escaped, in which each character may become ten.
-    text = printable(text if len(text) <= 2 * _LONGEST_LINE else text[:_LONGEST_LINE] + text[-_LONGEST_LINE:])
-    if len(text) <= _LONGEST_LINE:
+    text = printable(text if len(text) <= 2 * longest else text[:longest] + text[-longest:])
+    if len(text) <= longest:
         return text
-    kept = (_LONGEST_LINE - len(_LEFT_OUT)) // 2
+    kept = (longest - len(_LEFT_OUT)) // 2
     return text[:kept] + _LEFT_OUT + text[-kept:]
 
 
 def _escape(character: str) -> str:
     if "\udc80" <= character <= "\udcff":
-        # A byte of a file name that is no UTF-8.
+        # A byte of a file name that is not UTF-8.
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()

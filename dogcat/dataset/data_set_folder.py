@@ -30,7 +30,7 @@ def is_of_data_set(path: Path) -> bool:
 
 
 def foreign_file(folder: Path, more: tuple[str, ...]) -> Path | None:
-    """The first in a folder that is no file of a data set and none of the names `more`; None where there is none."""
+    """The first in a folder that is not a file of a data set and none of the names `more`; None where there is none."""
     return next((path for path in sorted(folder.iterdir()) if not is_of_data_set(path) and path.name not in more), None)
 
 
@@ -43,7 +43,7 @@ def move_aside(output: Path, before: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         before.mkdir()
-        # The manifest first: what is left is no data set.
+        # The manifest first: what is left is not a data set.
         for path in sorted(output.iterdir(), key=lambda path: path.name != manifest.FILE_NAME):
             os.rename(path, before / path.name)
         output.rmdir()
@@ -61,7 +61,7 @@ def move_back(before: Path, output: Path) -> None:
     if not os.path.lexists(output):
         os.rename(before, output)
         return
-    # What `move_aside` leaves on its way is no data set, but has files of one.
+    # What `move_aside` leaves on its way is not a data set, but has files of one.
     has_other = not output.is_dir() or foreign_file(output, FORMER_FILES) or (output / manifest.FILE_NAME).exists()
     if has_other or any((output / path.name).exists() for path in before.iterdir()):
         raise InputError(f"{output}: is in the way of the data set that was there, which is now {before}; move it away")

@@ -14,7 +14,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from dogcat.core import files
+from dogcat.core import commands, files
 from dogcat.core.options import InputError
 from dogcat.dataset import json_value, raw_layout, shard_plan, tfrecord
 from dogcat.dataset.json_value import Value
@@ -147,7 +147,7 @@ def load(folder: Path, *splits: str) -> Manifest:
         if name not in manifest.splits:
             raise InputError(
                 f"{folder}: has no split {name}, only {', '.join(manifest.splits)}; give a data set with {name}, as "
-                "tools.make_tfrecords makes of pictures with labels"
+                f"{commands.spelled('make-tfrecords')} makes of pictures with labels"
             )
     for split in manifest.splits.values():
         for shard in split.shards:
@@ -180,11 +180,12 @@ def read(folder: Path) -> Manifest:
     if folder.is_file():
         raise InputError(f"{folder} is a file; give the folder of a data set")
     if not folder.is_dir():
-        raise InputError(f"{folder} does not exist; make a data set with tools.make_tfrecords")
+        raise InputError(f"{folder} does not exist; make a data set with {commands.spelled('make-tfrecords')}")
     path = folder / FILE_NAME
     if not path.is_file():
         raise InputError(
-            f"{folder} has no {FILE_NAME}, so it is no finished data set; make one with tools.make_tfrecords"
+            f"{folder} has no {FILE_NAME}, so it is not a finished data set; make one with "
+            f"{commands.spelled('make-tfrecords')}"
         )
     content = files.read_bounded(path, _MOST_BYTES)
     try:

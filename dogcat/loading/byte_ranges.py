@@ -124,7 +124,7 @@ class ByteRanges:
         for file in files:
             file.expect_jumps()
 
-    def announce(self, places: np.ndarray, block: int = 1) -> None:
+    def prefetch(self, places: np.ndarray, block: int = 1) -> None:
         """Has the system read those that are wanted soon, if some of them are not in memory.
 
         Args:

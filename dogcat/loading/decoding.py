@@ -34,9 +34,9 @@ class EncodedPictures:
         # Shard, start and length of the data, start and length of the picture: int64 [pictures, 5].
         self._records = np.column_stack((self._data.file_of, self._data.starts, self._data.lengths, encoded))
 
-    def announce(self, places: np.ndarray, block: int) -> None:
+    def prefetch(self, places: np.ndarray, block: int) -> None:
         """See `readers.PixelSource`."""
-        self._data.announce(places, block)
+        self._data.prefetch(places, block)
 
     def read(self, places: np.ndarray, pictures: np.ndarray) -> None:
         """See `readers.PixelSource`."""

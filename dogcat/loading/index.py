@@ -146,7 +146,7 @@ class ShardIndex:
         for first in range(0, count, _rows(width)):
             begins = np.arange(first, min(first + _rows(width), count)) * record_bytes
             # Little is read of each record; to wait for one after the other would take four times as long.
-            ByteRanges([self.file], [Spans(begins, np.full_like(begins, width))]).announce(np.arange(len(begins)))
+            ByteRanges([self.file], [Spans(begins, np.full_like(begins, width))]).prefetch(np.arange(len(begins)))
             rows = np.empty((len(begins), width), np.uint8)
             for number, begin in enumerate(begins.tolist()):
                 self._read_head(first + number, begin, rows[number])

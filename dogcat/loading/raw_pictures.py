@@ -34,9 +34,9 @@ class RawPictures:
         self._layout = layout
         self._is_checked = np.full(len(pixels.starts), layout is None)
 
-    def announce(self, places: np.ndarray, block: int) -> None:
+    def prefetch(self, places: np.ndarray, block: int) -> None:
         """See `readers.PixelSource`."""
-        self._pixels.announce(places, block)
+        self._pixels.prefetch(places, block)
 
     def read(self, places: np.ndarray, pictures: np.ndarray) -> None:
         """See `readers.PixelSource`."""

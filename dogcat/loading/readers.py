@@ -46,7 +46,7 @@ class PixelSource(Protocol):
 
     pictures_a_call: int
 
-    def announce(self, places: np.ndarray, block: int) -> None:
+    def prefetch(self, places: np.ndarray, block: int) -> None:
         """Has the system read what is wanted soon.
 
         Args:
@@ -109,7 +109,7 @@ class Reader:
             try:
                 while True:
                     for places in itertools.islice(batches, 1 + _BATCHES_AHEAD - len(pending)):
-                        self.pixels.announce(places, block)
+                        self.pixels.prefetch(places, block)
                         pictures = memory.take((len(places), self.image_size, self.image_size, 3))
                         step = self.pixels.pictures_a_call
                         calls = [slice(at, at + step) for at in range(0, len(places), step)]

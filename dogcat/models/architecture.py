@@ -56,21 +56,21 @@ def preprocess(backbone: str, pictures: tf.Tensor) -> tf.Tensor:
         pictures: uint8 [batch, height, width, 3], RGB.
 
     Returns:
-        Float of the same shape, in the arithmetic of the precision policy.
+        Float of the same shape, in the type of the precision policy.
     """
     kind = BACKBONES[backbone].preprocessing
     scale, offset = _SCALING[kind]
     scaled = keras.layers.Rescaling(scale, offset, name="preprocessing")(pictures)
     if kind != "caffe":
         return scaled
-    # RGB to BGR. A slice with a negative step does the same, but is no layer of Keras.
+    # RGB to BGR. A slice with a negative step does the same, but is not a layer of Keras.
     reverse = keras.initializers.Constant(np.eye(3)[::-1].tolist())
     to_bgr = keras.layers.Conv2D(3, 1, use_bias=False, kernel_initializer=reverse, trainable=False, name="to_bgr")
     return to_bgr(scaled)
 
 
 @contextlib.contextmanager
-def arithmetic(policy: str) -> Iterator[None]:
+def precision(policy: str) -> Iterator[None]:
     """A block in which models are built under another Keras policy of precision."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(policy)

@@ -1,4 +1,4 @@
-"""Chooses the devices and the arithmetic: what this machine does fast, and why."""
+"""Chooses the devices and the precision: what this machine does fast, and why."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _has_cluster() -> bool:
 def _bad_cluster(error: Exception) -> InputError:
     said = " ".join(str(error).split())[:200]
     return InputError(
-        f"TF_CONFIG={os.environ['TF_CONFIG']}: is no cluster with a task of it ({said}); {_TF_CONFIG_HINT}"
+        f"TF_CONFIG={os.environ['TF_CONFIG']}: is not a cluster with a task of it ({said}); {_TF_CONFIG_HINT}"
     )
 
 

@@ -119,7 +119,7 @@ def write(path: Path, form: str, folder: Path) -> None:
         OSError: The disk does not take a file.
         tf.errors.OpError: The disk does not take one that TensorFlow writes.
     """
-    with architecture.arithmetic("float32"):
+    with architecture.precision("float32"):
         model, description = model_files.load(path)
     servable = Servable(model, description)
     if form == "savedmodel":
@@ -151,7 +151,7 @@ def largest_differences(path: Path, form: str, folder: Path, pictures: np.ndarra
         The largest difference of a probability's logarithm, which shows what a probability near 1 hides: of `pictures`
         and, for a SavedModel, of the same as `JPEG files`.
     """
-    with architecture.arithmetic("float32"):
+    with architecture.precision("float32"):
         model, description = model_files.load(path)
     to_logits = architecture.logits_model(model)
 

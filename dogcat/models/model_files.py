@@ -2,7 +2,7 @@
 
 A saved model is a `.keras` file of Keras' standard layers, which plain Keras loads, with one member more:
 `dogcat.json` names backbone and classes. Loading builds the model anew and takes the weights alone from the file, so
-nothing that is stored in a file gets to run, and the arithmetic is that of the machine at hand. A SavedModel of
+nothing that is stored in a file gets to run, and the precision is that of the machine at hand. A SavedModel of
 `dogcat.export` has the same `dogcat.json` in its folder, weights in HDF5 have it beside them.
 """
 
@@ -93,7 +93,7 @@ def store_temperature(path: Path, temperature: float) -> None:
     """Gives a `.keras` file another temperature, whole or not at all; its weights stay as they are.
 
     Raises:
-        InputError: The file is no such model of this program.
+        InputError: The file is not such a model of this program.
         OSError: It cannot be written; then it is as it was.
     """
     require_archive(path)
@@ -155,7 +155,7 @@ def find_files(places: str, flag: str) -> list[Path]:
         flag: The flag that they were given with.
 
     Raises:
-        InputError: One of them is no model's place, or a pattern fits none.
+        InputError: One of them is not a model's place, or a pattern fits none.
     """
     found: dict[str, Path] = {}
     for place, matches in folders.expand(places, _may_be_model):
@@ -176,7 +176,7 @@ def describe(path: Path) -> Description:
     """Reads what a saved model was made for.
 
     Raises:
-        InputError: The file is no model of this program, or one with something in it that could run.
+        InputError: The file is not a model of this program, or one with something in it that could run.
     """
     _refuse_foreign(path)
     if path.suffix == ".tflite":
@@ -185,7 +185,7 @@ def describe(path: Path) -> Description:
         return _sound(typed_json.parse(_stored_description(path), dict[str, Any]))
     except keras_files.DAMAGE as error:
         raise InputError(
-            f"{path} is no model that dogcat.train wrote; give a .keras file of a run ({keras_files.said(error)})"
+            f"{path} is not a model that dogcat.train wrote; give a .keras file of a run ({keras_files.said(error)})"
         ) from error
 
 
@@ -235,7 +235,7 @@ def load(path: Path) -> tuple[keras.Model, Description]:
     """Builds the model that a file describes and loads its weights.
 
     Raises:
-        InputError: The file is no model of this program, or is damaged.
+        InputError: The file is not a model of this program, or is damaged.
     """
     description = describe(path)
     try:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-# OpenVINO's name of the arithmetic, by Keras' policy.
+# OpenVINO's name of the precision, by Keras' policy.
 PRECISIONS = {"float32": "f32", "mixed_bfloat16": "bf16"}
 # Batches on the way: one computes while the next is made ready.
 AT_ONCE = 2
@@ -56,7 +56,7 @@ class OpenVinoNetwork:
                 Keras' policy.
             batch_size: Pictures of each batch.
             image_size: Height and width of the pictures, in pixels.
-            precision: The arithmetic, one of `PRECISIONS`.
+            precision: One of `PRECISIONS`.
         """
         module = tf.Module()
         # Variables alone: of whole models Keras would trace every layer.

@@ -1,4 +1,4 @@
-"""Why a file or folder is no model that this program loads, told from its bytes: nothing in it is run."""
+"""Why a file or folder is not a model that this program loads, told from its bytes: nothing in it is run."""
 
 from __future__ import annotations
 

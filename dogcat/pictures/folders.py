@@ -68,7 +68,7 @@ class Listing:
             parts.append(f"{self.litter} hidden or of the system")
         return " and ".join(parts)
 
-    def announcement(self, place: str) -> str:
+    def summary(self, place: str) -> str:
         """A line that says what is going to be read; `place` is the folder as the user gave it."""
         left_out = f", leaving out {self.left_out}" if self.left_out else ""
         return printable(f"reading {len(self.keys)} pictures in {place}{left_out}")
@@ -81,7 +81,7 @@ def list_images(folder: Path) -> Listing:
     write JPEG into files of any name. Links are followed, each real folder once, so that a loop of links ends.
 
     Raises:
-        InputError: `folder` is missing, is no folder, or holds no picture.
+        InputError: `folder` is missing, is not a folder, or holds no picture.
         OSError: A folder below it cannot be read.
     """
     if not folder.is_dir():

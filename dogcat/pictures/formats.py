@@ -32,7 +32,7 @@ _BMP_HEADERS = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
 
 
 def format_of(start: bytes) -> str | None:
-    """The name of a picture's format, by the first `START_BYTES` of its file; None for what is no picture."""
+    """The name of a picture's format, by the first `START_BYTES` of its file; None for what is not a picture."""
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "WEBP"
     if start[:2] == b"BM" and int.from_bytes(start[14:18], "little") in _BMP_HEADERS:

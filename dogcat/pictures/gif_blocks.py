@@ -26,7 +26,7 @@ def essentials_of(file: BinaryIO) -> Essentials:
     blocks = 0
     while at < size:
         file.seek(at)
-        # What is no block is passed over by decoders.
+        # What is not a block is passed over by decoders.
         match = _BLOCK.search(file.read(2**16))
         if match is None:
             at += 2**16

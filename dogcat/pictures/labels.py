@@ -185,7 +185,7 @@ def key_of_line(line: str, place: str) -> str:
     """What a line that `exclusion_line` wrote names; `place` says where it stands.
 
     Raises:
-        InputError: It begins and ends with a quote, and is no JSON string.
+        InputError: It begins and ends with a quote, and is not a JSON string.
     """
     if not (line.startswith('"') and line.endswith('"')):
         return line
@@ -194,10 +194,11 @@ def key_of_line(line: str, place: str) -> str:
         if b"\0" in os.fsencode(key):
             raise ValueError("no path holds the character 0")
         return key
-    # Also of what is no name, like half of a surrogate pair.
+    # Also of what is not a name, like half of a surrogate pair.
     except ValueError as error:
         raise InputError(
-            f"{place}: {shortened(line)} is no path as a JSON string ({shortened(str(error))}); write it without quotes"
+            f"{place}: {shortened(line)} is not a path as a JSON string ({shortened(str(error))}); "
+            "write it without quotes"
         ) from error
 
 
@@ -255,7 +256,7 @@ def _refuse_folders_that_are_no_classes(
             continue
         # Not before, since it goes through all keys.
         instead = instead or f"give --images={listing.folder / above_the_classes(listing.keys, folder)}"
-        raise InputError(f"{listing.folder / folder}: is no class, since {what}; {instead}")
+        raise InputError(f"{listing.folder / folder}: is not a class, since {what}; {instead}")
 
 
 def _training_first(folder: str) -> tuple[bool, str]:

@@ -16,7 +16,7 @@ LARGE_BYTES = 32 * 2**20
 BYTES_A_PIXEL = 4
 # WebP's decoder keeps two frames of an animation, and Pillow two copies of one.
 WEBP_BYTES_A_PIXEL = 16
-# What a file can need for each pixel at most, in two bytes a channel, with as much again for what is no pixels.
+# What a file can need for each pixel at most, in two bytes a channel, with as much again for what is not pixels.
 MOST_BYTES_A_PIXEL = 16
 # A progressive JPEG's coefficients are all in memory before its first pixel is.
 _COEFFICIENT_BYTES = 2

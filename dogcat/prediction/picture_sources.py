@@ -82,7 +82,7 @@ class PictureFiles:
         )
 
     def naming_damage(self) -> AbstractContextManager[None]:
-        """See `Pictures`; a picture that cannot be read is no error."""
+        """See `Pictures`; a picture that cannot be read is not an error."""
         return contextlib.nullcontext()
 
     def digest(self) -> str:
@@ -236,7 +236,7 @@ def _on_disk(path: str, place: str, seen: dict[str, Spellings]) -> str:
     for name in filter(None, path.replace("\\", "/").split("/")):
         if not os.path.lexists(found + name):
             if found not in seen:
-                # What is no folder, or none that may be listed, holds no other spelling.
+                # What is not a folder, or none that may be listed, holds no other spelling.
                 with contextlib.suppress(OSError):
                     seen[found] = Spellings(os.listdir(found or "."))
             other = seen[found].find(name, place) if found in seen else None

@@ -51,10 +51,10 @@ class Predictor:
             engine: tensorflow or openvino.
 
         Raises:
-            InputError: A file is no model of this program, or is damaged.
+            InputError: A file is not a model of this program, or is damaged.
         """
         policy = keras.mixed_precision.global_policy().name
-        with strategy.scope(), architecture.arithmetic("float32" if engine == "openvino" else policy):
+        with strategy.scope(), architecture.precision("float32" if engine == "openvino" else policy):
             loaded = [model_files.load(path) for path in paths]
             to_logits = [architecture.logits_model(model) for model, _ in loaded]
         self._paths = paths
@@ -111,7 +111,7 @@ class Predictor:
 
 
 def choose_devices(precision: str, strategy: str, engine: str) -> tuple[tf.distribute.Strategy, str]:
-    """Sets the arithmetic and gives the devices and the engine; `auto` for any is what this machine does fast.
+    """Sets the precision and gives the devices and the engine; `auto` for any is what this machine does fast.
 
     Raises:
         InputError: This machine does not have what is asked for.
@@ -123,7 +123,7 @@ def choose_devices(precision: str, strategy: str, engine: str) -> tuple[tf.distr
 
 
 def _describe(strategy: tf.distribute.Strategy, engine: str) -> str:
-    """Devices, arithmetic and engine, for people."""
+    """Devices, precision and engine, for people."""
     policy = keras.mixed_precision.global_policy().name
     return f"{devices.describe(strategy)}; {policy}, {devices.describe_engine(engine)}"
 
@@ -231,7 +231,7 @@ def _predict_labelled_files(
 ) -> LabelledPredictions:
     folder = Path(options.images)
     listing = folders.list_images(folder)
-    print(listing.announcement(options.images))
+    print(listing.summary(options.images))
     labelled = labels.label_keys(listing, {}, [])
     classes = next(iter(descriptions.values())).classes
     spellings = Spellings(classes)

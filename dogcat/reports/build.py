@@ -22,7 +22,7 @@ from dogcat.models.model_files import Description
 from dogcat.prediction.picture_sources import DataSetSplit
 from dogcat.prediction.predictor import Predictor
 from dogcat.reports import comparison_page, run_page
-from dogcat.reports.findings import PICTURES_COLUMNS, Findings, least_certain, most_expensive, pictures_table
+from dogcat.reports.findings import PICTURES_COLUMNS, Findings, highest_losses, least_certain, pictures_table
 from dogcat.reports.html import Plot
 from dogcat.reports.run_page import Picture
 from dogcat.reports.wording import legend_names
@@ -69,8 +69,8 @@ def write(folder: Path, tfrecords: str = "") -> Path | None:
         trained_on=data.splits[shard_plan.TRAIN].pictures,
         opening=_opening(run, model),
     )
-    expensive = most_expensive(findings)
-    shown = expensive + least_certain(findings, expensive)
+    highest = highest_losses(findings)
+    shown = highest + least_certain(findings, highest)
     classes = legend_names(data.classes)
     of_predictions = (predictions.labels, predictions.log_probabilities[0], classes)
     page = run_page.render(

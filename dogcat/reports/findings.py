@@ -51,7 +51,7 @@ class Findings:
         return int((self.predicted != self.predictions.labels).sum())
 
 
-def most_expensive(findings: Findings) -> list[int]:
+def highest_losses(findings: Findings) -> list[int]:
     """Places of the pictures with the highest log loss, the highest first."""
     return np.argsort(-findings.losses, kind="stable")[:MOST_SHOWN].tolist()
 
@@ -63,7 +63,7 @@ def least_certain(findings: Findings, without: Sequence[int]) -> list[int]:
 
 
 def pictures_table(findings: Findings) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
-    """Columns and rows of a table of all pictures, the most expensive first."""
+    """Columns and rows of a table of all pictures, the highest losses first."""
     predictions, losses, predicted = findings.predictions, findings.losses, findings.predicted
     probabilities = np.exp(predictions.log_probabilities[0])
     rows = [

@@ -14,7 +14,7 @@ from dogcat.evaluation.assess import ModelAssessment
 from dogcat.evaluation.bootstrap import CONFIDENCE
 from dogcat.models.backbones import BACKBONES
 from dogcat.reports import html, plot_texts, run_tables, thumbnails
-from dogcat.reports.findings import Findings, least_certain, most_expensive
+from dogcat.reports.findings import Findings, highest_losses, least_certain
 from dogcat.reports.html import Plot
 from dogcat.reports.wording import duration, interval_text, listed, probability_text
 from dogcat.training import source_runs
@@ -38,16 +38,16 @@ def render(findings: Findings, pictures: Mapping[int, Picture], curves: Plot, ca
 
     Args:
         findings: What it is about.
-        pictures: Those of `most_expensive` and `least_certain` by place.
+        pictures: Those of `highest_losses` and `least_certain` by place.
         curves: Plot of the epochs.
         calibration: Reliability diagram and histogram of the probabilities.
         roc: The ROC curve.
     """
     run, predictions = findings.run, findings.predictions
-    expensive = most_expensive(findings)
-    uncertain = least_certain(findings, expensive)
+    highest = highest_losses(findings)
+    uncertain = least_certain(findings, highest)
     count, classes = len(predictions.keys), predictions.classes
-    share = findings.losses[expensive].sum() / findings.losses.sum()
+    share = findings.losses[highest].sum() / findings.losses.sum()
     return html.render(
         "report.html",
         made_by=f"dogcat {dogcat.__version__}",
@@ -66,10 +66,10 @@ def render(findings: Findings, pictures: Mapping[int, Picture], curves: Plot, ca
         of_classes=run_tables.of_classes(findings),
         roc=html.figure(roc, plot_texts.roc_in_words(findings), plot_texts.ROC_CAPTION),
         metrics=run_tables.all_metrics(findings.assessment),
-        expensive=_cards(findings, pictures, expensive),
+        highest=_cards(findings, pictures, highest),
         wrong=findings.wrong,
-        expensive_lead=f"The {len(expensive)} pictures with the highest log loss make up {share:.0%} of all of it; "
-        f"{sum(findings.predicted[place] != predictions.labels[place] for place in expensive)} of them are taken for "
+        highest_lead=f"The {len(highest)} pictures with the highest log loss make up {share:.0%} of all of it; "
+        f"{sum(findings.predicted[place] != predictions.labels[place] for place in highest)} of them are taken for "
         "the wrong class.",
         uncertain=_cards(findings, pictures, uncertain),
         cleaning=f"{commands.spelled('clean-images')} --images=FOLDER_OF_THE_PICTURES --output=cleaning/",
@@ -123,8 +123,8 @@ def _temperature(assessment: ModelAssessment) -> str:
     effect = f"the log loss of the other half goes from {fitted.before:.4f} to {fitted.after:.4f}"
     if fitted.helped:
         return text + (
-            f"A temperature of {fitted.value:.2f}, fitted on one half, helps: {effect}; dogcat.evaluate "
-            "--save_temperature stores it with the model."
+            f"A temperature of {fitted.value:.2f}, fitted on one half, helps: {effect}; "
+            f"{commands.spelled('evaluate')} --save_temperature stores it with the model."
         )
     return text + f"A temperature of {fitted.value:.2f}, fitted on one half, does not help beyond chance: {effect}."
 

@@ -124,7 +124,7 @@ def made_with(run: FinishedRun) -> Table:
     rows = [
         ("device", config["device"]),
         ("replicas", str(config["replicas"])),
-        ("arithmetic", config["precision"]),
+        ("precision", config["precision"]),
         ("data set", run.options["tfrecords"]),
         ("its hash", config["data_digest"]),
         *((name, version) for name, version in config["versions"].items()),

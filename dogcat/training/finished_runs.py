@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from dogcat.core import files, typed_json
+from dogcat.core import commands, files, typed_json
 from dogcat.core.options import InputError
 from dogcat.models import latest_run
 from dogcat.training import epoch_records
@@ -139,7 +139,7 @@ def read(folder: Path) -> FinishedRun:
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder}: no run there; give the folder of a run, like runs/latest")
     if not (folder / SUMMARY).is_file():
-        raise InputError(f"{folder}: the run is not finished; go on with it with dogcat.train --resume")
+        raise InputError(f"{folder}: the run is not finished; go on with it by {commands.spelled('train')} --resume")
     config = read_config(folder)
     summary = typed_json.read(folder / SUMMARY, _SUMMARY_FIELDS, _MOST_BYTES)
     epochs = epoch_records.read(folder / HISTORY)

@@ -140,7 +140,7 @@ def frozen_network(
     """
     of_float32 = model
     if engine == "openvino":
-        with architecture.arithmetic("float32"):
+        with architecture.precision("float32"):
             of_float32 = architecture.build_model(backbone, image_size, classes)
         of_float32.set_weights(model.get_weights())
     to_features = architecture.features_model(of_float32)

@@ -289,11 +289,11 @@ def read_options(path: Path, options_class: type[Options]) -> dict[str, Any]:
         if not isinstance(stored, dict):
             raise ValueError("its options are no object")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"--config={path}: is no config.json of a run ({error})") from error
+        raise InputError(f"--config={path}: is not a config.json of a run ({error})") from error
     types = typing.get_type_hints(options_class)
     for name, value in stored.items():
         if name not in types:
-            raise InputError(f"--config={path}: {name} is no option")
+            raise InputError(f"--config={path}: {name} is not an option")
         # A whole number is a right float.
         if type(value) is not types[name] and not (types[name] is float and type(value) is int):
             raise InputError(f"--config={path}: {name} is {value!r}; it must be of type {types[name].__name__}")

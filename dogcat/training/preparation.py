@@ -239,7 +239,7 @@ def _what_trains(model: keras.Model, first_open: int, options: TrainingOptions) 
 def _epochs(steps: int, options: TrainingOptions) -> str:
     if not options.epochs:
         return "no epochs"
-    return f"epochs: {options.epochs} at most, {steps} steps of {options.batch_size} each"
+    return f"epochs: {options.epochs} at most, {steps} {'step' if steps == 1 else 'steps'} of {options.batch_size} each"
 
 
 def _memory(model: keras.Model, first_open: int, options: TrainingOptions, strategy: tf.distribute.Strategy) -> str:

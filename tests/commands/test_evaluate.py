@@ -208,7 +208,7 @@ flags.run(evaluate.main, evaluate.EvaluationOptions)
             "--predictions=predictions.csv: --output=. would replace it",
         ),
         ({"model": "good.csv", "save_temperature": True}, "good.csv: a temperature is stored in a .keras file alone"),
-        ({"output": "good.csv"}, "good.csv: is no folder"),
+        ({"output": "good.csv"}, "good.csv: is not a folder"),
         ({"output": "none/out"}, "none does not exist; make it first"),
         ({"clip": 0.0}, "--clip=0.0: use more than 0 and less than 0.5, like 0.001"),
         ({"resamples": 1}, "--resamples=1: use 100 or more"),

@@ -93,8 +93,11 @@ def test_bytes_that_are_no_utf8_are_kept(tmp_path):
         (b"id,label\n1," + b"x" * 10**7, "line 2: field larger than field limit (131072)"),
         (b"id,label\n" + b"x," * 5 * 10**6, "line 2 is 'x,x,x"),
         (b"x" * 100_000, "the first line must be id,label"),
-        (b"id,label\n1,\x00\n", "is no text, since line 2 holds a zero byte; save it as text in UTF-8"),
-        ("id,label\n1,2\n".encode("utf-16-le"), "is no text, since line 1 holds a zero byte; save it as text in UTF-8"),
+        (b"id,label\n1,\x00\n", "is not text, since line 2 holds a zero byte; save it as text in UTF-8"),
+        (
+            "id,label\n1,2\n".encode("utf-16-le"),
+            "is not text, since line 1 holds a zero byte; save it as text in UTF-8",
+        ),
         (b"\xff\xfei\0d", None),
         (b"\xff\xfei\0d\0,", "begins as UTF-16 does, and byte 6 is none; save it as UTF-8"),
         (b"\xfe\xff\xd8\x00\x00,", "begins as UTF-16 does, and byte 2 is none; save it as UTF-8"),

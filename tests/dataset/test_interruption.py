@@ -116,7 +116,7 @@ def test_killed_again_and_again_it_goes_on_to_the_same_bytes(noisy, unbroken, tm
         else:
             assert process.returncode == -signal.SIGKILL
             if partial.exists():
-                with pytest.raises(InputError, match="no finished data set"):
+                with pytest.raises(InputError, match="not a finished data set"):
                     manifest.load(partial)
         wait_for_no_process_of(process.pid)
     assert kills >= 10 and gone_on

@@ -59,7 +59,7 @@ def test_what_is_no_data_set_is_refused(copy, tmp_path):
     assert "has more than 33,554,432 bytes" in refusal(copy)
     path.unlink()
     path.symlink_to("/dev/zero")
-    assert "no finished data set" in refusal(copy)
+    assert "not a finished data set" in refusal(copy)
 
 
 def test_a_split_that_a_command_needs_is_asked_for(copy):

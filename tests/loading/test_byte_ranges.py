@@ -34,14 +34,14 @@ def wait_until_in_memory(file, starts):
         time.sleep(0.01)
 
 
-def test_what_is_announced_comes_into_memory_and_little_else(path):
+def test_what_is_prefetched_comes_into_memory_and_little_else(path):
     file = RangeFile(path)
     starts = np.arange(1, 8, dtype=np.int64) * 2**20 + 5
     ranges = ByteRanges([file], [Spans(starts, np.full_like(starts, 300_000))])
     require_out_of_memory(file, starts)
     # As one does who looks for what they hold.
     assert all(len(file.read(start, 1)) == 1 for start in starts.tolist())
-    ranges.announce(np.arange(len(starts)))
+    ranges.prefetch(np.arange(len(starts)))
     wait_until_in_memory(file, [start + at for start in starts for at in range(0, 300_000, 4096)])
     assert not any(in_memory(file, starts + 2**19))
 
@@ -56,13 +56,13 @@ def test_a_block_is_read_as_a_whole(path, tmp_path):
     for file in files:
         require_out_of_memory(file, starts + 8192)
     # The second block of 6 has the last two of one file and the first four of the other.
-    ranges.announce(np.array([10, 7]), block=6)
+    ranges.prefetch(np.array([10, 7]), block=6)
     wait_until_in_memory(first, range(starts[6], starts[7], 4096))
     wait_until_in_memory(second, range(starts[0], starts[3], 4096))
     # Those of no block that is wanted.
     assert not any(in_memory(first, starts[:6])) and not any(in_memory(second, starts[4:]))
     # Of a batch with pictures that are in memory, the block of one that is not.
-    ranges.announce(np.array([6, 13, 8]), block=6)
+    ranges.prefetch(np.array([6, 13, 8]), block=6)
     wait_until_in_memory(second, starts[4:])
 
 
@@ -94,7 +94,7 @@ def test_what_is_not_a_regular_file_is_refused(tmp_path):
 @pytest.mark.parametrize("count", [0, 1, 20])
 def test_announcing_reaches_to_the_end_of_the_file(path, count):
     ranges = ByteRanges([RangeFile(path)], [Spans(np.full(count, BYTES - 1), np.ones(count, np.int64))])
-    ranges.announce(np.arange(count))
+    ranges.prefetch(np.arange(count))
 
 
 def test_each_range_is_of_its_own_file(path, tmp_path):

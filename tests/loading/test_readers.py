@@ -350,7 +350,7 @@ class _TogetherAlone:
     def __init__(self, together: threading.Barrier) -> None:
         self._together = together
 
-    def announce(self, places: np.ndarray, block: int) -> None:
+    def prefetch(self, places: np.ndarray, block: int) -> None:
         """Prepares nothing."""
 
     def read(self, places: np.ndarray, pictures: np.ndarray) -> None:

@@ -134,10 +134,10 @@ def test_saved_and_loaded_it_predicts_the_same(model, tmp_path):
 def test_what_is_no_model_is_refused(model, tmp_path):
     path = tmp_path / "m.keras"
     path.write_text("no model")
-    with pytest.raises(InputError, match="is no model that dogcat.train wrote"):
+    with pytest.raises(InputError, match="is not a model that dogcat.train wrote"):
         model_files.load(path)
     keras.Sequential([keras.layers.Dense(1, input_shape=(2,))]).save(path)
-    with pytest.raises(InputError, match="is no model that dogcat.train wrote"):
+    with pytest.raises(InputError, match="is not a model that dogcat.train wrote"):
         model_files.load(path)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("dogcat.json", json.dumps(dataclasses.asdict(DESCRIPTION)))
@@ -161,7 +161,7 @@ def test_a_description_that_makes_no_sense_is_refused(tmp_path, change):
     path = tmp_path / "m.keras"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("dogcat.json", json.dumps({**dataclasses.asdict(DESCRIPTION), **change}))
-    with pytest.raises(InputError, match="is no model that dogcat.train wrote"):
+    with pytest.raises(InputError, match="is not a model that dogcat.train wrote"):
         model_files.describe(path)
 
 

@@ -134,7 +134,7 @@ CRAFTED = {
     "keys out of order": (of(entry(), entry(offset=4), keys=(b"b", b"a")), "not in order, or one twice"),
     "a key twice": (of(entry(), entry(offset=4), keys=(b"a", b"a")), "not in order, or one twice"),
     "a long key": (of(entry(), keys=(b"x" * 5000,)), "damaged or cut off"),
-    "a key that is no text": (of(entry(), keys=(b"\xfe",)), "can't decode"),
+    "a key that is not text": (of(entry(), keys=(b"\xfe",)), "can't decode"),
     "restarts beyond the block": (index(block([(b"", HEADER)], (2**32 - 1,))), "damaged"),
     "a restart inside a key": (index(block([(b"", HEADER)], (0, 1))), "damaged"),
     "restarts backwards": (index(block([(b"", HEADER), (b"a", entry())], (0, 13, 0))), "damaged"),

@@ -291,7 +291,7 @@ def test_a_member_that_says_it_is_smaller_than_it_is_takes_no_memory(archive, tm
         changed[start + method] = zipfile.ZIP_DEFLATED
         changed[start + size : start + size + 4] = (100).to_bytes(4, "little")
     (tmp_path / "m.keras").write_bytes(changed)
-    with memory_within(16 * MIB), pytest.raises(InputError, match="no model that dogcat.train wrote.*CRC"):
+    with memory_within(16 * MIB), pytest.raises(InputError, match="not a model that dogcat.train wrote.*CRC"):
         model_files.describe(tmp_path / "m.keras")
 
 

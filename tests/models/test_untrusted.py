@@ -109,7 +109,7 @@ def test_a_pickle(trace, tmp_path, name, protocol):
     path.write_bytes(pickle.dumps(Malicious(trace), protocol))
     said = refusal(path, tmp_path)
     # Under a wrong name the first protocols look like text.
-    assert f"{path} is a pickle" in said or (protocol < 2 and name == "m.keras" and "is no model" in said)
+    assert f"{path} is a pickle" in said or (protocol < 2 and name == "m.keras" and "is not a model" in said)
     assert not trace.exists()
     pickle.loads(path.read_bytes()).close()
     assert trace.exists()

@@ -15,7 +15,7 @@ def test_lists_pictures_by_extension_sorted_without_hidden_ones(tmp_path):
     listing = folders.list_images(tmp_path)
     assert listing.keys == ["a.png", "b.JPG", "sub/c d.jpeg"]
     assert (listing.other, listing.first_other, listing.litter) == (1, "notes.txt", 3)
-    said = listing.announcement("here")
+    said = listing.summary("here")
     assert said == (
         "reading 3 pictures in here, leaving out 1 that are no pictures, as notes.txt and 3 hidden or of the system"
     )

@@ -82,7 +82,7 @@ def test_where_folder_and_name_disagree_the_folder_counts_and_it_is_said(capsys)
 def test_a_folder_above_the_classes_is_refused_and_the_one_to_give_named(keys, folder, instead):
     with pytest.raises(InputError) as caught:
         label_keys(listing(keys), {}, [])
-    assert str(caught.value).startswith(f"in/{folder}: is no class")
+    assert str(caught.value).startswith(f"in/{folder}: is not a class")
     if instead:
         assert str(caught.value).endswith(f"; give --images=in/{instead}")
         # Which then is the right one.
@@ -107,18 +107,18 @@ def test_folders_within_classes_are_welcome(keys):
 
 def test_a_class_that_is_called_like_a_split_can_be_given():
     keys = ["bus/x/1", "train/x/1"]
-    with pytest.raises(InputError, match="is no class"):
+    with pytest.raises(InputError, match="is not a class"):
         label_keys(listing(keys), {}, [])
     assert classes_of(keys, order=["bus", "train"]) == {"bus/x/1": "bus", "train/x/1": "train"}
 
 
 def test_the_folder_above_the_pictures_is_refused():
-    with pytest.raises(InputError, match=r"in/train: is no class.*cat, dog.*give --images=in/train"):
+    with pytest.raises(InputError, match=r"in/train: is not a class.*cat, dog.*give --images=in/train"):
         label_keys(listing(["train/cat.0.jpg", "train/dog.0.jpg"]), {}, [])
 
 
 def test_the_folder_above_is_refused_beside_a_folder_of_test_pictures():
-    with pytest.raises(InputError, match="in/train: is no class"):
+    with pytest.raises(InputError, match="in/train: is not a class"):
         label_keys(listing(["test1/1.jpg", "train/cat.0.jpg", "train/dog.0.jpg"]), {}, [])
 
 
@@ -211,11 +211,11 @@ def test_every_name_comes_back_from_a_file_of_exclusions(tmp_path):
     assert labels.exclusion_line("new\nline.jpg") == '"new\\nline.jpg"\n'
     path.write_text('a.jpg\r\n"b.jpg"\r\n"c\\d.jpg"\r\n')
     with pytest.raises(
-        InputError, match=r'exclude\.txt: line 3: "c\\d\.jpg" is no path as a JSON string .*without quotes'
+        InputError, match=r'exclude\.txt: line 3: "c\\d\.jpg" is not a path as a JSON string .*without quotes'
     ):
         labels.exclude(path, listing(["a.jpg", "b.jpg", "c.jpg"]))
     for line in (r'"a\u0000.jpg"', r'"a\ud83d.jpg"'):
-        with pytest.raises(InputError, match="is no path as a JSON string"):
+        with pytest.raises(InputError, match="is not a path as a JSON string"):
             labels.key_of_line(line, "here")
 
 

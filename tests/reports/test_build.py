@@ -99,7 +99,7 @@ def test_a_page_is_quiet_whatever_the_names(hostile_run, browser, width, dark):
     assert_quiet(page)
     assert page.shown.title() == f"Run {hostile_run.name}"
     shown = page.shown.locator(".cards .name").all_inner_texts()
-    # Of 18 validation pictures all are among the most expensive.
+    # Of 18 validation pictures all are among the highest losses.
     assert len(shown) == 18 and all("<img src=x onerror=" in name for name in shown)
     assert CLASSES[0] in page.shown.locator(".matrix").inner_text()
 

@@ -14,7 +14,7 @@ from dogcat.cleaning.suspects import Suspect
 from dogcat.evaluation import assess
 from dogcat.pictures.geometry import MAX_PIXELS
 from dogcat.reports import comparison_page, run_page
-from dogcat.reports.findings import Findings, least_certain, most_expensive
+from dogcat.reports.findings import Findings, highest_losses, least_certain
 from dogcat.reports.html import Plot
 from dogcat.reports.run_page import Picture
 from dogcat.reports.wording import legend_names
@@ -86,10 +86,10 @@ def plots_of(findings):
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_report_of_a_run(browser, tmp_path, dark):
     findings = hostile_findings()
-    expensive = most_expensive(findings)
+    highest = highest_losses(findings)
     picture = Picture(np.zeros((8, 8, 3), np.uint8), np.eye(2, dtype=np.float32))
     curves = Plot(*(plots.draw_curves(findings.run.history, NAMES[8], dark) for dark in (False, True)))
-    shown = dict.fromkeys(expensive + least_certain(findings, expensive), picture)
+    shown = dict.fromkeys(highest + least_certain(findings, highest), picture)
     page = tmp_path / "report.html"
     page.write_bytes(run_page.render(findings, shown, curves, *plots_of(findings)))
     text = assert_harmless(browser.open(page, dark=dark))

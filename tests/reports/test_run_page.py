@@ -11,7 +11,7 @@ from made_up_runs import FEW, predictions_of, run_of
 
 from dogcat.evaluation import assess
 from dogcat.reports import comparison_page, run_page
-from dogcat.reports.findings import Findings, least_certain, most_expensive
+from dogcat.reports.findings import Findings, highest_losses, least_certain
 from dogcat.reports.html import Plot
 from dogcat.reports.run_page import Picture
 
@@ -28,18 +28,18 @@ def text_of(page):
 
 
 def page_of(findings):
-    expensive = most_expensive(findings)
-    shown = expensive + least_certain(findings, expensive)
+    highest = highest_losses(findings)
+    shown = highest + least_certain(findings, highest)
     picture = Picture(np.zeros((8, 8, 3), np.uint8), np.eye(2, dtype=np.float32))
     return text_of(run_page.render(findings, dict.fromkeys(shown, picture), PLOT, PLOT, PLOT))
 
 
 def test_the_galleries_have_each_picture_once_in_order():
     findings = findings_of(2, 60, 1.0, 3)
-    expensive = most_expensive(findings)
-    uncertain = least_certain(findings, expensive)
+    highest = highest_losses(findings)
+    uncertain = least_certain(findings, highest)
     # The three that are wrong, the surest of them first; then those that are right by least.
-    assert expensive == [59, 58, 57, *range(21)]
+    assert highest == [59, 58, 57, *range(21)]
     assert uncertain == list(range(21, 45))
 
 
@@ -47,7 +47,7 @@ def test_a_page_says_what_is_wrong_and_what_it_costs():
     findings = findings_of(2, 60, 1.0, 3)
     text = page_of(findings)
     share = findings.losses[59] / findings.losses.sum()
-    assert "wrong 3 of 60 pictures" in text and "The most expensive mistakes" in text
+    assert "wrong 3 of 60 pictures" in text and "The mistakes with the highest losses" in text
     assert f"{share:.1%} of the whole" in text and "taken for cat , labelled dog" in text
     assert "3 of them are taken for the wrong class" in text
     assert "25.00% of the training time went into waiting" in text
@@ -57,7 +57,7 @@ def test_a_page_says_what_is_wrong_and_what_it_costs():
 def test_without_a_mistake_the_accuracy_has_a_bound_all_the_same():
     text = page_of(findings_of(2, 59, 5.0))
     # 0.95 ** 59 is 0.05.
-    assert "accuracy 100.0% above 95.0% (95% sure)" in text and "The most expensive pictures" in text
+    assert "accuracy 100.0% above 95.0% (95% sure)" in text and "The pictures with the highest losses" in text
 
 
 def test_many_classes_are_told_by_what_is_confused_most():

@@ -265,7 +265,7 @@ def test_options_that_cannot_be(given, said):
 
 
 def test_a_report_in_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         benchmark.benchmark(BenchmarkOptions(json=str(tmp_path / "none" / "report.json")))
 
 

@@ -320,7 +320,7 @@ def hides_a_layer_in_a_layer(config):
     ("change", "said"),
     [
         (lambda config: config["config"]["layers"][1].update(module="os", class_name="system"), "a part os.system"),
-        (reads_a_file, "a part keras.layers.StringLookup, which is no standard layer of Keras: 'lookup'"),
+        (reads_a_file, "a part keras.layers.StringLookup, which is not a standard layer of Keras: 'lookup'"),
         (
             lambda config: config["config"]["layers"][1].update(
                 class_name="TextVectorization", config={"name": "t", "vocabulary": "file:///etc/passwd"}

@@ -36,7 +36,7 @@ def random_pictures(count, size, seed=0):
 
 @pytest.fixture(autouse=True)
 def in_float32():
-    with architecture.arithmetic("float32"):
+    with architecture.precision("float32"):
         yield
 
 

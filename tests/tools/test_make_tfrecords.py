@@ -330,8 +330,8 @@ def test_the_command_says_what_it_did(run, samples, tmp_path):
         ([], "holds no picture"),
         (["cat.0.jpg", "cat.1.jpg"], r"holds one class only (cat)"),
         (["1.jpg", "2.jpg"], "have no class"),
-        (["train/cat.0.jpg", "train/dog.0.jpg"], "train: is no class"),
-        (["train/cats/1.jpg", "val/dogs/1.jpg"], "train: is no class"),
+        (["train/cat.0.jpg", "train/dog.0.jpg"], "train: is not a class"),
+        (["train/cats/1.jpg", "val/dogs/1.jpg"], "train: is not a class"),
         (["all/x/1.jpg", "all/y/2.jpg"], "one class only (all); training needs two; if the folders in all are the"),
     ],
 )

@@ -97,7 +97,7 @@ def test_a_flag_that_would_do_nothing_is_refused(flags, said):
         ("no json", "config.json"),
         ("{}", "config.json"),
         ('{"options": []}', "its options are no object"),
-        ('{"options": {"epoch": 3}}', "epoch is no option"),
+        ('{"options": {"epoch": 3}}', "epoch is not an option"),
         ('{"options": {"epochs": "3"}}', "epochs is '3'; it must be of type int"),
         ('{"options": {"learning_rate": 0}}', "config.json: learning_rate is 0; use more than 0 and less than 10"),
         ('{"options": {"learning_rate": NaN}}', "config.json: learning_rate is nan; use a finite number, more than 0"),

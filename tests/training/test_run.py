@@ -340,14 +340,14 @@ def broken(tfrecords, tmp_path, first_run):
         if kind == "no manifest":
             copy = shutil.copytree(tfrecords, tmp_path / "copy")
             (copy / manifest.FILE_NAME).unlink()
-            return {**good, "tfrecords": str(copy)}, "no finished data set"
+            return {**good, "tfrecords": str(copy)}, "not a finished data set"
         if kind == "unknown layer":
             return {**good, "unfreeze_from": "block99"}, "--unfreeze_from=block99"
         if kind == "large batch":
             return {**good, "batch_size": "4096"}, "--batch_size=4096"
         if kind == "no model":
             (tmp_path / "text.keras").write_text("no model")
-            return {**good, "init_from": str(tmp_path / "text.keras")}, "text.keras is no model"
+            return {**good, "init_from": str(tmp_path / "text.keras")}, "text.keras is not a model"
         if kind in ("other size", "other classes", "other backbone"):
             classes = ["cat", "fox"] if kind == "other classes" else ["cat", "dog"]
             size = 80 if kind == "other size" else 96
@@ -407,7 +407,7 @@ def test_a_cluster_that_is_none_is_one_line(call, tfrecords, tmp_path, monkeypat
     given = [f"--tfrecords={tfrecords}", f"--runs={tmp_path}/runs", "--backbone=tiny", "--weights=none"]
     done = call("dogcat.train", *given, "--dry_run")
     assert done.code == 2 and len(done.err.splitlines()) == 1, done.err
-    assert done.err.startswith(f"error: TF_CONFIG={cluster}: is no cluster")
+    assert done.err.startswith(f"error: TF_CONFIG={cluster}: is not a cluster")
     assert call("dogcat.train", *given, "--dry_run", "--strategy=one_device").code == 0
 
 

@@ -134,7 +134,7 @@ def test_mixed_precision_trains_float32_weights(batch, policy):
 
 @pytest.fixture(scope="module")
 def small():
-    with architecture.arithmetic("float32"):
+    with architecture.precision("float32"):
         return architecture.build_model("tiny", 32, 2)
 
 
