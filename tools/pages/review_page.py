@@ -15,7 +15,7 @@ from PIL import Image
 
 import dogcat
 from dogcat.cleaning.suspects import RELABEL, Suspect
-from dogcat.core import tables
+from dogcat.core import commands, tables
 from dogcat.dataset import encoding
 from dogcat.dataset.encoding import Rejection
 from dogcat.pictures import labels
@@ -66,6 +66,7 @@ def render(
         made_by=f"dogcat {dogcat.__version__}",
         folder=str(folder),
         lead=lead,
+        shard_command=commands.spelled("make-tfrecords"),
         suspects=content,
         earlier=_base64(earlier.encode("utf-8", "surrogateescape")),
         review=review[:16],
