@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import typing
@@ -212,6 +214,12 @@ def imagenet_weights(request, tmp_path_factory) -> None:
         os.environ["DOGCAT_CACHE"] = str(cache)
 
 
+def history_of(run: Path) -> list[dict[str, float]]:
+    """The figures of each epoch of a run."""
+    with open(run / "history.csv", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
 def without_progress(err: str) -> str:
     """What a command wrote to standard error but for the lines of progress, which come where a machine is slow."""
     line = r"[^:\n]+: \d+ of \d+ pictures, [\d.]+ pictures/s(, [\d:]+ left)?\n"
@@ -236,6 +244,20 @@ def environment(**changes: object) -> dict[str, str]:
     """The variables that a command of this checkout runs with."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     return {**os.environ, "PYTHONPATH": path, **{name: str(value) for name, value in changes.items()}}
+
+
+def start(line: Sequence[object]) -> subprocess.Popen[str]:
+    """Starts a command line of `command`, whose output is text in pipes, where Ctrl-C stops it."""
+    return subprocess.Popen(
+        [str(word) for word in line],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in the background with the signal ignored; so may these tests have been started.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 @pytest.fixture

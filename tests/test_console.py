@@ -1,24 +1,21 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT, environment
 
 import dogcat
 from dogcat import console
 from dogcat.core import commands
 from dogcat.core.options import InputError
 
-ROOT = Path(__file__).parents[1]
-
 
 def call(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "dogcat", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=120)
 
 
 def test_help_lists_the_commands_on_one_screen():

@@ -172,17 +172,17 @@ def write_picture(folder: Path, made: Manifest, key: str, output: str) -> tuple[
 def _table(facts: dict[str, Any]) -> list[str]:
     """The splits as a table: pictures, those of each class or of the smallest and the largest, shards, size."""
     classes = facts["classes"]
+    are_few = len(classes) <= _MOST_COLUMNS
     of_classes = (
-        [shortened(name, _LONGEST_NAME) for name in classes]
-        if len(classes) <= _MOST_COLUMNS
-        else ["smallest class", "largest class"]
+        [shortened(name, _LONGEST_NAME) for name in classes] if are_few else ["smallest class", "largest class"]
     )
     heads = ["split", "pictures", *of_classes, "shards", "MiB"]
     rows = []
     for name, split in facts["splits"].items():
-        counts = [split["counts"].get(of_class, "-") for of_class in classes]
-        if len(classes) > _MOST_COLUMNS:
-            counts = [min(split["counts"].values(), default="-"), max(split["counts"].values(), default="-")]
+        if are_few:
+            counts = [split["counts"].get(of_class, "-") for of_class in classes]
+        else:
+            counts = [which(split["counts"].values(), default="-") for which in (min, max)]
         rows.append([printable(name), split["pictures"], *counts, split["shards"], f"{split['bytes'] / _MIB:.1f}"])
     widths = [max(len(str(row[column])) for row in [heads, *rows]) for column in range(len(heads))]
     lines = []

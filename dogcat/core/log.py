@@ -30,11 +30,12 @@ def tell(line: str) -> None:
 
 
 @contextlib.contextmanager
-def silenced() -> Iterator[None]:
-    """A block that tells nothing, in a process whose work another one reports."""
-    level = _LOGGER.level
-    _LOGGER.setLevel(logging.WARNING)
+def at_level(level: int, name: str = _LOGGER.name) -> Iterator[None]:
+    """A block in which a logger, this library's or another's, passes on what is of a level or above."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(level)
     try:
         yield
     finally:
-        _LOGGER.setLevel(level)
+        logger.setLevel(before)

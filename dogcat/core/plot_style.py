@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dogcat.core import files
+from dogcat.core.log import at_level
 from dogcat.core.options import InputError
 
 
@@ -30,13 +31,10 @@ def _own_settings() -> Iterator[None]:
     own = os.path.join(os.path.dirname(spec.origin), "mpl-data", "matplotlibrc")
     of_user = os.environ.get("MATPLOTLIBRC")
     os.environ.update(MPLBACKEND="Agg", MATPLOTLIBRC=own)
-    logger = logging.getLogger("matplotlib")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
     try:
-        yield
+        with at_level(logging.ERROR, "matplotlib"):
+            yield
     finally:
-        logger.setLevel(level)
         del os.environ["MATPLOTLIBRC"]
         if of_user is not None:
             os.environ["MATPLOTLIBRC"] = of_user

@@ -84,7 +84,7 @@ def label_keys(listing: Listing, given: dict[str, str], order: list[str], other_
     kept, of_kept, unlabelled, named_otherwise = [], [], [], []
     for key in listing.keys:
         name = given[key] if key in given else _class_by_place(key)
-        if "/" in key and key not in given and class_in_name(key) != name and class_in_name(key) in folders:
+        if "/" in key and key not in given and (named := class_in_name(key)) != name and named in folders:
             named_otherwise.append(key)
         if name is None:
             unlabelled.append(key)

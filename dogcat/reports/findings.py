@@ -1,4 +1,4 @@
-"""What is found out about a finished run: how its best model does, and which pictures cost most."""
+"""What is found out about a finished run: how its best model does, and which pictures have the highest losses."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from dogcat.core.interrupts import Terminated
-from dogcat.core.log import silenced, tell
+from dogcat.core.log import at_level, tell
 from dogcat.core.options import InputError
 from dogcat.loading import readers
 from dogcat.models import devices
@@ -49,7 +50,8 @@ def train(options: TrainingOptions) -> Path | None:
     prepared = preparation.prepare(options, strategy, data)
     with contextlib.ExitStack() as stack:
         if not devices.is_chief(strategy):
-            stack.enter_context(silenced())
+            # The first worker reports the work of all.
+            stack.enter_context(at_level(logging.WARNING))
         for line in prepared.description():
             tell(line)
         if options.dry_run:

@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, command, environment, make, save_model, touch
+from conftest import ROOT, command, make, save_model, start, touch
 
 from dogcat import predict
 from dogcat.core import journal
@@ -66,16 +66,8 @@ def stopped(flags_of_many, tmp_path_factory):
 
 
 def _stop_on_its_way(flags, output, number):
-    process = subprocess.Popen(
-        command("dogcat.predict", *(f"--{name}={value}" for name, value in flags.items()), f"--output={output}"),
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts what runs in the background with the signal ignored; so may these tests have been started.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    given = [f"--{name}={value}" for name, value in {**flags, "output": output}.items()]
+    process = start(command("dogcat.predict", *given))
     file = partial.path_beside(output)
     deadline = time.monotonic() + 120
     while not file.exists() or file.read_bytes().count(b"\n") < 20:

@@ -8,11 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from conftest import environment
 
-ROOT = Path(__file__).parents[2]
 # More than a pipe holds.
 LINES = 3000
 PROGRAM = f"""
@@ -51,7 +50,7 @@ def call(program, redirected, *more):
     words = [sys.executable, str(program), f"--output={written}", *more]
     done = subprocess.run(
         ["bash", "-c", f'"$@" {redirected}; exit ${{PIPESTATUS[0]}}', "bash", *words],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
+        env=environment(PYTHONWARNINGS="error"),
         capture_output=True,
         text=True,
     )
@@ -106,7 +105,7 @@ def test_a_descriptor_that_does_not_wait_is_waited_for(program):
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     command = [sys.executable, program, f"--output={program.with_name('written')}"]
-    with subprocess.Popen(command, stdout=writer, env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+    with subprocess.Popen(command, stdout=writer, env=environment()) as process:
         os.close(writer)
         time.sleep(1)
         with open(reader) as file:
@@ -136,7 +135,7 @@ def start_waiting(tmp_path, before):
     (tmp_path / "waiting.py").write_text(WAITING)
     process = subprocess.Popen(
         [sys.executable, tmp_path / "waiting.py"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -172,7 +171,7 @@ def test_a_terminal_that_goes_stops_no_work_that_ignores_it(tmp_path):
     master, slave = os.openpty()
     process = subprocess.Popen(
         [sys.executable, tmp_path / "program.py", f"--output={tmp_path / 'written'}"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment(),
         stdin=slave,
         stdout=slave,
         stderr=slave,

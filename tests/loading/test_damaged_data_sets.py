@@ -14,7 +14,7 @@ from pathlib import Path
 import fuzzing
 import numpy as np
 import pytest
-from conftest import ROOT, make, save_model, small_run
+from conftest import ROOT, environment, make, save_model, small_run
 
 from dogcat import predict
 from dogcat.core import files
@@ -168,7 +168,7 @@ def test_a_shard_cut_short_while_a_process_trains_on_it(data_sets, tmp_path, enc
     command += ["--backbone=mobilenetv2", "--weights=none", "--batch_size=8", "--epochs=10000", "--precision=float32"]
     command += ["--head=random", "--unfreeze_from=150", "--cache=none", "--noreport"]
     with subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         try:
             deadline = time.monotonic() + 120

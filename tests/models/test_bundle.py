@@ -55,6 +55,17 @@ def require_same(prefix):
         assert data[name] == (value if found.dtype == "string" else value.tobytes())
 
 
+def reading(prefix, name):
+    """What is in a file of a bundle, and what reads the bundle with other bytes there."""
+    path = prefix.with_name(name)
+
+    def read(data):
+        path.write_bytes(data)
+        require_same(prefix)
+
+    return path.read_bytes(), read
+
+
 def refusal(prefix):
     with pytest.raises(ValueError) as caught:
         require_same(prefix)
@@ -88,13 +99,7 @@ def test_several_files_and_several_blocks(tmp_path):
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_an_index_with_right_checksums_is_read_as_by_tensorflow_or_refused(prefix, count):
-    path = prefix.with_name(INDEX)
-    whole = path.read_bytes()
-
-    def read(data):
-        path.write_bytes(data)
-        require_same(prefix)
-
+    whole, read = reading(prefix, INDEX)
     with memory_within(2**26):
         assert count // 2 < check(read, resealed(whole, count, seed=1)) < count
 
@@ -102,13 +107,7 @@ def test_an_index_with_right_checksums_is_read_as_by_tensorflow_or_refused(prefi
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("name", [INDEX, DATA])
 def test_damaged_files_are_refused(prefix, name, count):
-    path = prefix.with_name(name)
-    whole = path.read_bytes()
-
-    def read(data):
-        path.write_bytes(data)
-        require_same(prefix)
-
+    whole, read = reading(prefix, name)
     with memory_within(2**26):
         assert check(read, mutations(whole, count, seed=2)) > count // 2
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import signal
@@ -11,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import command, environment, small_run
+from conftest import command, environment, history_of, small_run
 
 from dogcat.training import run as training
 
@@ -24,11 +23,6 @@ def free_ports(count):
     for one in sockets:
         one.close()
     return ports
-
-
-def history_of(run):
-    with open(run / "history.csv", newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
 def start(options, folder):

@@ -12,7 +12,7 @@ import termios
 import time
 
 import pytest
-from conftest import command, environment, without_progress
+from conftest import command, environment, start, without_progress
 
 SECONDS = 300
 
@@ -23,18 +23,6 @@ def line(tfrecords, runs, *more):
         *("--unfreeze_from=conv2", "--optimizer=adam", "--learning_rate=0.001", "--schedule=cosine", "--batch_size=4"),
         *("--epochs=6", "--patience=9", "--precision=float32", "--strategy=one_device", "--save_minutes=0.01"),
         *("--keep=0", "--noreport", *more),
-    )
-
-
-def start(*arguments):
-    return subprocess.Popen(
-        line(*arguments),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts what runs in the background with the signal ignored; so may these tests have been started.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -61,7 +49,7 @@ def files_of(runs):
 @pytest.fixture(scope="module")
 def unbroken(tfrecords, tmp_path_factory):
     runs = tmp_path_factory.mktemp("unbroken")
-    code, out, err = finish(start(tfrecords, runs))
+    code, out, err = finish(start(line(tfrecords, runs)))
     assert (code, err) == (0, ""), err
     assert len(files_of(runs)[1]) == 7
     return runs
@@ -70,14 +58,14 @@ def unbroken(tfrecords, tmp_path_factory):
 def test_a_killed_run_ends_as_an_unbroken_one(tfrecords, unbroken, tmp_path):
     generator = random.Random(0)
     runs = tmp_path / "runs"
-    process = start(tfrecords, runs)
+    process = start(line(tfrecords, runs))
     # Before the head is fitted; then after states of more and more epochs, a random moment later.
     for pattern in ("config.json", "state/00000-*", "state/00001-*", "state/00003-*"):
         wait_for(process, runs, pattern)
         time.sleep(generator.uniform(0, 0.5))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        process = start(tfrecords, runs, "--resume")
+        process = start(line(tfrecords, runs, "--resume"))
     code, out, err = finish(process)
     assert (code, err) == (0, ""), err
     assert "resuming: " in out
@@ -92,14 +80,14 @@ def test_a_killed_run_ends_as_an_unbroken_one(tfrecords, unbroken, tmp_path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 def test_a_stopped_run_saves_and_says_how_to_go_on(tfrecords, unbroken, tmp_path, number, code):
     runs = tmp_path / "runs"
-    process = start(tfrecords, runs)
+    process = start(line(tfrecords, runs))
     wait_for(process, runs, "state/00001-*")
     process.send_signal(number)
     returned, out, err = finish(process)
     assert returned == code, err
     assert err.strip().endswith(f"the same command with --resume goes on with {(runs / 'latest').resolve()}")
     assert "Traceback" not in err
-    returned, out, err = finish(start(tfrecords, runs, "--resume"))
+    returned, out, err = finish(start(line(tfrecords, runs, "--resume")))
     assert (returned, err) == (0, "")
     assert files_of(runs) == files_of(unbroken)
 
@@ -128,7 +116,7 @@ def test_a_run_whose_terminal_goes_saves(tfrecords, unbroken, tmp_path):
     os.close(master)
     assert process.wait(timeout=SECONDS) == 75
     assert list(runs.glob("*/state/*"))
-    returned, out, err = finish(start(tfrecords, runs, "--resume"))
+    returned, out, err = finish(start(line(tfrecords, runs, "--resume")))
     assert (returned, err) == (0, "")
     assert files_of(runs) == files_of(unbroken)
 

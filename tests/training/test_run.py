@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import json
 import math
@@ -10,12 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import environment, small_run, without_progress
+from conftest import ROOT, environment, history_of, small_run, without_progress
 from scipy import special
 from sklearn import metrics
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -30,8 +28,6 @@ from dogcat.reports import build
 from dogcat.training import checkpoint as state
 from dogcat.training import frozen_features, loop, plots, run_folder, step
 from dogcat.training import run as training
-
-ROOT = Path(__file__).parents[2]
 
 
 def options(tfrecords, runs, **changes):
@@ -81,11 +77,6 @@ def without_drawings(monkeypatch):
     """Draws nothing in this process, which takes longer than an epoch; the commands draw."""
     for name in ("draw_curves", "draw_augmented"):
         monkeypatch.setattr(plots, name, lambda *arguments, **others: b"")
-
-
-def history_of(run):
-    with open(run / "history.csv", newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
 def predictions(model, tfrecords, split="validation"):
