@@ -10,7 +10,7 @@ from dogcat.core import files, typed_json
 from dogcat.models import hdf5, keras_files
 from dogcat.models.keras_files import Archive
 
-# Name of the file, or of the member of a .keras file, with which this program says what a model is for.
+# Name of the file with which this program says what a model is for; of a member in earlier .keras files.
 DESCRIPTION = "dogcat.json"
 # Room for 50,000 classes of the length of a word.
 MOST_DESCRIPTION_BYTES = 2**20
