@@ -9,6 +9,8 @@ import tensorflow as tf
 from keras import __version__ as _KERAS_VERSION
 from tensorflow import keras
 
+from dogcat.models import keras_configs
+
 IS_KERAS_3 = _KERAS_VERSION.startswith("3.")
 
 if not IS_KERAS_3:
@@ -22,6 +24,23 @@ def versions() -> dict[str, str]:
     """The versions of the packages that compute, by name."""
     found = {"tensorflow": tf.__version__, "keras": _KERAS_VERSION}
     return found if IS_KERAS_3 else {**found, "tensorflow_addons": tfa.__version__}
+
+
+def readable(config: Any, keras_version: str) -> Any:
+    """A model's configuration as the Keras that is there reads it.
+
+    Args:
+        config: The configuration, as plain data.
+        keras_version: The version of Keras that wrote it.
+
+    Raises:
+        ValueError: Only a newer Keras reads it.
+    """
+    if keras_version.startswith("3."):
+        if not IS_KERAS_3:
+            raise ValueError(f"was saved by Keras {keras_version}, and Keras {_KERAS_VERSION} does not read it")
+        return config
+    return keras_configs.to_keras_3(config) if IS_KERAS_3 else config
 
 
 def variables_of(weights: Sequence[Any]) -> list[tf.Variable]:

@@ -32,15 +32,14 @@ from dogcat.models.architecture import build_model
 from dogcat.models.backbones import BACKBONES
 from dogcat.models.bundle import Bundle
 from dogcat.models.keras_files import METADATA, Archive
-from dogcat.models.untrusted import DESCRIPTION, MOST_DESCRIPTION_BYTES
+from dogcat.models.untrusted import DESCRIPTION, MOST_DESCRIPTION_BYTES, MOST_METADATA_BYTES
 from dogcat.pictures import folders
 from dogcat.pictures.geometry import RESIZE_MODES
 
 BEST_MODEL = "best.keras"
 
-# Where Keras' metadata has the description, and how long both may be.
+# Where Keras' metadata has the description.
 _IN_METADATA = "dogcat"
-_MOST_METADATA_BYTES = MOST_DESCRIPTION_BYTES + 2**12
 _LARGEST_IMAGE = 4096
 # No backbone gives fewer features to the head.
 _FEWEST_FEATURES = 512
@@ -108,7 +107,7 @@ def _copy(source: Path, target: Path, description: Description) -> None:
     The description is no member of its own, since Keras takes any beyond its three for files of layers.
     """
     with Archive(source) as archive, files.open_atomically(target) as file, zipfile.ZipFile(file, "w") as copy:
-        metadata = typed_json.parse(archive.read(METADATA, _MOST_METADATA_BYTES), dict[str, Any])
+        metadata = typed_json.parse(archive.read(METADATA, MOST_METADATA_BYTES), dict[str, Any])
         copy.writestr(METADATA, json.dumps({**metadata, _IN_METADATA: json.loads(description_json(description))}))
         for name in archive:
             if name not in (METADATA, DESCRIPTION):
@@ -211,7 +210,7 @@ def _stored_description(path: Path) -> dict[str, Any]:
     with Archive(path) as archive:
         if DESCRIPTION in archive:
             return typed_json.parse(archive.read(DESCRIPTION, MOST_DESCRIPTION_BYTES), dict[str, Any])
-        metadata = typed_json.parse(archive.read(METADATA, _MOST_METADATA_BYTES), dict[str, Any])
+        metadata = typed_json.parse(archive.read(METADATA, MOST_METADATA_BYTES), dict[str, Any])
     return typed_json.checked(metadata, {_IN_METADATA: dict[str, Any]})[_IN_METADATA]
 
 

@@ -109,6 +109,8 @@ def prepare(options: TrainingOptions, strategy: tf.distribute.Strategy, data: ma
     steps = pipeline.steps_in_epoch(data.splits[shard_plan.TRAIN], options.batch_size)
     steps = min(steps, options.steps_per_epoch or steps)
     begun = run_folder.unfinished(options, data.digest()) if options.resume else None
+    if begun:
+        _require_same_keras(begun)
     policy, reason = _precision(options, begun)
     keras.mixed_precision.set_global_policy(policy)
     # For random weights.
@@ -164,6 +166,18 @@ def load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> man
             f"use a multiple of {replicas}"
         )
     return data
+
+
+def _require_same_keras(begun: run_folder.Unfinished) -> None:
+    """Raises InputError for a run whose state is in the order of the other Keras."""
+    versions = begun.config["versions"]
+    # Runs from before there was a choice do not say.
+    before, now = versions.get("keras", "2.15.0"), keras_versions.versions()["keras"]
+    if before.partition(".")[0] != now.partition(".")[0]:
+        raise InputError(
+            f"--resume: {begun.path} began with Keras {before}, whose state Keras {now} does not read; go on with "
+            f"TensorFlow {versions['tensorflow']}, or start a new run with --init_from={begun.path}"
+        )
 
 
 def _precision(options: TrainingOptions, begun: run_folder.Unfinished | None) -> tuple[str, str]:
