@@ -31,6 +31,8 @@ WITHOUT_TENSORFLOW = {
     "models": {
         "backbones",
         "options",
+        "gpus",
+        "gpu_remedies",
         "untrusted",
         "feature_cache",
         "linear_head",

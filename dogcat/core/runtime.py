@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import os
 import platform
 import re
@@ -40,7 +39,7 @@ _OF_OTHERS = ("TF_USE_LEGACY_KERAS", "KERAS_BACKEND", "PROTOCOL_BUFFERS_PYTHON_I
 # Flags of TensorFlow's compilers.
 _FLAGS = ("TF_XLA_FLAGS", "XLA_FLAGS")
 
-_NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 
 # What TensorFlow 2.15 prints at import, whatever is right or wrong: it registers CUDA's libraries twice, and
 # tells which instructions the binary was built for.
@@ -78,7 +77,7 @@ def prepare() -> None:
     # What goes wrong in a call comes as an exception. Errors are logged where they may tell why a GPU is not used; on
     # a processor XLA logs one of them whenever it begins to compute on another thread.
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") not in ("0", "1", "2", "3"):
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2" if _NVIDIA_DRIVER.exists() else "3"
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2" if NVIDIA_DRIVER.exists() else "3"
     # Addons says at import that it is no longer developed; BUILD_NOTES.md says why it is used.
     warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons \(TFA\)")
     _import_quietly()
@@ -168,15 +167,6 @@ def _native_messages_into(descriptor: int) -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
-
-
-@functools.cache
-def start_xla() -> None:
-    """Lets XLA compile something small, since it chats when it compiles for the first time in a process."""
-    import tensorflow as tf
-
-    with native_messages_dropped(), tf.init_scope():
-        tf.function(lambda: tf.zeros(()), jit_compile=True)()
 
 
 def home_folder() -> Path:
