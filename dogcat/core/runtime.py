@@ -192,8 +192,13 @@ def processor_name() -> str:
 
 def has_fast_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 in hardware; elsewhere it is emulated, 8-30 times slower."""
-    match = re.search(r"^flags\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
-    return bool(match) and bool({"amx_bf16", "avx512_bf16"} & set(match[1].split()))  # type: ignore[index]
+    return bool({"amx_bf16", "avx512_bf16"} & processor_features())
+
+
+def processor_features() -> set[str]:
+    """The processor's features, by the names that Linux gives them."""
+    match = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
+    return set(match[1].split()) if match else set()
 
 
 def _cpuinfo() -> str:

@@ -1,7 +1,7 @@
 """Augmentation of a batch on its device: all geometry as one warp, so that pixels are resampled once; then brightness.
 
 The parameters mean what they mean to Keras' `ImageDataGenerator` and are spread as there. The warp is compiled by XLA;
-where XLA does not compile, an operation of TensorFlow does it, in twice the time (docs/decisions/augmentation.md).
+where XLA does not compile, an operation of TensorFlow does it, in 2-5 times the time (docs/decisions/augmentation.md).
 """
 
 from __future__ import annotations
