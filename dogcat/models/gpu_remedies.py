@@ -29,6 +29,10 @@ _CONVOLUTION = (
         r"insufficient driver version: ([\d.]*\d)|driver version is insufficient",
         "the NVIDIA driver {} is too old; update it",
     ),
+    (
+        "ARCH_MISMATCH",
+        "cuDNN does not compute on a GPU of its generation; before Turing take pip install 'nvidia-cudnn-cu12<9.11'",
+    ),
     (_GENERATION, _OF_GENERATION),
     (r"libcudnn\S*?\.so\.(\d+)", f"cuDNN {{}} was not found; {_INSTALL}"),
     (

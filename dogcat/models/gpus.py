@@ -15,6 +15,8 @@ OLDEST_DRIVER = (525, 60, 13)
 # Compute capability from which tensor cores multiply float16 (Volta) and bfloat16 (Ampere).
 _FLOAT16_CAPABILITY = (7, 0)
 _BFLOAT16_CAPABILITY = (8, 0)
+# The version of cuDNN from which on generations before Turing are left out.
+_NEW_CUDNN, _OLDEST_OF_NEW_CUDNN = (9, 11), (7, 5)
 
 
 def policy_of(capability: tuple[int, int]) -> str:
@@ -22,6 +24,18 @@ def policy_of(capability: tuple[int, int]) -> str:
     if capability >= _BFLOAT16_CAPABILITY:
         return "mixed_bfloat16"
     return "mixed_float16" if capability >= _FLOAT16_CAPABILITY else "float32"
+
+
+def cudnn_misfit(capability: tuple[int, int]) -> str:
+    """What is wrong where pip's cuDNN no longer computes on a GPU of a compute capability; empty: it does."""
+    version = packages().get("nvidia-cudnn-cu12", "")
+    numbers = tuple(map(int, re.findall(r"\d+", version)[:2]))
+    if capability >= _OLDEST_OF_NEW_CUDNN or numbers < _NEW_CUDNN:
+        return ""
+    return (
+        f"cuDNN {version} computes on GPUs of compute capability 7.5 or later alone, this one has {capability[0]}."
+        f"{capability[1]}; pip install 'nvidia-cudnn-cu12<9.11'"
+    )
 
 
 def has_driver() -> bool:

@@ -21,6 +21,9 @@ from dogcat.core import files, runtime
 from dogcat.core.options import InputError
 from dogcat.models import device_trial, gpu_remedies, gpus
 
+# A trial takes some seconds, most of it for importing TensorFlow.
+_LONG_SECONDS = 30.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
@@ -105,16 +108,30 @@ def try_devices(kind: str) -> list[Finding]:
     """
     folder = str(Path(dogcat.__file__).parents[1])
     paths = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", device_trial.__name__, kind],
         # Warnings and errors, which tell more than the exceptions do.
         env={**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "1"},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-    )
-    return _findings(kind, done.stdout, done.stderr, done.returncode)
+    ) as process:
+        try:
+            printed, logged = _wait(process)
+        finally:
+            # Where this process is told to stop.
+            process.kill()
+    return _findings(kind, printed, logged, process.returncode)
+
+
+def _wait(process: subprocess.Popen[str]) -> tuple[str, str]:
+    try:
+        return process.communicate(timeout=_LONG_SECONDS)
+    except subprocess.TimeoutExpired:
+        files.note("the trial of the devices takes long; a TensorFlow without code for a GPU may be compiling it")
+        return process.communicate()
 
 
 def _findings(kind: str, printed: str, logged: str, code: int) -> list[Finding]:

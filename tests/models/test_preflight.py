@@ -117,6 +117,7 @@ def test_what_xla_lacks(said, meaning):
             "163.74M (171696128 bytes) from device: CUDA_ERROR_OUT_OF_MEMORY",
             "it has no memory left, which another process may hold",
         ),
+        ("CUDNN_STATUS_NOT_SUPPORTED_ARCH_MISMATCH in cudnnFinalize", "take pip install 'nvidia-cudnn-cu12<9.11'"),
         ("failed to create cublas handle: CUBLAS_STATUS_NOT_INITIALIZED", "it has no memory left"),
         ("OOM when allocating tensor with shape[2,8,8,3]", "it has no memory left"),
         (
@@ -135,6 +136,12 @@ def test_what_a_convolution_lacks(said, meaning):
 
 def test_a_processor_passes_the_trial():
     assert preflight.try_devices("CPU") == [Finding("CPU:0")]
+
+
+def test_a_trial_that_takes_long_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(preflight, "_LONG_SECONDS", 0.1)
+    assert preflight.try_devices("CPU") == [Finding("CPU:0")]
+    assert "note: the trial of the devices takes long" in capsys.readouterr().err
 
 
 def test_xla_that_ends_the_process_is_found_by_the_trial(monkeypatch):
@@ -205,6 +212,19 @@ def test_precision_follows_the_generation():
     assert [gpus.policy_of(at) for at in ((6, 1), (7, 0), (7, 5), (8, 0), (12, 0))] == [
         *("float32", "mixed_float16", "mixed_float16", "mixed_bfloat16", "mixed_bfloat16"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("capability", "version", "fits"),
+    [
+        *(((7, 0), "9.10.2.21", True), ((7, 0), "9.11.0.98", False), ((6, 1), "9.28.0.42", False)),
+        *(((7, 5), "9.28.0.42", True), ((6, 1), "8.9.4.25", True), ((6, 1), "", True)),
+    ],
+)
+def test_a_cudnn_without_the_generation_is_known(monkeypatch, capability, version, fits):
+    monkeypatch.setattr(gpus, "packages", lambda: {"nvidia-cudnn-cu12": version} if version else {})
+    told = gpus.cudnn_misfit(capability)
+    assert (told == "") == fits and (fits or told.endswith("pip install 'nvidia-cudnn-cu12<9.11'"))
 
 
 @pytest.fixture

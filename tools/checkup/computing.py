@@ -61,6 +61,9 @@ def look_at_tensorflow(report: Report) -> None:
                 f"GPU:{index}: TensorFlow {tf.__version__} has no code for compute capability {_dotted(capability)}; "
                 "it compiles its kernels for half an hour, or fails; docs/gpu.md lists what it has"
             )
+        misfit = gpus.cudnn_misfit(capability)
+        if misfit:
+            report.complain(f"GPU:{index}: {misfit}")
     unused = "" if found else gpus.why_unused(tf.test.is_built_with_cuda())
     if unused:
         report.complain(unused)
