@@ -12,6 +12,8 @@ from dogcat.core import runtime
 
 # The oldest driver that runs any CUDA 12, by which TensorFlow 2.15 and 2.21 are built (docs/gpu.md).
 OLDEST_DRIVER = (525, 60, 13)
+# The device that every program opens first.
+_CONTROL = Path("/dev/nvidiactl")
 # Compute capability from which tensor cores multiply float16 (Volta) and bfloat16 (Ampere).
 _FLOAT16_CAPABILITY = (7, 0)
 _BFLOAT16_CAPABILITY = (8, 0)
@@ -87,6 +89,8 @@ def why_unused(is_built_with_cuda: bool) -> str:
     begin = f"this machine has an NVIDIA driver ({version or 'of unknown version'}), but TensorFlow sees no GPU"
     if not is_built_with_cuda:
         return f"{begin}: it is built without CUDA; pip uninstall tensorflow-cpu and pip install '.[gpu]'"
+    if not _CONTROL.exists():
+        return f"{begin}: {_CONTROL} is missing, as in a container without GPUs; docker run --gpus all"
     if version and is_driver_too_old(version):
         return f"{begin}: CUDA 12 needs driver {'.'.join(map(str, OLDEST_DRIVER))} or later; update it"
     if "nvidia-cudnn-cu12" not in packages():

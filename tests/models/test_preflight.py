@@ -231,6 +231,7 @@ def test_a_cudnn_without_the_generation_is_known(monkeypatch, capability, versio
 def driver(tmp_path, monkeypatch):
     """A machine with an NVIDIA driver; gives a function that sets its version."""
     monkeypatch.setattr(runtime, "NVIDIA_DRIVER", tmp_path)
+    monkeypatch.setattr(gpus, "_CONTROL", tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return lambda version: (tmp_path / "version").write_text(DRIVER.format(version))
 
@@ -255,6 +256,13 @@ def test_an_unused_driver_is_told(driver, monkeypatch, version, with_cuda, packa
     told = gpus.why_unused(with_cuda)
     assert told.startswith(f"this machine has an NVIDIA driver ({version}), but TensorFlow sees no GPU")
     assert why in told
+
+
+def test_a_container_without_gpus_is_told(driver, tmp_path, monkeypatch):
+    # The driver of the machine shows in every container.
+    driver("535.183.01")
+    monkeypatch.setattr(gpus, "_CONTROL", tmp_path / "nvidiactl")
+    assert gpus.why_unused(True).endswith("is missing, as in a container without GPUs; docker run --gpus all")
 
 
 def test_a_strategy_tells_of_an_unused_driver_once(driver, capsys):
