@@ -31,6 +31,8 @@ WITHOUT_TENSORFLOW = {
     "models": {
         "backbones",
         "options",
+        "gpus",
+        "gpu_remedies",
         "untrusted",
         "keras_configs",
         "feature_cache",

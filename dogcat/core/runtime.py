@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import os
 import platform
 import re
@@ -43,7 +42,7 @@ _OF_KERAS_3 = ("matplotlib", "sklearn")
 # Flags of TensorFlow's compilers.
 _FLAGS = ("TF_XLA_FLAGS", "XLA_FLAGS")
 
-_NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 
 # What TensorFlow prints at import, whatever is right or wrong: 2.15 registers CUDA's libraries twice, and both tell
 # which instructions the binary was built for.
@@ -82,7 +81,7 @@ def prepare() -> None:
     # What goes wrong in a call comes as an exception. Errors are logged where they may tell why a GPU is not used; on
     # a processor XLA logs one of them whenever it begins to compute on another thread.
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") not in ("0", "1", "2", "3"):
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2" if _NVIDIA_DRIVER.exists() else "3"
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2" if NVIDIA_DRIVER.exists() else "3"
     # Addons says at import that it is no longer developed; BUILD_NOTES.md says why it is used.
     warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons \(TFA\)")
     _import_quietly()
@@ -186,15 +185,6 @@ def _native_messages_into(descriptor: int) -> Iterator[None]:
         os.close(kept)
 
 
-@functools.cache
-def start_xla() -> None:
-    """Lets XLA compile something small, since it chats when it compiles for the first time in a process."""
-    import tensorflow as tf
-
-    with native_messages_dropped(), tf.init_scope():
-        tf.function(lambda: tf.zeros(()), jit_compile=True)()
-
-
 def home_folder() -> Path:
     """The user's home folder; of a user whom the system does not know, the root folder, as containers have it."""
     try:
@@ -218,8 +208,13 @@ def processor_name() -> str:
 
 def has_fast_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 in hardware; elsewhere it is emulated, 8-30 times slower."""
-    match = re.search(r"^flags\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
-    return bool(match) and bool({"amx_bf16", "avx512_bf16"} & set(match[1].split()))  # type: ignore[index]
+    return bool({"amx_bf16", "avx512_bf16"} & processor_features())
+
+
+def processor_features() -> set[str]:
+    """The processor's features, by the names that Linux gives them."""
+    match = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
+    return set(match[1].split()) if match else set()
 
 
 def _cpuinfo() -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat.core import runtime
 from dogcat.models import architecture, devices, keras_versions
 from dogcat.training import augment, optimizers
 from dogcat.training.options import TrainingOptions
@@ -45,7 +44,6 @@ class Trainer:
             _synchronize_batch_norms(architecture.backbone_of(model))
         self._logits = lambda pictures: logits(pictures, training=training)
         if devices.compiles(options.jit_compile, synchronizes):
-            runtime.start_xla()
             self._logits = tf.function(self._logits, jit_compile=True)
         self._weights = logits.trainable_weights
         if options.epochs:
