@@ -164,7 +164,7 @@ def _keras_version() -> int:
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """Says how many of the tests on real pictures and in a browser ran, for which `.ci/run` looks, and for one Keras."""
+    """Says how many tests on real pictures, in a browser and for one Keras ran; `.ci/run` looks for these lines."""
     for title, marker in (("real pictures", "shared"), ("browser", "browser"), ("for one Keras alone", "keras")):
         counts = {
             outcome: sum(marker in report.keywords for report in terminalreporter.getreports(outcome))

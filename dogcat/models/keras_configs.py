@@ -1,7 +1,7 @@
 """The configuration of a model of Keras 2, as plain data, turned into what Keras 3 reads.
 
-Keras 3 still takes connections of layers as Keras 2 writes them; what it does not take is here. Files of weights need no
-change, since both write the same layout.
+Keras 3 still takes connections of layers as Keras 2 writes them; what it does not take is here. Files of weights need
+no change, since both write the same layout.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def to_keras_3(config: Any, inner_models: Set[str] = frozenset()) -> Any:
     """A configuration for Keras 3.
 
     Args:
-        config: That of a model or of a part of one, as in `config.json` of a `.keras` file; one of Keras 3 stays as it is.
+        config: That of a model or of a part of one, as in `config.json` of a `.keras` file.
         inner_models: Names of the layers around a part that are models.
 
     Raises:

@@ -47,7 +47,7 @@ class Trainer:
             self._logits = tf.function(self._logits, jit_compile=True)
         self._weights = logits.trainable_weights
         if options.epochs:
-            # Before the first step, in which it would be too late for a state that is read, and for the scale of a loss.
+            # In the first step it would be too late for a state that is read, and for the scale of a loss.
             with strategy.scope():
                 keras_versions.build_optimizer(self.optimizer, self._weights)
 
