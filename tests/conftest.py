@@ -165,7 +165,11 @@ def _keras_version() -> int:
 
 def pytest_terminal_summary(terminalreporter) -> None:
     """Says how many tests on real pictures, in a browser and for one Keras ran; `.ci/run` looks for these lines."""
-    for title, marker in (("real pictures", "shared"), ("browser", "browser"), ("for one Keras alone", "keras")):
+    titles = {
+        **{"shared": "real pictures", "browser": "browser"},
+        **{"both_keras": "both Keras together", "keras": "for one Keras alone"},
+    }
+    for marker, title in titles.items():
         counts = {
             outcome: sum(marker in report.keywords for report in terminalreporter.getreports(outcome))
             for outcome in ("passed", "skipped")

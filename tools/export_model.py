@@ -4,7 +4,9 @@ Preprocessing, the temperature and the classes are inside, so a server needs no 
 TensorFlow Serving and the like, is written as version 1 of a model, OUTPUT/1. It has two signatures, serving_default
 for pixels and jpeg for JPEG or PNG files (upright ones: EXIF orientations are not heeded), both with the outputs
 `probabilities` and `class`. `tflite` is one file, with dogcat.json, which names the classes, in the zip archive behind
-the model. What was written is run on 32 drawn pictures and compared with the original before it appears.
+the model. `keras` is a .keras file that plain Keras 3 opens with TensorFlow, JAX or PyTorch, whichever Keras is
+installed here; of two classes it gives the probability of the second. What was written is run on 32 drawn pictures and
+compared with the original before it appears.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class ExportOptions(Options):
     """Options of `tools.export_model`."""
 
     model: str = model_option()
-    format: str = option("savedmodel", "What to write.", choices=("savedmodel", "tflite"))
+    format: str = option("savedmodel", "What to write.", choices=("savedmodel", "tflite", "keras"))
     output: str = output_folder_option("exported", "Folder to write; it must not exist yet.")
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import zipfile
 from pathlib import Path
@@ -17,7 +18,7 @@ from dogcat.models.model_files import Description
 from dogcat.models.untrusted import DESCRIPTION
 from dogcat.pictures import encoder
 
-TFLITE_FILE = "model.tflite"
+TFLITE_FILE, KERAS_FILE = "model.tflite", "model.keras"
 _PICTURES, _JPEGS = "serving_default", "jpeg"
 
 
@@ -111,7 +112,7 @@ def write(path: Path, form: str, folder: Path) -> None:
 
     Args:
         path: The model.
-        form: `savedmodel` or `tflite`.
+        form: `savedmodel`, `tflite` or `keras`.
         folder: An empty folder to write into.
 
     Raises:
@@ -121,6 +122,12 @@ def write(path: Path, form: str, folder: Path) -> None:
     """
     with architecture.precision("float32"):
         model, description = model_files.load(path)
+    if form == "keras":
+        calibrated = dataclasses.replace(description, temperature=1.0)
+        head = architecture.head_of(model)
+        head.set_weights([array / description.temperature for array in head.get_weights()])
+        model_files.save_for_keras_3(model, folder / KERAS_FILE, calibrated)
+        return
     servable = Servable(model, description)
     if form == "savedmodel":
         tf.saved_model.save(servable, str(folder), signatures=servable.signatures())
@@ -160,6 +167,8 @@ def largest_differences(path: Path, form: str, folder: Path, pictures: np.ndarra
         wanted = metrics.log_probabilities(logits / description.temperature)
         return float(np.abs(np.log(probabilities.astype(np.float64)) - wanted).max())
 
+    if form == "keras":
+        return {"pictures": difference(_run_keras(folder / KERAS_FILE, pictures), pictures)}
     if form == "tflite":
         return {"pictures": difference(_run_tflite(folder / TFLITE_FILE, pictures), pictures)}
     signatures = tf.saved_model.load(str(folder)).signatures
@@ -171,6 +180,15 @@ def largest_differences(path: Path, form: str, folder: Path, pictures: np.ndarra
         "pictures": difference(of_pictures.numpy(), pictures),
         "JPEG files": difference(of_files.numpy(), decoded),
     }
+
+
+def _run_keras(file: Path, pictures: np.ndarray) -> np.ndarray:
+    """Probabilities of each class by a file for Keras 3; in Keras 2 by its weights, which is all that it can read."""
+    with architecture.precision("float32"):
+        is_open = keras_versions.opens(model_files.FIRST_KERAS_3)
+        model = keras.models.load_model(file, compile=False) if is_open else model_files.load(file)[0]
+    # A probability near 1 hides that of the other class.
+    return np.exp(metrics.log_probabilities(architecture.logits_model(model).predict(pictures, verbose=0)))
 
 
 def _run_tflite(file: Path, pictures: np.ndarray) -> np.ndarray:

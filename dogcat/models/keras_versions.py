@@ -26,6 +26,11 @@ def versions() -> dict[str, str]:
     return found if IS_KERAS_3 else {**found, "tensorflow_addons": tfa.__version__}
 
 
+def opens(keras_version: str) -> bool:
+    """Whether the Keras that is there opens `.keras` files of another version by itself."""
+    return keras_version.partition(".")[0] == _KERAS_VERSION.partition(".")[0]
+
+
 def readable(config: Any, keras_version: str) -> Any:
     """A model's configuration as the Keras that is there reads it.
 
@@ -36,11 +41,11 @@ def readable(config: Any, keras_version: str) -> Any:
     Raises:
         ValueError: Only a newer Keras reads it.
     """
-    if keras_version.startswith("3."):
-        if not IS_KERAS_3:
-            raise ValueError(f"was saved by Keras {keras_version}, and Keras {_KERAS_VERSION} does not read it")
+    if opens(keras_version):
         return config
-    return keras_configs.to_keras_3(config) if IS_KERAS_3 else config
+    if not IS_KERAS_3:
+        raise ValueError(f"was saved by Keras {keras_version}, and Keras {_KERAS_VERSION} does not read it")
+    return keras_configs.to_keras_3(config)
 
 
 def variables_of(weights: Sequence[Any]) -> list[tf.Variable]:

@@ -17,8 +17,10 @@ import os
 import reprlib
 import shutil
 import tempfile
+import types
 import typing
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from tensorflow import keras
 
 from dogcat.core import files, typed_json
 from dogcat.core.options import InputError
-from dogcat.models import keras_files, latest_run, untrusted
+from dogcat.models import keras_configs, keras_files, keras_versions, latest_run, untrusted
 from dogcat.models.architecture import build_model
 from dogcat.models.backbones import BACKBONES
 from dogcat.models.bundle import Bundle
@@ -40,6 +42,7 @@ BEST_MODEL = "best.keras"
 
 # Where Keras' metadata has the description.
 _IN_METADATA = "dogcat"
+FIRST_KERAS_3 = "3.0.0"
 _LARGEST_IMAGE = 4096
 # No backbone gives fewer features to the head.
 _FEWEST_FEATURES = 512
@@ -90,6 +93,19 @@ def save(model: keras.Model, path: Path, description: Description) -> None:
         _copy(temporary, path, description)
 
 
+def save_for_keras_3(model: keras.Model, path: Path, description: Description) -> None:
+    """Writes a model as `.keras` that plain Keras 3 opens, whichever Keras is there, whole or not at all."""
+    if keras_versions.opens(FIRST_KERAS_3):
+        save(model, path, description)
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+        saved = Path(folder) / path.name
+        save(model, saved, description)
+        with Archive(saved) as archive:
+            config = keras_configs.to_keras_3(untrusted.config_of(archive))
+        _copy(saved, path, description, {"keras_version": FIRST_KERAS_3}, {keras_files.CONFIG: json.dumps(config)})
+
+
 def store_temperature(path: Path, temperature: float) -> None:
     """Gives a `.keras` file another temperature, whole or not at all; its weights stay as they are.
 
@@ -101,16 +117,25 @@ def store_temperature(path: Path, temperature: float) -> None:
     _copy(path, path, dataclasses.replace(describe(path), temperature=temperature))
 
 
-def _copy(source: Path, target: Path, description: Description) -> None:
-    """Writes a `.keras` file with another description, whole or not at all.
+def _copy(
+    source: Path,
+    target: Path,
+    description: Description,
+    metadata_changes: Mapping[str, Any] = types.MappingProxyType({}),
+    members: Mapping[str, str] = types.MappingProxyType({}),
+) -> None:
+    """Writes a `.keras` file with another description, whole or not at all; with other metadata and members, if given.
 
     The description is no member of its own, since Keras takes any beyond its three for files of layers.
     """
     with Archive(source) as archive, files.open_atomically(target) as file, zipfile.ZipFile(file, "w") as copy:
         metadata = typed_json.parse(archive.read(METADATA, MOST_METADATA_BYTES), dict[str, Any])
-        copy.writestr(METADATA, json.dumps({**metadata, _IN_METADATA: json.loads(description_json(description))}))
+        changes = {**metadata_changes, _IN_METADATA: json.loads(description_json(description))}
+        copy.writestr(METADATA, json.dumps({**metadata, **changes}))
+        for name, content in members.items():
+            copy.writestr(name, content)
         for name in archive:
-            if name not in (METADATA, DESCRIPTION):
+            if name not in (METADATA, DESCRIPTION, *members):
                 with archive.open(name) as member, copy.open(name, "w") as copied:
                     shutil.copyfileobj(member, copied)
 

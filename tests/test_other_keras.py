@@ -1,0 +1,116 @@
+"""The two environments, TensorFlow 2.15 with Keras 2 and today's with Keras 3, hold together."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import in_other_keras
+import numpy as np
+import pytest
+from conftest import ROOT, contents, environment, save_model
+
+from dogcat.models import export, keras_versions, model_files
+from dogcat.models.backbones import BACKBONES
+
+pytestmark = pytest.mark.both_keras
+
+# One of each kind: with names that Keras 3 forbids, operations that it has no layer for, and a layer of Keras' own.
+OF_EACH_KIND = ("tiny", "xception", "vgg16", "densenet121", "inceptionresnetv2", "mobilenetv3small", "efficientnetv2b0")
+
+# PyTorch, the third, takes a gigabyte.
+BACKENDS = ("tensorflow", "jax")
+
+PLAIN = """
+import sys
+from pathlib import Path
+import keras, numpy as np
+for file in Path(sys.argv[1]).glob("*.keras"):
+    model = keras.models.load_model(file, compile=False)
+    np.save(file.with_suffix(".npy"), model.predict(np.load(file.with_suffix(".pictures")), verbose=0))
+assert "dogcat" not in sys.modules
+print(keras.__version__, keras.backend.backend())
+"""
+
+
+@pytest.fixture(scope="module")
+def other_python() -> str:
+    """The Python with the other Keras."""
+    other = "2.15" if keras_versions.IS_KERAS_3 else "2.21"
+    python = os.environ.get("DOGCAT_OTHER_PYTHON") or str(ROOT / f".venv-{other}" / "bin" / "python")
+    if not Path(python).exists():
+        pytest.skip(f"no environment with the other Keras: make install TENSORFLOW={other}, or set DOGCAT_OTHER_PYTHON")
+    return python
+
+
+@pytest.fixture(scope="module")
+def python_of_keras_3(other_python) -> str:
+    return sys.executable if keras_versions.IS_KERAS_3 else other_python
+
+
+def ran(python, *arguments, **changes):
+    done = subprocess.run(
+        [python, *map(str, arguments)], env=environment(**changes), capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A folder with a model of each kind, in float32, made here, and what each predicts."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in OF_EACH_KIND:
+        save_model(folder / f"{name}.keras", backbone=name, image_size=max(32, BACKBONES[name].smallest_image))
+    in_other_keras.predict(folder)
+    return folder
+
+
+def held_together(models, other):
+    names = sorted(path.stem for path in models.glob("*.keras"))
+    assert names == sorted(OF_EACH_KIND)
+    for name in names:
+        here, there = np.load(models / f"{name}.npy"), np.load(other / f"{name}.npy")
+        assert here.std() > 0.01
+        np.testing.assert_allclose(there, here, rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_models_predict_the_same_in_the_other(models, other_python, tmp_path):
+    other = shutil.copytree(models, tmp_path / "other", ignore=shutil.ignore_patterns("*.npy"))
+    ran(other_python, "-m", "in_other_keras", "predict", other)
+    held_together(models, other)
+
+
+def test_exported_models_open_in_plain_keras_3(models, python_of_keras_3, tmp_path):
+    for name in OF_EACH_KIND:
+        path = models / f"{name}.keras"
+        export.write(path, "keras", tmp_path)
+        (tmp_path / export.KERAS_FILE).rename(tmp_path / path.name)
+        with open(tmp_path / f"{name}.pictures", "wb") as file:
+            np.save(file, in_other_keras.pictures(model_files.describe(path).image_size))
+    for backend in BACKENDS:
+        said = ran(python_of_keras_3, "-c", PLAIN, tmp_path, KERAS_BACKEND=backend)
+        assert re.fullmatch(rf"3\.\S+ {backend}\n", said)
+        held_together(models, tmp_path)
+
+
+def test_lamb_takes_the_same_steps_in_both(other_python, tmp_path):
+    in_other_keras.lamb(tmp_path)
+    here = np.load(tmp_path / "lamb.npy")
+    ran(other_python, "-m", "in_other_keras", "lamb", tmp_path)
+    assert np.abs(here[19] - here[0]).mean() > 0.1
+    np.testing.assert_allclose(np.load(tmp_path / "lamb.npy"), here, rtol=1e-5, atol=1e-6)
+
+
+def test_data_sets_are_the_same_bytes(samples, other_python, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        shutil.copytree(samples / "train", folder / "train")
+    in_other_keras.shards(here)
+    ran(other_python, "-m", "in_other_keras", "shards", there)
+    for form in ("jpeg", "raw"):
+        assert contents(here / form) == contents(there / form)
