@@ -6,7 +6,6 @@ import csv
 import importlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import typing
@@ -14,13 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
+import forked
 import numpy as np
 import pytest
 import tiny_backbone  # noqa: F401, before the options that name the backbones
+import two_devices
 from browser import Browser, find_chromium
 from PIL import Image
 
-from dogcat.core import files, flags, runtime
+from dogcat.core import files, flags
 from dogcat.dataset.manifest import Manifest
 from dogcat.dataset.options import ShardOptions
 from dogcat.training.options import TrainingOptions
@@ -117,16 +118,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Splits the CPU into two logical devices for MirroredStrategy, before TensorFlow starts."""
+    """Splits the CPU into two logical devices, before TensorFlow starts."""
     if config.getoption("--without-tensorflow"):
         # What Python takes for a module that is not there.
         sys.modules["tensorflow"] = None  # type: ignore[assignment]
         return
-    runtime.prepare()
-    import tensorflow as tf
-
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    two_devices.split_the_processor()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -246,23 +243,16 @@ def environment(**changes: object) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **{name: str(value) for name, value in changes.items()}}
 
 
-def start(line: Sequence[object]) -> subprocess.Popen[str]:
-    """Starts a command line of `command`, whose output is text in pipes, where Ctrl-C stops it."""
-    return subprocess.Popen(
-        [str(word) for word in line],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts what runs in the background with the signal ignored; so may these tests have been started.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+def start(line: Sequence[object], cwd: Path = ROOT, **changes: object) -> subprocess.Popen[str]:
+    """Starts a command line of `command`, with variables changed; its output is text in pipes, and Ctrl-C stops it."""
+    kind = forked.Forked if forked.POSSIBLE else subprocess.Popen
+    pipe = subprocess.PIPE
+    return kind([str(word) for word in line], cwd=cwd, env=environment(**changes), stdout=pipe, stderr=pipe, text=True)
 
 
 @pytest.fixture
 def run():
-    """Runs `python -m MODULE FLAGS...` as a process of its own."""
+    """Runs `python -m MODULE FLAGS...` as a fresh process, whose imports take seconds if TensorFlow is among them."""
 
     def run_command(module: str, *arguments: object, cwd: Path = ROOT) -> Command:
         line = command(module, *arguments)
@@ -270,6 +260,18 @@ def run():
         return Command(done.returncode, done.stdout, done.stderr)
 
     return run_command
+
+
+@pytest.fixture
+def fork():
+    """Runs `python -m MODULE FLAGS...` as a process of its own that has its imports from another."""
+
+    def run_forked(module: str, *arguments: object, cwd: Path = ROOT) -> Command:
+        with start(command(module, *arguments), cwd) as process:
+            out, err = process.communicate(timeout=1200)
+        return Command(process.returncode, out, err)
+
+    return run_forked
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_from_pictures_to_a_submission(run, shared, tmp_path):
     assert right >= len(rows) - 1
 
 
-def test_suspects_among_real_pictures(run, shared, tmp_path):
+def test_suspects_among_real_pictures(fork, shared, tmp_path):
     """Ten pictures of neither and eight wrong labels among 120; the bounds leave a margin below what was measured."""
     images = tmp_path / "in"
     images.mkdir()
@@ -79,7 +79,7 @@ def test_suspects_among_real_pictures(run, shared, tmp_path):
 
     def suspects(*arguments) -> list[dict[str, str]]:
         output = f"--output={tmp_path}/out"
-        done = run("tools.clean_images", f"--images={images}", f"--labels={tmp_path}/labels.csv", output, *arguments)
+        done = fork("tools.clean_images", f"--images={images}", f"--labels={tmp_path}/labels.csv", output, *arguments)
         assert (done.code, done.err) == (0, "")
         with open(tmp_path / "out" / "suspects.csv", newline="") as file:
             return list(csv.DictReader(file))
