@@ -26,7 +26,7 @@ def noisy(tmp_path_factory):
     images = tmp_path_factory.mktemp("noisy")
     for i in range(40):
         for name in ("cat", "dog"):
-            noise = Image.effect_noise((150, 150), 20 + i).resize((1200, 900))
+            noise = Image.effect_noise((150, 150), 20 + i).resize((800, 600))
             # As PNG, which is always decoded whole: 10 ms each, so that there is time to interrupt.
             noise.save(images / f"{name}.{i}.jpg", "PNG", compress_level=1)
     (images / "cat.3.jpg").write_text("no picture")
