@@ -126,6 +126,10 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.modules["tensorflow"] = None  # type: ignore[assignment]
         return
     two_devices.split_the_processor()
+    import tensorflow as tf
+
+    # The processes of pytest have a processor each; threads of one that wait for work would spin on another's.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 def pytest_collection_finish() -> None:
@@ -161,6 +165,15 @@ def float32_policy(request):
     from tensorflow import keras
 
     keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.fixture
+def without_drawings(monkeypatch) -> None:
+    """Training in this process draws nothing, which takes longer than an epoch; the commands draw."""
+    from dogcat.training import plots
+
+    for name in ("draw_curves", "draw_augmented"):
+        monkeypatch.setattr(plots, name, lambda *arguments, **others: b"")
 
 
 @pytest.fixture(scope="session")

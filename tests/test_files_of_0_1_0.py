@@ -176,7 +176,7 @@ def test_runs_get_their_pages(capsys):
     assert notes_in(capsys.readouterr().err) == []
 
 
-def test_a_stopped_run_goes_on_to_the_same_end(capsys):
+def test_a_stopped_run_goes_on_to_the_same_end(capsys, without_drawings):
     given = {"config": "stopped/latest/config.json", "resume": True, "save_minutes": 10.0}
     train.main(TrainingOptions.from_given(given))
     said = capsys.readouterr()
@@ -190,7 +190,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(capsys):
     assert not (run / "state").exists() and len(list(run.parent.glob("2*"))) == 1
 
 
-def test_a_run_begins_with_a_model(tmp_path):
+def test_a_run_begins_with_a_model(tmp_path, without_drawings):
     given = {"config": "runs/latest/config.json", "init_from": "runs/latest", "runs": str(tmp_path)}
     train.main(TrainingOptions.from_given({**given, "epochs": 1, "steps_per_epoch": 1}))
     before, after = epoch_records.read(tmp_path / "latest" / "history.jsonl")
@@ -199,7 +199,7 @@ def test_a_run_begins_with_a_model(tmp_path):
     assert math.isfinite(after.loss)
 
 
-def test_features_are_taken_from_the_cache_and_pixels_made_anew(tmp_path, monkeypatch, capsys):
+def test_features_are_taken_from_the_cache_and_pixels_made_anew(tmp_path, monkeypatch, capsys, without_drawings):
     kept = shutil.copytree("cache", tmp_path / "cache")
     monkeypatch.setenv("DOGCAT_CACHE", str(kept))
     before = tree(kept)

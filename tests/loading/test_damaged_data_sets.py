@@ -131,7 +131,9 @@ def other_byte(content):
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("damage", [zeros, other_byte])
-def test_prediction_and_training_name_the_record(data_sets, tmp_path, model, encoding, damage, monkeypatch):
+def test_prediction_and_training_name_the_record(
+    data_sets, tmp_path, model, encoding, damage, monkeypatch, without_drawings
+):
     folder, shard = copy_of(data_sets, encoding, tmp_path)
     content = bytearray(shard.read_bytes())
     damage(content)

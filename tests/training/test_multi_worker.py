@@ -56,7 +56,7 @@ def options(tfrecords, tmp_path):
     )  # fmt: skip
 
 
-def test_two_workers_give_the_losses_of_one_process_and_one_of_them_writes(options, tmp_path):
+def test_two_workers_give_the_losses_of_one_process_and_one_of_them_writes(options, tmp_path, without_drawings):
     ended = finish(start_workers(options, tmp_path))
     assert "best: epoch" in ended[0][0] and ended[1][0] == ""
     [run] = runs_in(tmp_path / "two")

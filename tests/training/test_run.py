@@ -26,8 +26,10 @@ from dogcat.loading import pipeline, readers
 from dogcat.models import architecture, model_files, tta_views
 from dogcat.reports import build
 from dogcat.training import checkpoint as state
-from dogcat.training import frozen_features, loop, plots, run_folder, step
+from dogcat.training import frozen_features, loop, run_folder, step
 from dogcat.training import run as training
+
+pytestmark = pytest.mark.usefixtures("without_drawings")
 
 
 def options(tfrecords, runs, **changes):
@@ -57,13 +59,6 @@ def mirrored(wanted):
 
 def flags_of(wanted):
     return [f"--{name}={value}" for name, value in dataclasses.asdict(wanted).items()]
-
-
-@pytest.fixture(autouse=True)
-def without_drawings(monkeypatch):
-    """Draws nothing in this process, which takes longer than an epoch; the commands draw."""
-    for name in ("draw_curves", "draw_augmented"):
-        monkeypatch.setattr(plots, name, lambda *arguments, **others: b"")
 
 
 def predictions(model, tfrecords, split="validation"):
