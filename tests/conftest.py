@@ -125,6 +125,9 @@ def pytest_configure(config: pytest.Config) -> None:
         # What Python takes for a module that is not there.
         sys.modules["tensorflow"] = None  # type: ignore[assignment]
         return
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        # This process only hands the tests to its workers.
+        return
     two_devices.split_the_processor()
     import tensorflow as tf
 
