@@ -1,14 +1,26 @@
 # `make help` lists the targets.
 # Everything a target needs goes into .venv; nothing outside the checkout is changed but the cache of weights.
 
-VENV := .venv
+# The Python chooses TensorFlow: 3.12 and later have today's, with Keras 3, earlier ones 2.15 with Keras 2 and Addons.
+# TENSORFLOW=2.15 or 2.21 asks for one of both, in an environment of its own.
+TENSORFLOW ?=
+PYTHONS_2.15 := 3.11 3.10 3.9
+PYTHONS_2.21 := 3.13 3.12
+PYTHONS := $(if $(TENSORFLOW),$(PYTHONS_$(TENSORFLOW)),$(PYTHONS_2.21) $(PYTHONS_2.15))
+ifeq ($(PYTHONS),)
+$(error TENSORFLOW=$(TENSORFLOW): is none of 2.15 and 2.21)
+endif
+
+VENV := .venv$(addprefix -,$(TENSORFLOW))
 RUN := $(VENV)/bin/python
 DEMO := demo
 PEERS := .venv-peers
 
-# The first Python of 3.11, 3.10, 3.9 that is on the machine; PYTHON=/path/to/python overrides.
-FITS := -c 'import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))'
-PYTHON ?= $(shell for python in python3.11 python3.10 python3.9 python3 python; do \
+# The newest Python on PATH that fits, else of pyenv; PYTHON=/path/to/python overrides.
+FITS := -c 'import sys, venv, ensurepip; sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv[1:])' $(PYTHONS)
+PYENV_ROOT ?= $(HOME)/.pyenv
+PYTHON ?= $(shell for python in $(addprefix python,$(PYTHONS)) python3 python \
+	$(foreach version,$(PYTHONS),$(wildcard $(PYENV_ROOT)/versions/$(version).*/bin/python)); do \
 	"$$python" $(FITS) 2>/dev/null && { echo "$$python"; break; }; done)
 
 # With IMAGES=folder TEST_IMAGES=folder the demo runs on your own pictures.
@@ -47,7 +59,8 @@ help:
 	@echo 'make format   formats the code'
 	@echo 'make peers    installs what tools.benchmark --peers compares with, into $(PEERS)'
 	@echo 'make clean    removes the environments and what the demo made'
-	@echo 'PYTHON=python3.10 chooses the Python (3.9 to 3.11) that .venv is made with'
+	@echo 'PYTHON=python3.12 chooses the Python (3.9 to 3.13) that .venv is made with; TENSORFLOW=2.15 or 2.21'
+	@echo '              one that has this TensorFlow, for an environment of its own'
 
 demo: $(VENV)/ready
 ifeq ($(IMAGES),)
@@ -118,7 +131,7 @@ format: $(VENV)/ready
 	$(RUN) -m ruff format .
 
 clean:
-	rm -rf $(VENV) $(DEMO) $(PEERS)
+	rm -rf .venv .venv-2.15 .venv-2.21 $(DEMO) $(PEERS)
 
 # Not an extra of setup.cfg: the peers' NumPy is newer than TensorFlow 2.15 can use, so they live in an environment
 # of their own. PyTorch, which FFCV imports, comes in its build without CUDA; 2.13 needs Python 3.10, PEERS_TORCH
@@ -139,29 +152,32 @@ peers: $(VENV)/ready
 	@echo 'next: python -m tools.benchmark shards --images=folder --peers, or load'
 
 # setup.cfg alone lists what is needed. Where a machine has no NVIDIA driver, tensorflow is replaced by
-# tensorflow-cpu of the same version, the same library at half the size; it exists for Linux on x86-64.
+# tensorflow-cpu of the same version, the same library at half the size; it exists for Linux on x86-64. What is
+# installed says so, for `pip check`.
+CPU := s|^\(Requires-Dist: \|\)tensorflow\([=<>]\)|\1tensorflow-cpu\2|
 LIST_NEEDS := import configparser; c = configparser.ConfigParser(); c.read("setup.cfg"); \
 	extras = c["options.extras_require"]; \
 	print(c["options"]["install_requires"], extras["openvino"], extras["test"], sep="\n")
 
 $(VENV)/ready: setup.cfg pyproject.toml
 	@if [ -n "$(PYTHON)" ]; then \
-		$(PYTHON) $(FITS) || { echo "PYTHON=$(PYTHON): not a CPython 3.9 to 3.11 with venv"; exit 2; }; \
+		$(PYTHON) $(FITS) || { echo "PYTHON=$(PYTHON): not a CPython of $(PYTHONS) with venv"; exit 2; }; \
 		$(PYTHON) -m venv $(VENV); \
 	elif command -v uv >/dev/null; then \
-		uv venv --seed --allow-existing --python 3.11 $(VENV); \
+		uv venv --seed --allow-existing --python $(firstword $(PYTHONS)) $(VENV); \
 	else \
-		echo 'No CPython 3.9 to 3.11 with venv was found, and no uv. Install one'; \
-		echo '(Debian: apt-get install python3.11-venv), or name it: make PYTHON=/path/to/python3.11'; \
+		echo 'No CPython of $(PYTHONS) with venv was found, and no uv. Install one (Debian:'; \
+		echo 'apt-get install python3-venv, or python3.11-venv), or name it: make PYTHON=/path/to/python'; \
 		exit 2; \
 	fi
 	@echo 'installing the packages of setup.cfg into $(VENV) (about 700 MB, once)'
 	@if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then \
 		$(RUN) -m pip install --quiet -e '.[gpu,test]'; \
 	elif [ "$$(uname -sm)" = 'Linux x86_64' ]; then \
-		$(RUN) -c '$(LIST_NEEDS)' | sed 's/^tensorflow==/tensorflow-cpu==/' >$(VENV)/needs.txt && \
+		$(RUN) -c '$(LIST_NEEDS)' | sed '$(CPU)' >$(VENV)/needs.txt && \
 		$(RUN) -m pip install --quiet -r $(VENV)/needs.txt && \
-		$(RUN) -m pip install --quiet --no-deps -e .; \
+		$(RUN) -m pip install --quiet --no-deps -e . && \
+		sed -i '$(CPU)' $(VENV)/lib/python*/site-packages/dogcat-*.dist-info/METADATA; \
 	else \
 		$(RUN) -m pip install --quiet -e '.[openvino,test]'; \
 	fi

@@ -85,6 +85,23 @@ def save_model(
     return path
 
 
+def save_in_older_layout(model: Any, path: Path, whole: bool = False) -> Path:
+    """Writes a model's weights, or a whole model, as `.h5` in Keras' layout before `.keras` files; returns the path."""
+    import h5py
+
+    from dogcat.models.keras_versions import IS_KERAS_3
+
+    if not IS_KERAS_3:
+        (model.save if whole else model.save_weights)(path, save_format="h5")
+        return path
+    from keras.src.legacy.saving import legacy_h5_format
+
+    with h5py.File(path, "w") as file:
+        write = legacy_h5_format.save_model_to_hdf5 if whole else legacy_h5_format.save_weights_to_hdf5_group
+        write(*((model, file) if whole else (file, model)))
+    return path
+
+
 def small_run(tfrecords: Path, runs: Path, **changes: Any) -> TrainingOptions:
     """Options of a run of the tiny backbone with random weights, in float32 on one device: the head alone."""
     options = {
@@ -146,13 +163,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+        for marker in item.iter_markers("keras"):
+            if marker.args[0] != _keras_version():
+                item.add_marker(pytest.mark.skip(reason=f"for Keras {marker.args[0]}: {marker.kwargs['reason']}"))
     places = {name: place for place, name in enumerate(SLOW_FILES)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
+def _keras_version() -> int:
+    from dogcat.models.keras_versions import IS_KERAS_3
+
+    return 3 if IS_KERAS_3 else 2
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
-    """Says how many of the tests on real pictures and in a browser ran; `.ci/run` looks for these lines."""
-    for title, marker in (("real pictures", "shared"), ("browser", "browser")):
+    """Says how many tests on real pictures, in a browser and for one Keras ran; `.ci/run` looks for these lines."""
+    for title, marker in (("real pictures", "shared"), ("browser", "browser"), ("for one Keras alone", "keras")):
         counts = {
             outcome: sum(marker in report.keywords for report in terminalreporter.getreports(outcome))
             for outcome in ("passed", "skipped")

@@ -204,7 +204,7 @@ def test_every_command_is_in_the_table_of_the_readme():
     listed = re.findall(r"^\| `dogcat ([a-z-]+)`", README.read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(COMMANDS)
     for subcommand in COMMANDS:
-        assert dataclasses.fields(options_of(module_of(subcommand)))
+        assert dataclasses.is_dataclass(options_of(module_of(subcommand)))
 
 
 def anchors(path: Path) -> set[str]:

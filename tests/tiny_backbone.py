@@ -11,9 +11,6 @@ import sys
 from dogcat.core import runtime
 from dogcat.models.backbones import BACKBONES, Backbone
 
-# As Keras names them; some of its backbones have slashes in names.
-LAYERS = ("pictures", "conv1", "bn1", "relu1", "depthwise", "bn2", "relu2", "conv2", "conv2/bn", "relu3")
-
 OF_KERAS = tuple(BACKBONES)
 BACKBONES["tiny"] = Backbone("Tiny", 96, 32, "tf", "tiny/tiny.h5", "")
 
@@ -22,14 +19,18 @@ def build(include_top: bool, weights: None, input_shape: tuple[int, int, int]):
     """Builds it as the functions of keras.applications build theirs: convolutions with batch normalization."""
     from tensorflow import keras
 
+    from dogcat.models.keras_versions import IS_KERAS_3
+
     layers = keras.layers
-    pictures = keras.Input(input_shape, name=LAYERS[0])
-    maps = layers.Conv2D(8, 3, 2, padding="same", use_bias=False, name=LAYERS[1])(pictures)
-    maps = layers.ReLU(name=LAYERS[3])(layers.BatchNormalization(name=LAYERS[2])(maps))
-    maps = layers.DepthwiseConv2D(3, 2, padding="same", use_bias=False, name=LAYERS[4])(maps)
-    maps = layers.ReLU(name=LAYERS[6])(layers.BatchNormalization(name=LAYERS[5])(maps))
-    maps = layers.Conv2D(32, 1, use_bias=False, name=LAYERS[7])(maps)
-    maps = layers.ReLU(name=LAYERS[9])(layers.BatchNormalization(name=LAYERS[8])(maps))
+    # Some of the backbones in Keras 2 have slashes in names, which Keras 3 forbids.
+    last = "conv2_bn" if IS_KERAS_3 else "conv2/bn"
+    pictures = keras.Input(input_shape, name="pictures")
+    maps = layers.Conv2D(8, 3, 2, padding="same", use_bias=False, name="conv1")(pictures)
+    maps = layers.ReLU(name="relu1")(layers.BatchNormalization(name="bn1")(maps))
+    maps = layers.DepthwiseConv2D(3, 2, padding="same", use_bias=False, name="depthwise")(maps)
+    maps = layers.ReLU(name="relu2")(layers.BatchNormalization(name="bn2")(maps))
+    maps = layers.Conv2D(32, 1, use_bias=False, name="conv2")(maps)
+    maps = layers.ReLU(name="relu3")(layers.BatchNormalization(name=last)(maps))
     return keras.Model(pictures, maps, name="tiny")
 
 

@@ -10,12 +10,13 @@ from typing import Any, Callable
 
 import numpy as np
 import tensorflow as tf
+from keras import saving
 from tensorflow import keras
 
 from dogcat.cleaning import folder_pass
 from dogcat.core import files
 from dogcat.core.options import InputError
-from dogcat.models import architecture, devices, keras_files, untrusted, weights
+from dogcat.models import architecture, devices, keras_files, keras_versions, untrusted, weights
 from dogcat.models.keras_files import Archive
 from dogcat.prediction.picture_sources import PictureFiles
 
@@ -35,10 +36,15 @@ _LAYERS = {
     *("ZeroPadding2D", "Cropping2D", "UpSampling2D", "Flatten", "Reshape", "Permute"),
 }
 _MODELS = {"Functional", "Sequential", "Model"}
-_MODULES_OF_MODELS = {"keras", "keras.models", "keras.src.engine.functional", "keras.src.engine.sequential"}
+_MODULES_OF_MODELS = {
+    *("keras", "keras.models", "keras.src.models.functional", "keras.src.models.sequential"),
+    *("keras.src.engine.functional", "keras.src.engine.sequential"),
+}
 # Parts of layers that matter to training alone.
 _OF_TRAINING = {"keras.regularizers", "keras.constraints"}
-_POLICY = ("keras.mixed_precision", "Policy")
+_POLICIES = {("keras.mixed_precision", "Policy"), ("keras", "DTypePolicy")}
+# How Keras 3 writes where a layer's input is from.
+_CONNECTION = (None, "__keras_tensor__")
 _ZEROS: dict[str, Any] = {"module": "keras.initializers", "class_name": "Zeros", "config": {}, "registered_name": None}
 
 
@@ -150,7 +156,8 @@ def _plain(config: Any) -> Any:
     is_known = (
         (module == "keras.layers" and name in _LAYERS)
         or (module in _MODULES_OF_MODELS and name in _MODELS)
-        or (module, name) == _POLICY
+        or (module, name) in _POLICIES
+        or (module, name) == _CONNECTION
     )
     if not is_known:
         inner = config.get("config")
@@ -173,8 +180,8 @@ def _variables_within(most_bytes: int) -> Iterator[None]:
 
     def create(following: Callable[..., tf.Variable], **settings: Any) -> tf.Variable:
         nonlocal left
-        # Of two bytes at least each. Of a single number Keras gives no shape.
-        left -= 2 * (settings["shape"].num_elements() if settings["shape"] is not None else 1)
+        # Of two bytes at least each.
+        left -= 2 * _shape_of(settings).num_elements()
         if left < 0:
             raise ValueError(f"its layers have more weights than its {most_bytes:,} bytes of them")
         return following(**settings)
@@ -183,12 +190,22 @@ def _variables_within(most_bytes: int) -> Iterator[None]:
         yield
 
 
+def _shape_of(settings: dict[str, Any]) -> tf.TensorShape:
+    """The shape of a variable to be made, of which nothing is computed yet."""
+    if settings["shape"] is not None:
+        return settings["shape"]
+    # Keras 3 gives a function of the first value alone.
+    value = settings["initial_value"]
+    with tf.Graph().as_default():
+        return tf.convert_to_tensor(value() if callable(value) else value).shape
+
+
 def _load(file: str) -> keras.Model:
     try:
         with Archive(Path(file)) as archive:
-            config = _plain(untrusted.config_of(archive))
+            config = keras_versions.readable(_plain(untrusted.config_of(archive)), untrusted.keras_version_of(archive))
             with _variables_within(archive.size(keras_files.WEIGHTS)):
-                model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+                model = saving.deserialize_keras_object(config, safe_mode=True)
             if not isinstance(model, keras.Model):
                 raise ValueError("its configuration is not that of a model")
             weights_ = archive.read(keras_files.WEIGHTS, keras_files.most_bytes_of(model))

@@ -196,7 +196,7 @@ def _neither(evidence: Evidence) -> list[Suspect]:
 def _mislabelled(evidence: Evidence, scores: np.ndarray) -> list[Suspect]:
     assert evidence.held_out is not None and evidence.similar is not None
     found = []
-    for place in np.flatnonzero(scores >= _LEAST_SCORE):
+    for place in np.flatnonzero(scores >= _LEAST_SCORE).tolist():
         probabilities = evidence.held_out[place]
         other = int(np.where(np.arange(len(probabilities)) == evidence.labels[place], -1, probabilities).argmax())
         name = evidence.classes[other]

@@ -20,6 +20,7 @@ COMMANDS = {
     "export-model": "tools.export_model",
     "reproduce": "tools.reproduce",
     "benchmark": "tools.benchmark",
+    "doctor": "tools.doctor",
 }
 
 # How this process was started, where it was by the console command: "dogcat" or "python -m dogcat".

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import os
 import platform
 import re
@@ -37,13 +36,16 @@ _OPEN_FILES = 8192
 
 # Settings of other programs: with them TensorFlow takes another Keras, or a part of protobuf that is not there.
 _OF_OTHERS = ("TF_USE_LEGACY_KERAS", "KERAS_BACKEND", "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION")
+# Packages that Keras 3 imports for functions that nothing here calls, which takes a second, and Matplotlib with the
+# user's settings of it.
+_OF_KERAS_3 = ("matplotlib", "sklearn")
 # Flags of TensorFlow's compilers.
 _FLAGS = ("TF_XLA_FLAGS", "XLA_FLAGS")
 
-_NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 
-# What TensorFlow 2.15 prints at import, whatever is right or wrong: it registers CUDA's libraries twice, and
-# tells which instructions the binary was built for.
+# What TensorFlow prints at import, whatever is right or wrong: 2.15 registers CUDA's libraries twice, and both tell
+# which instructions the binary was built for.
 _IMPORT_NOISE = re.compile(
     r"Unable to register cu\w+ factory|TF-TRT Warning|Could not find cuda drivers|"
     r"computation_placer already registered|oneDNN custom operations are on|"
@@ -74,11 +76,12 @@ def prepare() -> None:
     for name in _OF_OTHERS:
         os.environ.pop(name, None)
     # Off by default on AMD and older Intel processors, where it makes Xception 1.4-1.7 times as fast.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") not in ("0", "1", "false", "true"):
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
     # What goes wrong in a call comes as an exception. Errors are logged where they may tell why a GPU is not used; on
     # a processor XLA logs one of them whenever it begins to compute on another thread.
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") not in ("0", "1", "2", "3"):
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2" if _NVIDIA_DRIVER.exists() else "3"
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2" if NVIDIA_DRIVER.exists() else "3"
     # Addons says at import that it is no longer developed; BUILD_NOTES.md says why it is used.
     warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons \(TFA\)")
     _import_quietly()
@@ -108,7 +111,7 @@ def _import_quietly() -> None:
         return
     with tempfile.TemporaryFile() as printed:
         try:
-            with _native_messages_into(printed.fileno()), _without_keras_json():
+            with _native_messages_into(printed.fileno()), _without_keras_json(), _taken_for_missing(*_OF_KERAS_3):
                 import tensorflow as tf
 
                 for gpu in tf.config.list_physical_devices("GPU"):
@@ -119,6 +122,18 @@ def _import_quietly() -> None:
             for line in printed.read().decode(errors="replace").splitlines():
                 if line.strip() and not _IMPORT_NOISE.search(line):
                     print(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _taken_for_missing(*names: str) -> Iterator[None]:
+    """A block in which packages are not found by others that can do without them."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager
@@ -170,15 +185,6 @@ def _native_messages_into(descriptor: int) -> Iterator[None]:
         os.close(kept)
 
 
-@functools.cache
-def start_xla() -> None:
-    """Lets XLA compile something small, since it chats when it compiles for the first time in a process."""
-    import tensorflow as tf
-
-    with native_messages_dropped(), tf.init_scope():
-        tf.function(lambda: tf.zeros(()), jit_compile=True)()
-
-
 def home_folder() -> Path:
     """The user's home folder; of a user whom the system does not know, the root folder, as containers have it."""
     try:
@@ -202,8 +208,13 @@ def processor_name() -> str:
 
 def has_fast_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 in hardware; elsewhere it is emulated, 8-30 times slower."""
-    match = re.search(r"^flags\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
-    return bool(match) and bool({"amx_bf16", "avx512_bf16"} & set(match[1].split()))  # type: ignore[index]
+    return bool({"amx_bf16", "avx512_bf16"} & processor_features())
+
+
+def processor_features() -> set[str]:
+    """The processor's features, by the names that Linux gives them."""
+    match = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
+    return set(match[1].split()) if match else set()
 
 
 def _cpuinfo() -> str:

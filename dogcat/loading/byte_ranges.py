@@ -74,7 +74,7 @@ class RangeFile:
             OSError: It cannot be read; its name is with the error.
         """
         with files.naming(self.path):
-            count = os.preadv(self._file.fileno(), parts, start)  # type: ignore[arg-type]
+            count = os.preadv(self._file.fileno(), [memoryview(part) for part in parts], start)
         if count != sum(part.nbytes for part in parts):
             raise self._ends(start + count)
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from dogcat.core import runtime
 from dogcat.core.options import InputError
-from dogcat.models import openvino_network
+from dogcat.models import gpus, openvino_network, preflight
 
 # A file in the message of an error, and what the system said of it, where it was not memory that was lacking:
 # TensorFlow has one kind of error for all.
@@ -23,9 +23,6 @@ _FULL_FILE = re.compile(
     + ")",
     re.MULTILINE,
 )
-# NVIDIA compute capability from which tensor cores multiply float16 (Volta) and bfloat16 (Ampere).
-_FLOAT16_CAPABILITY = (7, 0)
-_BFLOAT16_CAPABILITY = (8, 0)
 _TF_CONFIG_HINT = (
     "set it to the cluster and to this process' task, like "
     '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
@@ -43,21 +40,25 @@ def make_strategy(name: str, alone: bool = False) -> tf.distribute.Strategy:
         alone: Whether `auto` stays in this process, whatever TF_CONFIG says.
 
     Raises:
-        InputError: TF_CONFIG names no workers, or no task of them.
+        InputError: TF_CONFIG names no workers, or no task of them, or a GPU does not work.
     """
     in_cluster = (name == "multi_worker" or (name == "auto" and not alone)) and _has_cluster()
     if name == "multi_worker" and not in_cluster:
         raise InputError(
             f"--strategy=multi_worker: the environment variable TF_CONFIG names no workers; {_TF_CONFIG_HINT}"
         )
-    if name == "multi_worker" or (name == "auto" and in_cluster):
+    found = len(tf.config.list_physical_devices("GPU"))
+    takes_all = in_cluster or name == "mirrored" or (name == "auto" and found > 1)
+    # A process of its own tries them: workers find each other while TensorFlow is untouched in this one.
+    preflight.require_gpus(found if takes_all else 1)
+    if in_cluster:
         try:
             return tf.distribute.MultiWorkerMirroredStrategy()
         except ValueError as error:
             raise _bad_cluster(error) from error
-    gpus = tf.config.list_logical_devices("GPU")
-    devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
-    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+    kind = "GPU" if found else "CPU"
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    if takes_all:
         return tf.distribute.MirroredStrategy(devices)
     return tf.distribute.OneDeviceStrategy(devices[0])
 
@@ -119,7 +120,12 @@ def compiles(name: str, synchronizes: bool) -> bool:
                 "--batch_norm=inference"
             )
         return False
-    return name == "on" or (name == "auto" and bool(tf.config.list_physical_devices("GPU")))
+    if name == "off" or (name == "auto" and not tf.config.list_physical_devices("GPU")):
+        return False
+    failure = preflight.xla_failure()
+    if failure and name == "on":
+        raise InputError(f"--jit_compile=on: XLA does not compile here ({failure}); mend that, or use auto")
+    return not failure
 
 
 def choose_precision(name: str) -> tuple[str, str]:
@@ -130,19 +136,14 @@ def choose_precision(name: str) -> tuple[str, str]:
     """
     if name != "auto":
         return name, f"--precision={name}"
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
+    found = tf.config.list_physical_devices("GPU")
+    if not found:
         if runtime.has_fast_bfloat16():
             return "mixed_bfloat16", "this processor multiplies bfloat16 in hardware"
         return "float32", "this processor has no bfloat16 in hardware"
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in found]
     lowest = min(detail.get("compute_capability", (0, 0)) for detail in details)
-    has = f"compute capability {lowest[0]}.{lowest[1]}"
-    if lowest >= _BFLOAT16_CAPABILITY:
-        return "mixed_bfloat16", has
-    if lowest >= _FLOAT16_CAPABILITY:
-        return "mixed_float16", has
-    return "float32", has
+    return gpus.policy_of(lowest), f"compute capability {lowest[0]}.{lowest[1]}"
 
 
 def choose_engine(name: str, precision: str, strategy: tf.distribute.Strategy) -> str:
@@ -206,9 +207,9 @@ def describe_engine(name: str) -> str:
 def describe(strategy: tf.distribute.Strategy) -> str:
     """The devices of a strategy in a few words."""
     count = strategy.num_replicas_in_sync
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    found = tf.config.list_physical_devices("GPU")
+    if found:
+        name = tf.config.experimental.get_device_details(found[0]).get("device_name", "GPU")
     else:
         name = runtime.processor_name()
     return f"{count} x {name}" if count > 1 else name

@@ -12,7 +12,7 @@ from tensorflow import keras
 
 from dogcat.core import files, runtime
 from dogcat.evaluation import metrics
-from dogcat.models import architecture, model_files
+from dogcat.models import architecture, keras_versions, model_files
 from dogcat.models.model_files import Description
 from dogcat.models.untrusted import DESCRIPTION
 from dogcat.pictures import encoder
@@ -31,7 +31,7 @@ class Servable(tf.Module):
     def __init__(self, model: keras.Model, description: Description) -> None:
         """Takes a model in float32 and what it was made for."""
         super().__init__()
-        self.saved_weights = model.weights
+        self.saved_weights = keras_versions.variables_of(model.weights)
         self._to_logits = architecture.logits_model(model)
         self._description = description
 

@@ -28,7 +28,7 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImpl
 # Most characters of a library's message that are passed on.
 _MOST_SAID = 160
 
-CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 
 # A list of members longer than this belongs to something else than a model.
 _MOST_DIRECTORY_BYTES = 2**18

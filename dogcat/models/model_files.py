@@ -1,9 +1,10 @@
 """Files of models: saved, found, described, loaded.
 
-A saved model is a `.keras` file of Keras' standard layers, which plain Keras loads, with one member more:
-`dogcat.json` names backbone and classes. Loading builds the model anew and takes the weights alone from the file, so
-nothing that is stored in a file gets to run, and the precision is that of the machine at hand. A SavedModel of
-`dogcat.export` has the same `dogcat.json` in its folder, weights in HDF5 have it beside them.
+A saved model is a `.keras` file of Keras' standard layers, which plain Keras loads; what it was made for, like backbone
+and classes, stands in Keras' `metadata.json` under `dogcat`. Loading builds the model anew and takes the weights alone
+from the file, so nothing that is stored in a file gets to run, and the precision is that of the machine at hand. A
+SavedModel of `models.export` has the same as `dogcat.json` in its folder, weights in HDF5 have it beside them, and
+earlier `.keras` files as a member.
 """
 
 from __future__ import annotations
@@ -30,13 +31,15 @@ from dogcat.models import keras_files, latest_run, untrusted
 from dogcat.models.architecture import build_model
 from dogcat.models.backbones import BACKBONES
 from dogcat.models.bundle import Bundle
-from dogcat.models.keras_files import Archive
-from dogcat.models.untrusted import DESCRIPTION, MOST_DESCRIPTION_BYTES
+from dogcat.models.keras_files import METADATA, Archive
+from dogcat.models.untrusted import DESCRIPTION, MOST_DESCRIPTION_BYTES, MOST_METADATA_BYTES
 from dogcat.pictures import folders
 from dogcat.pictures.geometry import RESIZE_MODES
 
 BEST_MODEL = "best.keras"
 
+# Where Keras' metadata has the description.
+_IN_METADATA = "dogcat"
 _LARGEST_IMAGE = 4096
 # No backbone gives fewer features to the head.
 _FEWEST_FEATURES = 512
@@ -83,10 +86,8 @@ def save(model: keras.Model, path: Path, description: Description) -> None:
     """Writes a model as `.keras`, whole or not at all."""
     with files.naming(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
         temporary = Path(folder) / path.name
-        model.save(temporary, save_format="keras")
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(DESCRIPTION, description_json(description))
-        os.replace(temporary, path)
+        model.save(temporary)
+        _copy(temporary, path, description)
 
 
 def store_temperature(path: Path, temperature: float) -> None:
@@ -97,13 +98,21 @@ def store_temperature(path: Path, temperature: float) -> None:
         OSError: It cannot be written; then it is as it was.
     """
     require_archive(path)
-    description = dataclasses.replace(describe(path), temperature=temperature)
-    with Archive(path) as archive, files.open_atomically(path) as file, zipfile.ZipFile(file, "w") as copy:
+    _copy(path, path, dataclasses.replace(describe(path), temperature=temperature))
+
+
+def _copy(source: Path, target: Path, description: Description) -> None:
+    """Writes a `.keras` file with another description, whole or not at all.
+
+    The description is no member of its own, since Keras takes any beyond its three for files of layers.
+    """
+    with Archive(source) as archive, files.open_atomically(target) as file, zipfile.ZipFile(file, "w") as copy:
+        metadata = typed_json.parse(archive.read(METADATA, MOST_METADATA_BYTES), dict[str, Any])
+        copy.writestr(METADATA, json.dumps({**metadata, _IN_METADATA: json.loads(description_json(description))}))
         for name in archive:
-            if name != DESCRIPTION:
+            if name not in (METADATA, DESCRIPTION):
                 with archive.open(name) as member, copy.open(name, "w") as copied:
                     shutil.copyfileobj(member, copied)
-        copy.writestr(DESCRIPTION, description_json(description))
 
 
 def require_archive(path: Path) -> None:
@@ -182,20 +191,27 @@ def describe(path: Path) -> Description:
     if path.suffix == ".tflite":
         raise InputError(f"{path} is a TensorFlow Lite file, for other programs; give the .keras file it was made of")
     try:
-        return _sound(typed_json.parse(_stored_description(path), dict[str, Any]))
+        return _sound(_stored_description(path))
     except keras_files.DAMAGE as error:
         raise InputError(
             f"{path} is not a model that dogcat.train wrote; give a .keras file of a run ({keras_files.said(error)})"
         ) from error
 
 
-def _stored_description(path: Path) -> bytes:
-    if is_exported(path):
-        return files.read_bounded(path / DESCRIPTION, MOST_DESCRIPTION_BYTES)
-    if path.suffix == ".h5":
-        return files.read_bounded(path.with_name(DESCRIPTION), MOST_DESCRIPTION_BYTES)
+def _stored_description(path: Path) -> dict[str, Any]:
+    """The description of a model, unchecked.
+
+    Raises:
+        ValueError: There is none that could be checked.
+    """
+    if is_exported(path) or path.suffix == ".h5":
+        file = path / DESCRIPTION if is_exported(path) else path.with_name(DESCRIPTION)
+        return typed_json.parse(files.read_bounded(file, MOST_DESCRIPTION_BYTES), dict[str, Any])
     with Archive(path) as archive:
-        return archive.read(DESCRIPTION, MOST_DESCRIPTION_BYTES)
+        if DESCRIPTION in archive:
+            return typed_json.parse(archive.read(DESCRIPTION, MOST_DESCRIPTION_BYTES), dict[str, Any])
+        metadata = typed_json.parse(archive.read(METADATA, MOST_METADATA_BYTES), dict[str, Any])
+    return typed_json.checked(metadata, {_IN_METADATA: dict[str, Any]})[_IN_METADATA]
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -214,7 +230,7 @@ def _sound(stored: dict[str, Any]) -> Description:
     values = {"backbone": "xception", "temperature": 1.0, **stored}
     odd = sorted(values.keys() - _DESCRIPTION_FIELDS.keys())
     if odd:
-        raise ValueError(f"{DESCRIPTION} has the unknown field {reprlib.repr(odd[0])}")
+        raise ValueError(f"its description has the unknown field {reprlib.repr(odd[0])}")
     made = Description(**typed_json.checked(values, _DESCRIPTION_FIELDS))
     backbone = BACKBONES.get(made.backbone)
     smallest = backbone.smallest_image if backbone else 1
@@ -227,7 +243,7 @@ def _sound(stored: dict[str, Any]) -> Description:
     }
     for name, (is_right, wanted) in rules.items():
         if not is_right:
-            raise ValueError(f"{name} in {DESCRIPTION} is {reprlib.repr(getattr(made, name))}, not {wanted}")
+            raise ValueError(f"{name} in its description is {reprlib.repr(getattr(made, name))}, not {wanted}")
     return made
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from dogcat.models import keras_versions
+
 # OpenVINO's name of the precision, by Keras' policy.
 PRECISIONS = {"float32": "f32", "mixed_bfloat16": "bf16"}
 # Batches on the way: one computes while the next is made ready.
@@ -60,7 +62,9 @@ class OpenVinoNetwork:
         """
         module = tf.Module()
         # Variables alone: of whole models Keras would trace every layer.
-        module.variables_of_models = [variable for model in models for variable in model.weights]
+        module.variables_of_models = [
+            variable for model in models for variable in keras_versions.variables_of(model.weights)
+        ]
         module.function = tf.function(
             function, input_signature=[tf.TensorSpec([None, image_size, image_size, 3], tf.uint8)]
         )

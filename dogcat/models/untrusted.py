@@ -10,10 +10,12 @@ from dogcat.core import files, typed_json
 from dogcat.models import hdf5, keras_files
 from dogcat.models.keras_files import Archive
 
-# Name of the file, or of the member of a .keras file, with which this program says what a model is for.
+# Name of the file with which this program says what a model is for; of a member in earlier .keras files.
 DESCRIPTION = "dogcat.json"
 # Room for 50,000 classes of the length of a word.
 MOST_DESCRIPTION_BYTES = 2**20
+# With what Keras writes itself.
+MOST_METADATA_BYTES = MOST_DESCRIPTION_BYTES + 2**12
 # The largest network of Keras has half a MiB.
 _MOST_CONFIG_BYTES = 2**22
 
@@ -56,6 +58,16 @@ def config_of(archive: Archive) -> Any:
         keras_files.DAMAGE: There is none, or it is damaged.
     """
     return typed_json.parse(archive.read(keras_files.CONFIG, _MOST_CONFIG_BYTES), Any)
+
+
+def keras_version_of(archive: Archive) -> str:
+    """The version of Keras that wrote a `.keras` file.
+
+    Raises:
+        keras_files.DAMAGE: It does not say, or is damaged.
+    """
+    metadata = archive.read(keras_files.METADATA, MOST_METADATA_BYTES)
+    return typed_json.parse(metadata, {"keras_version": str})["keras_version"]
 
 
 def _of_hdf5(path: Path) -> str:

@@ -29,7 +29,7 @@ def to_reduced_srgb(image: Image.Image, size: int | None) -> np.ndarray:
         right, bottom = min((left + columns) * across, image.width), min((top + rows) * down, image.height)
         box = (left * across, top * down, right, bottom)
         tile = _to_srgb(image if box == (0, 0, *image.size) else image.crop(box))
-        rgbx[top : top + rows, left : left + columns, :3] = tile.reduce((across, down))
+        rgbx[top : top + rows, left : left + columns, :3] = np.asarray(tile.reduce((across, down)))
     return rgbx
 
 

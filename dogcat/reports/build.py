@@ -173,9 +173,14 @@ def _predictions(run: FinishedRun, folder: Path, data: Manifest, temperature: fl
 
 def _opening(run: FinishedRun, model: keras.Model) -> str:
     """Name of the first layer of the backbone that trained; empty: none did."""
+    opened = run.options["unfreeze_from"]
+    if not opened or not run.summary["epochs"]:
+        return ""
+    if opened != "auto" and not opened.isdecimal():
+        # As Keras called it when the run was made: MobileNetV3's layers have other names in another version.
+        return opened
     backbone = architecture.backbone_of(model)
-    first = architecture.find_layer(backbone, run.options["unfreeze_from"])
-    return backbone.layers[first].name if first < len(backbone.layers) and run.summary["epochs"] else ""
+    return backbone.layers[architecture.find_layer(backbone, opened)].name
 
 
 def _pictures(

@@ -1,7 +1,7 @@
 """Augmentation of a batch on its device: all geometry as one warp, so that pixels are resampled once; then brightness.
 
-The parameters mean what they mean to Keras' `ImageDataGenerator` and are spread as there. The warp is compiled by XLA
-on every device; Addons' `image.transform` takes 2.4 times as long on a processor (docs/decisions/augmentation.md).
+The parameters mean what they mean to Keras' `ImageDataGenerator` and are spread as there. The warp is compiled by XLA;
+where XLA does not compile, an operation of TensorFlow does it, in 2-5 times the time (docs/decisions/augmentation.md).
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from dogcat.core import runtime
-from dogcat.models import tta_views
+from dogcat.models import preflight, tta_views
 from dogcat.training.options import AugmentationRanges
 
 
@@ -105,9 +104,9 @@ def warp(pictures: tf.Tensor, parameters: WarpParameters) -> tf.Tensor:
     Returns:
         uint8, the same shape.
     """
-    runtime.start_xla()
     height, width = pictures.shape[1:3]
-    return _resample(pictures, _transforms(parameters, height, width), parameters.brightness)
+    resample = _resample_by_operation if preflight.xla_failure() else _resample
+    return resample(pictures, _transforms(parameters, height, width), parameters.brightness)
 
 
 @functools.partial(tf.function, jit_compile=True, autograph=False)
@@ -137,6 +136,27 @@ def _resample(pictures: tf.Tensor, transforms: tf.Tensor, brightness: tf.Tensor 
 
     above = row_between(place)
     warped = above + (row_between(place + width) - above) * down
+    return _finished(warped, brightness)
+
+
+@functools.partial(tf.function, autograph=False)
+def _resample_by_operation(pictures: tf.Tensor, transforms: tf.Tensor, brightness: tf.Tensor | None) -> tf.Tensor:
+    """The same without XLA, to rounding; it takes and gives what `_resample` does."""
+    warped = tf.raw_ops.ImageProjectiveTransformV3(
+        # Of bytes it would cut off what is behind the point.
+        images=tf.cast(pictures, tf.float32),
+        # The last two would be perspective.
+        transforms=tf.pad(transforms, ((0, 0), (0, 2))),
+        output_shape=pictures.shape[1:3],
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+        fill_value=0.0,
+    )
+    return _finished(warped, brightness)
+
+
+def _finished(warped: tf.Tensor, brightness: tf.Tensor | None) -> tf.Tensor:
+    """Sets brightness; float32 becomes uint8."""
     if brightness is not None:
         warped = tf.minimum(warped * brightness[:, None, None, None], 255.0)
     # Rounded, since a cast alone would darken every picture by half a level.

@@ -14,7 +14,7 @@ import tensorflow as tf
 from dogcat.core import files, typed_json
 from dogcat.core.options import InputError
 from dogcat.loading.pipeline import Position
-from dogcat.models import object_graph
+from dogcat.models import keras_versions, object_graph
 from dogcat.models.bundle import Bundle
 from dogcat.training import epoch_records
 from dogcat.training.epoch_records import EpochRecord
@@ -156,11 +156,8 @@ def load(folder: Path, variables: tf.train.Checkpoint) -> Progress | None:
 
 def _require_sound(prefix: Path, variables: tf.train.Checkpoint) -> None:
     """Raises ValueError for files with which TensorFlow would end the process."""
-    objects = tf.train.TrackableView(variables).descendants()
     # An optimizer's slots have the shapes of their variables.
-    sizes = [
-        math.prod(variable.shape) * variable.dtype.size for variable in objects if isinstance(variable, tf.Variable)
-    ]
+    sizes = [math.prod(variable.shape) * variable.dtype.size for variable in keras_versions.variables_below(variables)]
     bundle = Bundle(prefix, largest=max(sizes))
     for name in bundle.entries:
         bundle.data(name)

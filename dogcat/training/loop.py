@@ -98,9 +98,6 @@ class TrainingLoop:
 
     def _resumed(self, folder: RunFolder) -> bool:
         """Takes the state that the folder has, if it has one; says whether."""
-        if folder.state.exists():
-            # Else TensorFlow reads their values in the next step, before which another state may take this one's place.
-            self._trainer.create_slots()
         before = checkpoint.load(folder.state, self._variables)
         if not before:
             return False

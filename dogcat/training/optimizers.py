@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import tensorflow as tf
-import tensorflow_addons as tfa
 from tensorflow import keras
 
+from dogcat.models import keras_versions
 from dogcat.training.options import TrainingOptions
 
 
@@ -48,8 +48,7 @@ def make_optimizer(options: TrainingOptions, rate: WarmupSchedule) -> keras.opti
         "adamw": lambda: keras.optimizers.AdamW(rate, weight_decay=options.weight_decay),
         "sgd": lambda: keras.optimizers.SGD(rate, momentum=options.momentum),
         "rmsprop": lambda: keras.optimizers.RMSprop(rate),
-        # Keras 2.15 has none.
-        "lamb": lambda: tfa.optimizers.LAMB(rate, weight_decay=options.weight_decay),
+        "lamb": lambda: keras_versions.make_lamb(rate, options.weight_decay),
     }[options.optimizer]()
     if keras.mixed_precision.global_policy().compute_dtype == "float16":
         # Small gradients would round to 0 in float16.

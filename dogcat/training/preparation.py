@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_addons as tfa
 from tensorflow import keras
 
 import dogcat
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest, shard_plan
 from dogcat.loading import pipeline
-from dogcat.models import architecture, devices, model_files, weights
+from dogcat.models import architecture, devices, keras_versions, model_files, weights
 from dogcat.models.backbones import BACKBONES
 from dogcat.models.latest_run import preset_run
 from dogcat.training import run_folder
@@ -94,8 +93,7 @@ class Preparation:
             "versions": {
                 "dogcat": dogcat.__version__,
                 "python": platform.python_version(),
-                "tensorflow": tf.__version__,
-                "tensorflow_addons": tfa.__version__,
+                **keras_versions.versions(),
                 "numpy": np.__version__,
             },
             "commit": _commit(),
@@ -111,6 +109,8 @@ def prepare(options: TrainingOptions, strategy: tf.distribute.Strategy, data: ma
     steps = pipeline.steps_in_epoch(data.splits[shard_plan.TRAIN], options.batch_size)
     steps = min(steps, options.steps_per_epoch or steps)
     begun = run_folder.unfinished(options, data.digest()) if options.resume else None
+    if begun:
+        _require_same_keras(begun)
     policy, reason = _precision(options, begun)
     keras.mixed_precision.set_global_policy(policy)
     # For random weights.
@@ -166,6 +166,18 @@ def load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> man
             f"use a multiple of {replicas}"
         )
     return data
+
+
+def _require_same_keras(begun: run_folder.Unfinished) -> None:
+    """Raises InputError for a run whose state is in the order of the other Keras."""
+    versions = begun.config["versions"]
+    # Runs from before there was a choice do not say.
+    before, now = versions.get("keras", "2.15.0"), keras_versions.versions()["keras"]
+    if before.partition(".")[0] != now.partition(".")[0]:
+        raise InputError(
+            f"--resume: {begun.path} began with Keras {before}, whose state Keras {now} does not read; go on with "
+            f"TensorFlow {versions['tensorflow']}, or start a new run with --init_from={begun.path}"
+        )
 
 
 def _precision(options: TrainingOptions, begun: run_folder.Unfinished | None) -> tuple[str, str]:
@@ -248,7 +260,7 @@ def _memory(model: keras.Model, first_open: int, options: TrainingOptions, strat
     held = 4 * (model.count_params() + 3 * sum(int(np.prod(variable.shape)) for variable in model.trainable_weights))
     value_bytes = 4 if keras.mixed_precision.global_policy().compute_dtype == "float32" else 2
     batch = options.batch_size // strategy.num_replicas_in_sync
-    outputs = [int(np.prod(layer.output_shape[1:])) for layer in architecture.backbone_of(model).layers[1:]]
+    outputs = [int(np.prod(layer.output.shape[1:])) for layer in architecture.backbone_of(model).layers[1:]]
     kept = value_bytes * batch * max(sum(outputs[max(first_open - 1, 0) :]), max(outputs, default=0))
     return (
         f"at least {held / 2**20:,.0f} MiB for weights and {kept / 2**20:,.0f} MiB for what a step of {batch} "

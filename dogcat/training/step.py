@@ -5,8 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat.core import runtime
-from dogcat.models import architecture, devices
+from dogcat.models import architecture, devices, keras_versions
 from dogcat.training import augment, optimizers
 from dogcat.training.options import TrainingOptions
 
@@ -45,9 +44,12 @@ class Trainer:
             _synchronize_batch_norms(architecture.backbone_of(model))
         self._logits = lambda pictures: logits(pictures, training=training)
         if devices.compiles(options.jit_compile, synchronizes):
-            runtime.start_xla()
             self._logits = tf.function(self._logits, jit_compile=True)
-        self._variables = logits.trainable_variables
+        self._weights = logits.trainable_weights
+        if options.epochs:
+            # In the first step it would be too late for a state that is read, and for the scale of a loss.
+            with strategy.scope():
+                keras_versions.build_optimizer(self.optimizer, self._weights)
 
     def step(self, batch: tuple[tf.Tensor, tf.Tensor], epoch: int, step: int) -> tf.Tensor:
         """Trains on a global batch, in the order in which calls are made.
@@ -62,13 +64,6 @@ class Trainer:
             the model was before the step; over all replicas.
         """
         return self._step(*batch, tf.constant(epoch, tf.int64), tf.constant(step, tf.int64))
-
-    def create_slots(self) -> None:
-        """Makes the optimizer's variables, which it else makes in its first step, for a state that is to be read."""
-        # Addons' has Keras' former name for it.
-        create = getattr(self.optimizer, "build", None) or self.optimizer._create_all_weights
-        with self._strategy.scope():
-            create(self._variables)
 
     def graph(self, batch: tuple[tf.Tensor, tf.Tensor]) -> tf.Graph:
         """The graph of a step."""
@@ -91,7 +86,7 @@ class Trainer:
             # Gradients of the replicas are added up, so each loss is divided by the whole batch.
             loss = tf.reduce_sum(losses) / options.batch_size
         # Under float16 the optimizer scales the loss.
-        self.optimizer.minimize(loss, self._variables, tape=tape)
+        keras_versions.minimize(self.optimizer, loss, self._weights, tape)
         plain = log_losses(labels, logits, 0.0) if options.label_smoothing else losses
         return tf.stack([tf.reduce_sum(plain), tf.reduce_sum(right(labels, logits))])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import subprocess
 import sys
 import tempfile
@@ -63,7 +64,7 @@ def test_keras_neither_reads_nor_writes_in_the_home_folder(tmp_path, settings):
     if settings:
         (tmp_path / ".keras").mkdir()
         (tmp_path / ".keras" / "keras.json").write_text(settings)
-    script = "from dogcat.core import runtime\nwith runtime._without_keras_json():\n    import keras.src.backend"
+    script = "from dogcat.core import runtime\nruntime._import_quietly()"
     done = python("-c", script, HOME=str(tmp_path), KERAS_HOME=None, TF_CPP_MIN_LOG_LEVEL="3")
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ([".keras"] if settings else [])
@@ -90,7 +91,7 @@ def test_an_unknown_flag_of_the_compilers_is_said():
     done = python("-m", "dogcat.train", "--help", TF_XLA_FLAGS="--none_of_them")
     assert done.returncode == 0
     done = python("-c", "from dogcat.core import runtime; runtime.prepare()", TF_XLA_FLAGS="--none_of_them")
-    assert done.returncode != 0 and "Unknown flags in TF_XLA_FLAGS: --none_of_them" in done.stderr
+    assert done.returncode != 0 and re.search("Unknown flags? in TF_XLA_FLAGS: --none_of_them", done.stderr)
 
 
 def test_a_user_whom_nobody_knows_has_a_home(monkeypatch):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from keras.src import utils
 from keras.src.applications import imagenet_utils
-from keras.src.utils import data_utils
 from tensorflow import keras
 from tiny_backbone import OF_KERAS
 
 from dogcat.models import architecture
 from dogcat.models.backbones import BACKBONES
+from dogcat.models.keras_versions import IS_KERAS_3
 
 
 class Asked(Exception):
@@ -44,7 +45,7 @@ def test_weights_are_where_keras_has_them(name, monkeypatch):
     def note(file_name, url, cache_subdir, file_hash=""):
         raise Asked(file_name, url, file_hash)
 
-    monkeypatch.setattr(data_utils, "get_file", note)
+    monkeypatch.setattr(utils.file_utils if IS_KERAS_3 else utils.data_utils, "get_file", note)
     backbone = BACKBONES[name]
     with pytest.raises(Asked) as asked:
         getattr(keras.applications, backbone.constructor)(include_top=False, input_shape=(224, 224, 3))

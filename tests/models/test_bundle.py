@@ -12,10 +12,12 @@ import pytest
 import tensorflow as tf
 from bundle_files import GRAPH, HEADER, TEXT, block, entry, field, index, resealed, varint
 from fuzzing import check, memory_within, mutations
+from tensorflow import keras
 
 from dogcat.core.options import InputError
 from dogcat.models import object_graph
 from dogcat.models.bundle import Bundle
+from dogcat.models.keras_versions import IS_KERAS_3, build_optimizer
 
 LARGEST = 4 * 300
 COUNTS = [150, pytest.param(5000, marks=pytest.mark.long)]
@@ -215,10 +217,14 @@ def test_tensorflow_itself_ends_the_process(prefix):
 @pytest.fixture
 def state(tmp_path):
     """A checkpoint with slots, and the objects to restore it into."""
-    variable = tf.Variable([1.0, 2.0])
-    # Has slots, as Addons' optimizers have.
-    optimizer = tf.keras.optimizers.legacy.Adam()
-    optimizer._create_all_weights([variable])
+    if IS_KERAS_3:
+        variable = keras.Variable([1.0, 2.0])
+        optimizer = keras.optimizers.Adam()
+    else:
+        variable = tf.Variable([1.0, 2.0])
+        # Has slots, as Addons' optimizers have.
+        optimizer = keras.optimizers.legacy.Adam()
+    build_optimizer(optimizer, [variable])
     variables = tf.train.Checkpoint(one=variable, optimizer=optimizer)
     prefix = tmp_path / "state"
     variables.write(str(prefix))

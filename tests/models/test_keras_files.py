@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import save_model
+from conftest import save_in_older_layout, save_model
 from fuzzing import check, json_mutations, memory_within, mutations
 from tensorflow import keras
 
@@ -100,7 +100,7 @@ def test_weights_come_back_as_keras_saved_them(backbone, tmp_path):
 
 def test_the_older_layout_of_keras_in_hdf5_is_read_too(model, tmp_path):
     saved = model.get_weights()
-    model.save_weights(tmp_path / "m.h5")
+    save_in_older_layout(model, tmp_path / "m.h5")
     model.set_weights([np.zeros_like(array) for array in saved])
     model_files.load_weights(model, tmp_path / "m.h5")
     for found, wanted in zip(model.get_weights(), saved):
@@ -227,9 +227,9 @@ def test_float16_is_taken(model, tmp_path):
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_other_compression_than_deflate_is_refused(archive, tmp_path, method):
     with zipfile.ZipFile(archive) as source:
-        data = source.read("dogcat.json")
-    path = edited(archive, tmp_path / "m.keras", "dogcat.json", data, method)
-    with pytest.raises(InputError, match="'dogcat.json' is compressed otherwise than by deflate"):
+        data = source.read("metadata.json")
+    path = edited(archive, tmp_path / "m.keras", "metadata.json", data, method)
+    with pytest.raises(InputError, match="'metadata.json' is compressed otherwise than by deflate"):
         model_files.describe(path)
 
 
@@ -244,8 +244,8 @@ def test_a_deflated_archive_is_read(model, archive, tmp_path):
 def test_two_members_of_a_name_are_refused(archive, tmp_path):
     shutil.copy(archive, tmp_path / "m.keras")
     with zipfile.ZipFile(tmp_path / "m.keras", "a") as file, pytest.warns(UserWarning, match="Duplicate"):
-        file.writestr("dogcat.json", "{}")
-    with pytest.raises(InputError, match="'dogcat.json' is there twice"):
+        file.writestr("metadata.json", "{}")
+    with pytest.raises(InputError, match="'metadata.json' is there twice"):
         model_files.describe(tmp_path / "m.keras")
 
 
@@ -254,11 +254,11 @@ def test_an_encrypted_member_is_refused(archive, tmp_path):
     # The flags, in the list at the end.
     data[data.rindex(b"PK\1\2") + 8] |= 1
     (tmp_path / "m.keras").write_bytes(data)
-    with pytest.raises(InputError, match="'dogcat.json' is encrypted"):
+    with pytest.raises(InputError, match="'model.weights.h5' is encrypted"):
         model_files.describe(tmp_path / "m.keras")
 
 
-@pytest.mark.parametrize("member", ["dogcat.json", "config.json", "model.weights.h5"])
+@pytest.mark.parametrize("member", ["metadata.json", "config.json", "model.weights.h5"])
 def test_a_member_that_inflates_to_a_gibibyte_takes_no_memory(model, archive, tmp_path, member):
     path = tmp_path / "m.keras"
     with zipfile.ZipFile(archive) as source, zipfile.ZipFile(path, "w") as copy:
@@ -285,7 +285,7 @@ def test_a_member_that_says_it_is_smaller_than_it_is_takes_no_memory(archive, tm
     data = bomb.compress(bytes(256 * MIB)) + bomb.flush()
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as file:
-        file.writestr("dogcat.json", data)
+        file.writestr("metadata.json", data)
     changed = bytearray(content.getvalue())
     for start, method, size in ((0, 8, 22), (changed.rindex(b"PK\1\2"), 10, 24)):
         changed[start + method] = zipfile.ZIP_DEFLATED
@@ -298,7 +298,7 @@ def test_a_member_that_says_it_is_smaller_than_it_is_takes_no_memory(archive, tm
 def test_weights_that_no_backbone_has_are_not_loaded(tmp_path):
     path = save_model(tmp_path / "m.keras")
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(tmp_path / "large.keras", "w") as copy:
-        copy.writestr("dogcat.json", source.read("dogcat.json"))
+        copy.writestr("metadata.json", source.read("metadata.json"))
         # As many bytes as they claim, of noise and zeros in turn, so that they inflate as weights might.
         with copy.open(zipfile.ZipInfo("model.weights.h5"), "w", force_zip64=True) as member:
             for _ in range(400):
@@ -330,17 +330,17 @@ def test_a_list_of_too_many_members_is_not_read(archive, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"classes": ["cat"]}, r"classes in dogcat.json is \['cat'\], not two or more names"),
+        ({"classes": ["cat"]}, r"classes in its description is \['cat'\], not two or more names"),
         ({"classes": ["cat", "cat"]}, "not two or more names"),
         ({"classes": "cat"}, "classes is 'cat', not a list"),
         ({"classes": ["cat", 1]}, r"classes\[1\] is 1, not a text"),
-        ({"image_size": 0}, "image_size in dogcat.json is 0, not from 32 to 4096"),
-        ({"image_size": 10**6}, "image_size in dogcat.json is 1000000, not from 32 to 4096"),
+        ({"image_size": 0}, "image_size in its description is 0, not from 32 to 4096"),
+        ({"image_size": 10**6}, "image_size in its description is 1000000, not from 32 to 4096"),
         ({"image_size": True}, "image_size is True, not a whole number"),
         ({"image_size": 32.0}, "image_size is 32.0, not a whole number"),
-        ({"resize": "bend"}, "resize in dogcat.json is 'bend', not one of stretch, crop, pad"),
-        ({"backbone": "x" * 10**5}, "backbone in dogcat.json is 'xxx"),
-        ({"temperature": 0}, "temperature in dogcat.json is 0.0, not above 0"),
+        ({"resize": "bend"}, "resize in its description is 'bend', not one of stretch, crop, pad"),
+        ({"backbone": "x" * 10**5}, "backbone in its description is 'xxx"),
+        ({"temperature": 0}, "temperature in its description is 0.0, not above 0"),
         ({"temperature": float("nan")}, "NaN is not a number of JSON"),
         ({"temperature": None}, "temperature is None, not a number"),
         ({"more": 1}, "unknown field 'more'"),

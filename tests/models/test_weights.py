@@ -14,6 +14,7 @@ import fuzzing
 import h5py
 import numpy as np
 import pytest
+from conftest import save_in_older_layout
 
 from dogcat.core import cache
 from dogcat.core.options import InputError
@@ -35,7 +36,7 @@ def small():
 def as_imagenet(small, tmp_path, monkeypatch):
     """A file of weights of the small backbone that passes for ImageNet's."""
     path = tmp_path / "fetched.h5"
-    small.save_weights(path)
+    save_in_older_layout(small, path)
     md5 = hashlib.md5(path.read_bytes()).hexdigest()
     entry = dataclasses.replace(weights.BACKBONES["mobilenetv3small"], weights_md5=md5)
     monkeypatch.setitem(weights.BACKBONES, "mobilenetv3small", entry)
@@ -75,7 +76,7 @@ def test_a_cache_that_cannot_be_written_does_not_end_the_work(small, as_imagenet
     assert f"not kept in {weights_cache.cache_path('mobilenetv3small')}: " in source
     # Only the command whose purpose is to fill the cache has failed.
     file = empty_cache / "mobilenetv2.h5"
-    architecture.make_backbone("mobilenetv2", 32).save_weights(file)
+    save_in_older_layout(architecture.make_backbone("mobilenetv2", 32), file)
     done = call("tools.fetch_weights", "--backbone=mobilenetv2", f"--file={file}")
     assert done.code == 2
     assert done.err == f"error: {cache.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can be\n"
@@ -83,10 +84,10 @@ def test_a_cache_that_cannot_be_written_does_not_end_the_work(small, as_imagenet
 
 def test_other_weights_are_refused_and_not_kept(backbone, small, empty_cache):
     other = empty_cache / "other.h5"
-    architecture.make_backbone("xception", 71).save_weights(other)
+    save_in_older_layout(architecture.make_backbone("xception", 71), other)
     with pytest.raises(InputError, match="--file=.*holds other weights than ImageNet's of xception"):
         weights.load_imagenet(backbone, "xception", str(other))
-    small.save_weights(other)
+    save_in_older_layout(small, other)
     with pytest.raises(InputError, match="holds other weights than ImageNet's of mobilenetv3small"):
         weights.load_imagenet(small, "mobilenetv3small", str(other))
     with pytest.raises(InputError, match=r"--file=/no/such\.h5: no such file; give the one fetched from https://"):
@@ -96,10 +97,8 @@ def test_other_weights_are_refused_and_not_kept(backbone, small, empty_cache):
 
 def test_a_named_file_is_taken_as_it_is(small, empty_cache):
     # Weights alone or a whole model, whatever its name ends with.
-    for write in (small.save_weights, small.save):
-        written = empty_cache / "own.h5"
-        write(written, save_format="h5")
-        file = written.rename(empty_cache / "own")
+    for whole in (False, True):
+        file = save_in_older_layout(small, empty_cache / "own.h5", whole).rename(empty_cache / "own")
         other = architecture.make_backbone("mobilenetv3small", 48)
         assert weights.load(other, "mobilenetv3small", str(file)) == f"weights from {file}"
         assert_same(other, small)
@@ -122,10 +121,10 @@ def test_a_named_file_that_does_not_fit_is_refused(small, tmp_path, kind):
     elif kind == "text":
         file.write_text("no weights")
     elif kind == "cut":
-        small.save_weights(file)
+        save_in_older_layout(small, file)
         file.write_bytes(file.read_bytes()[:-1000])
     elif kind == "other backbone":
-        architecture.make_backbone("vgg16", 32).save_weights(file)
+        save_in_older_layout(architecture.make_backbone("vgg16", 32), file)
         said = "its 26 arrays are not the 206 of this backbone"
     else:
         h5py.File(file, "w").close()
@@ -181,7 +180,7 @@ def test_a_file_under_keras_name_is_taken_and_never_replaced(small, as_imagenet,
     assert_same(other, small)
     # Somebody's own weights of that name.
     own = architecture.make_backbone("mobilenetv3small", 48)
-    own.save_weights(put_there)
+    save_in_older_layout(own, put_there)
     before = put_there.read_bytes()
     assert "kept in" in weights.load_imagenet(other, "mobilenetv3small", str(as_imagenet))
     assert put_there.read_bytes() == before

@@ -13,7 +13,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import draw
+from conftest import draw, save_in_older_layout
 from fuzzing import check, full_disk, json_mutations, memory_within, tree
 from PIL import Image
 
@@ -416,7 +416,7 @@ def test_xception_with_its_top_is_fetched_and_is_what_keras_makes_of_it(monkeypa
     xception.layers[-1].set_weights([kernel * 1e5, bias])
     served = tmp_path / "served" / "xception.h5"
     served.parent.mkdir()
-    xception.save_weights(served)
+    save_in_older_layout(xception, served)
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=served.parent)
     monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *arguments: None)
     monkeypatch.setattr(weights, "_XCEPTION_TOP_MD5", hashlib.md5(served.read_bytes()).hexdigest())

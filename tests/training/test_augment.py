@@ -10,7 +10,7 @@ import tensorflow as tf
 from scipy import stats
 from tensorflow import keras
 
-from dogcat.models import tta_views
+from dogcat.models import preflight, tta_views
 from dogcat.training import augment
 from dogcat.training.options import AUGMENTATIONS, AugmentationRanges
 
@@ -117,6 +117,32 @@ def test_a_shift_is_a_share_of_its_own_side():
     parameters = unchanged(1)._replace(shift_x=tf.constant([10 / SIZE]), shift_y=tf.constant([0.2]))
     warped = augment.warp(batch, parameters)
     np.testing.assert_array_equal(warped[:, :80, :-10], batch[:, 20:, 10:])
+
+
+def without_xla(pictures, parameters, monkeypatch):
+    """The warp, where XLA does not compile."""
+    with monkeypatch.context() as patch:
+        patch.setattr(preflight, "xla_failure", lambda: "ptxas was not found")
+        return augment.warp(pictures, parameters)
+
+
+@pytest.mark.parametrize("brightness", [True, False])
+def test_without_xla_pixels_are_the_same_to_rounding(brightness, monkeypatch):
+    batch = pictures(100)[:, :100]
+    for ranges in (AUGMENTATIONS["source"], STRONG, WIDE):
+        parameters = augment.draw(100, ranges, (7, 8))
+        # The source's recipe has none of its own.
+        parameters = parameters._replace(brightness=tf.linspace(0.2, 1.9, 100) if brightness else None)
+        plain = without_xla(batch, parameters, monkeypatch)
+        assert plain.dtype == tf.uint8
+        difference = np.abs(plain.numpy().astype(int) - augment.warp(batch, parameters).numpy())
+        assert difference.max() <= 1 and np.mean(difference > 0) < 5e-4
+
+
+def test_without_xla_the_geometry_is_that_of_keras_up_to_the_border(keras_warps, monkeypatch):
+    batch, transforms, expected = keras_warps
+    plain = without_xla(batch, as_parameters(transforms)._replace(brightness=None), monkeypatch)
+    np.testing.assert_allclose(plain, expected, rtol=0, atol=0.55)
 
 
 def test_without_any_range_pictures_are_not_touched():

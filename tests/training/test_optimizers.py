@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from dogcat.models import keras_versions
 from dogcat.training import optimizers
 from dogcat.training.options import TrainingOptions
 
@@ -34,12 +35,15 @@ def test_each_optimizer_comes_down_a_slope(name, policy):
     keras.mixed_precision.set_global_policy(policy)
     options = TrainingOptions(optimizer=name, learning_rate=0.05)
     optimizer = optimizers.make_optimizer(options, optimizers.make_rate(options, 20))
-    variable = tf.Variable([3.0, -2.0])
+    layer = keras.layers.Dense(1, use_bias=False, dtype="float32")
+    layer.build((None, 2))
+    layer.set_weights([np.array([[3.0], [-2.0]])])
+    keras_versions.build_optimizer(optimizer, layer.trainable_weights)
     for _ in range(20):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(variable**2)
-        optimizer.minimize(loss, [variable], tape=tape)
-    assert float(tf.reduce_sum(variable**2)) < 12
+            loss = tf.reduce_sum(layer(np.eye(2)) ** 2)
+        keras_versions.minimize(optimizer, loss, layer.trainable_weights, tape)
+    assert np.sum(layer.get_weights()[0] ** 2) < 12
     assert int(optimizer.iterations) == 20
 
 

@@ -241,7 +241,7 @@ def _draw_dots(
     np.add.at(shares, (of_picture, of_group), 1 / counts[of_picture])
     # The emptiest first, so that the fullest are on top.
     order = counts.argsort(kind="stable")
-    most = counts.max()
+    most = int(counts.max())
     areas, colours = _dots(counts, most, shares @ groups.colours, dark)
     x, y = (np.bincount(of_picture, values) / counts for values in (widths, heights))
     axes.scatter(x[order], y[order], areas[order], colours[order], linewidths=0)

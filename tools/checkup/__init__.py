@@ -1,0 +1,1 @@
+"""What `dogcat doctor` looks at."""
