@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gc
 import importlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import typing
@@ -14,23 +14,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
+import forked
 import numpy as np
 import pytest
 import tiny_backbone  # noqa: F401, before the options that name the backbones
+import two_devices
 from browser import Browser, find_chromium
 from PIL import Image
 
-from dogcat.core import files, flags, runtime
+from dogcat.core import files, flags
 from dogcat.dataset.manifest import Manifest
 from dogcat.dataset.options import ShardOptions
 from dogcat.training.options import TrainingOptions
 from tools.make_tfrecords import make_data_set
 
 ROOT = Path(__file__).parents[1]
-# Those with the longest `--durations`.
-SLOW_FILES = {
-    *("test_real_pictures.py", "test_run.py", "test_multi_worker.py", "test_resume.py", "test_predict_resume.py"),
-}
+# Those with the longest `--durations`, in the order in which they begin.
+SLOW_FILES = (
+    *("test_interruption.py", "test_real_pictures.py", "test_run.py", "test_resume.py", "test_predict_resume.py"),
+    *("test_multi_worker.py", "test_benchmark.py", "test_clean_images.py", "test_files_of_0_1_0.py", "test_build.py"),
+)
 
 
 def touch(folder: Path, *keys: str) -> None:
@@ -134,16 +137,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Splits the CPU into two logical devices for MirroredStrategy, before TensorFlow starts."""
+    """Splits the CPU into two logical devices, before TensorFlow starts."""
     if config.getoption("--without-tensorflow"):
         # What Python takes for a module that is not there.
         sys.modules["tensorflow"] = None  # type: ignore[assignment]
         return
-    runtime.prepare()
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        # This process only hands the tests to its workers.
+        return
+    two_devices.split_the_processor()
     import tensorflow as tf
 
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    # The processes of pytest have a processor each; threads of one that wait for work would spin on another's.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """Keeps the many objects of what was imported from being looked through by every later collection."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -154,7 +166,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker in item.iter_markers("keras"):
             if marker.args[0] != _keras_version():
                 item.add_marker(pytest.mark.skip(reason=f"for Keras {marker.args[0]}: {marker.kwargs['reason']}"))
-    items.sort(key=lambda item: item.path.name not in SLOW_FILES)
+    places = {name: place for place, name in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 def _keras_version() -> int:
@@ -185,6 +198,15 @@ def float32_policy(request):
     from tensorflow import keras
 
     keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.fixture
+def without_drawings(monkeypatch) -> None:
+    """Training in this process draws nothing, which takes longer than an epoch; the commands draw."""
+    from dogcat.training import plots
+
+    for name in ("draw_curves", "draw_augmented"):
+        monkeypatch.setattr(plots, name, lambda *arguments, **others: b"")
 
 
 @pytest.fixture(scope="session")
@@ -276,23 +298,16 @@ def environment(**changes: object) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **{name: str(value) for name, value in changes.items()}}
 
 
-def start(line: Sequence[object]) -> subprocess.Popen[str]:
-    """Starts a command line of `command`, whose output is text in pipes, where Ctrl-C stops it."""
-    return subprocess.Popen(
-        [str(word) for word in line],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts what runs in the background with the signal ignored; so may these tests have been started.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+def start(line: Sequence[object], cwd: Path = ROOT, **changes: object) -> subprocess.Popen[str]:
+    """Starts a command line of `command`, with variables changed; its output is text in pipes, and Ctrl-C stops it."""
+    kind = forked.Forked if forked.POSSIBLE else subprocess.Popen
+    pipe = subprocess.PIPE
+    return kind([str(word) for word in line], cwd=cwd, env=environment(**changes), stdout=pipe, stderr=pipe, text=True)
 
 
 @pytest.fixture
 def run():
-    """Runs `python -m MODULE FLAGS...` as a process of its own."""
+    """Runs `python -m MODULE FLAGS...` as a fresh process, whose imports take seconds if TensorFlow is among them."""
 
     def run_command(module: str, *arguments: object, cwd: Path = ROOT) -> Command:
         line = command(module, *arguments)
@@ -300,6 +315,18 @@ def run():
         return Command(done.returncode, done.stdout, done.stderr)
 
     return run_command
+
+
+@pytest.fixture
+def fork():
+    """Runs `python -m MODULE FLAGS...` as a process of its own that has its imports from another."""
+
+    def run_forked(module: str, *arguments: object, cwd: Path = ROOT) -> Command:
+        with start(command(module, *arguments), cwd) as process:
+            out, err = process.communicate(timeout=1200)
+        return Command(process.returncode, out, err)
+
+    return run_forked
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ def test_a_stopped_run_is_for_the_other_keras():
 
 
 @pytest.mark.keras(2, reason="the state is of Keras 2")
-def test_a_stopped_run_goes_on_to_the_same_end(capsys):
+def test_a_stopped_run_goes_on_to_the_same_end(capsys, without_drawings):
     given = {"config": "stopped/latest/config.json", "resume": True, "save_minutes": 10.0}
     train.main(TrainingOptions.from_given(given))
     said = capsys.readouterr()
@@ -200,7 +200,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(capsys):
 
 
 @pytest.mark.keras(2, reason="Keras 3 has other layers in MobileNetV3")
-def test_a_run_begins_with_a_model(tmp_path):
+def test_a_run_begins_with_a_model(tmp_path, without_drawings):
     given = {"config": "runs/latest/config.json", "init_from": "runs/latest", "runs": str(tmp_path)}
     train.main(TrainingOptions.from_given({**given, "epochs": 1, "steps_per_epoch": 1}))
     before, after = epoch_records.read(tmp_path / "latest" / "history.jsonl")
@@ -210,7 +210,7 @@ def test_a_run_begins_with_a_model(tmp_path):
 
 
 @pytest.mark.keras(2, reason="features are kept by the version of TensorFlow that made them")
-def test_features_are_taken_from_the_cache_and_pixels_made_anew(tmp_path, monkeypatch, capsys):
+def test_features_are_taken_from_the_cache_and_pixels_made_anew(tmp_path, monkeypatch, capsys, without_drawings):
     kept = shutil.copytree("cache", tmp_path / "cache")
     monkeypatch.setenv("DOGCAT_CACHE", str(kept))
     before = tree(kept)

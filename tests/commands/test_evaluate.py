@@ -251,8 +251,8 @@ def test_what_would_do_nothing_is_refused(given, said):
         EvaluationOptions.from_given(given)
 
 
-def test_a_mistake_is_one_line_and_exit_code_2(run, tmp_path):
-    done = run("dogcat.evaluate", "--predictions=/no/p.csv", "--labels=/no/l.csv", f"--output={tmp_path}/out")
+def test_a_mistake_is_one_line_and_exit_code_2(call, tmp_path):
+    done = call("dogcat.evaluate", "--predictions=/no/p.csv", "--labels=/no/l.csv", f"--output={tmp_path}/out")
     assert done.code == 2
     assert done.err.splitlines() == ["error: --labels=/no/l.csv: no such file"]
     assert list(tmp_path.iterdir()) == []

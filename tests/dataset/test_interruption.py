@@ -16,6 +16,7 @@ import pytest
 from conftest import ROOT, contents, make
 from PIL import Image
 
+from dogcat.core import files
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest
 
@@ -26,7 +27,7 @@ def noisy(tmp_path_factory):
     images = tmp_path_factory.mktemp("noisy")
     for i in range(40):
         for name in ("cat", "dog"):
-            noise = Image.effect_noise((150, 150), 20 + i).resize((1200, 900))
+            noise = Image.effect_noise((150, 150), 20 + i).resize((800, 600))
             # As PNG, which is always decoded whole: 10 ms each, so that there is time to interrupt.
             noise.save(images / f"{name}.{i}.jpg", "PNG", compress_level=1)
     (images / "cat.3.jpg").write_text("no picture")
@@ -122,7 +123,8 @@ def test_killed_again_and_again_it_goes_on_to_the_same_bytes(noisy, unbroken, tm
     assert kills >= 10 and gone_on
     make(noisy, output, shards=6, workers=2)
     assert contents(output) == unbroken
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    # A kill can leave a temporary name, of which tests/dataset/test_kill_points.py says more.
+    assert [path.name for path in tmp_path.iterdir() if not files.is_temporary(path.name)] == ["out"]
 
 
 def test_a_finished_shard_that_was_damaged_is_written_again(noisy, unbroken, interrupted):

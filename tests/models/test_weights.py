@@ -70,14 +70,14 @@ def test_keras_cache_is_looked_at(small, as_imagenet, empty_cache):
     assert weights_cache.cache_path("mobilenetv3small").read_bytes() == as_imagenet.read_bytes()
 
 
-def test_a_cache_that_cannot_be_written_does_not_end_the_work(small, as_imagenet, run, empty_cache):
+def test_a_cache_that_cannot_be_written_does_not_end_the_work(small, as_imagenet, call, empty_cache):
     (empty_cache / "cache").write_text("a file is in the way")
     source = weights.load_imagenet(small, "mobilenetv3small", str(as_imagenet))
     assert f"not kept in {weights_cache.cache_path('mobilenetv3small')}: " in source
     # Only the command whose purpose is to fill the cache has failed.
     file = empty_cache / "mobilenetv2.h5"
     save_in_older_layout(architecture.make_backbone("mobilenetv2", 32), file)
-    done = run("tools.fetch_weights", "--backbone=mobilenetv2", f"--file={file}")
+    done = call("tools.fetch_weights", "--backbone=mobilenetv2", f"--file={file}")
     assert done.code == 2
     assert done.err == f"error: {cache.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can be\n"
 

@@ -269,7 +269,9 @@ def test_a_report_in_a_folder_that_is_not_there(tmp_path):
         benchmark.benchmark(BenchmarkOptions(json=str(tmp_path / "none" / "report.json")))
 
 
-def test_memory(samples, tmp_path):
+def test_memory(samples, tmp_path, monkeypatch):
+    # Of fewer layers, so it is built sooner.
+    monkeypatch.setattr(peak_memory, "_BACKBONE", "vgg16")
     options = BenchmarkOptions(
         subject="memory", images=str(samples / "train"), sizes="300", json=str(tmp_path / "memory.json")
     )

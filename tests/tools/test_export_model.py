@@ -40,10 +40,10 @@ def in_float32():
         yield
 
 
-@pytest.mark.parametrize("classes", [("cat", "dog"), ("cat", "dog", "owl")])
-def test_a_saved_model_serves_any_batch_and_jpeg_files(run, tmp_path, classes):
+@pytest.mark.parametrize(("how", "classes"), [("run", ("cat", "dog")), ("fork", ("cat", "dog", "owl"))])
+def test_a_saved_model_serves_any_batch_and_jpeg_files(request, tmp_path, how, classes):
     path = save_model(tmp_path / "m.keras", classes=classes, temperature=2.5)
-    done = run("tools.export_model", "--model", path, "--output", tmp_path / "served")
+    done = request.getfixturevalue(how)("tools.export_model", "--model", path, "--output", tmp_path / "served")
     assert done.code == 0, done.err
     assert f"wrote {tmp_path / 'served'}: savedmodel" in done.out
     # As a server looks for it.

@@ -27,10 +27,10 @@ def nothing_reachable(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize("name", ["xception", "resnet50v2"])
-def test_nothing_reachable_is_one_clear_line_at_once(run, empty_cache, nothing_reachable, name):
+@pytest.mark.parametrize(("how", "name"), [("run", "xception"), ("fork", "resnet50v2")])
+def test_nothing_reachable_is_one_clear_line_at_once(request, empty_cache, nothing_reachable, how, name):
     started = time.monotonic()
-    done = run("tools.fetch_weights", f"--backbone={name}")
+    done = request.getfixturevalue(how)("tools.fetch_weights", f"--backbone={name}")
     assert time.monotonic() - started < 60
     assert (done.code, len(done.err.splitlines())) == (2, 1) and " ... " not in done.err
     assert BACKBONES[name].weights_url in done.err and f"--backbone={name} --file=" in done.err

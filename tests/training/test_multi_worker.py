@@ -6,11 +6,10 @@ import dataclasses
 import json
 import signal
 import socket
-import subprocess
 import time
 
 import pytest
-from conftest import command, environment, history_of, small_run
+from conftest import command, history_of, small_run, start
 
 from dogcat.training import run as training
 
@@ -25,7 +24,7 @@ def free_ports(count):
     return ports
 
 
-def start(options, folder):
+def start_workers(options, folder):
     """Two workers, each with a cache and a place for temporary files of its own."""
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
     workers = []
@@ -35,9 +34,7 @@ def start(options, folder):
         for place in places.values():
             place.mkdir(exist_ok=True)
         arguments = [f"--{name}={value}" for name, value in dataclasses.asdict(options).items()]
-        line, variables = command("dogcat.train", *arguments), environment(TF_CONFIG=config, **places)
-        pipe = subprocess.PIPE
-        workers.append(subprocess.Popen(line, env=variables, stdout=pipe, stderr=pipe, text=True))
+        workers.append(start(command("dogcat.train", *arguments), TF_CONFIG=config, **places))
     return workers
 
 
@@ -59,8 +56,8 @@ def options(tfrecords, tmp_path):
     )  # fmt: skip
 
 
-def test_two_workers_give_the_losses_of_one_process_and_one_of_them_writes(options, tmp_path):
-    ended = finish(start(options, tmp_path))
+def test_two_workers_give_the_losses_of_one_process_and_one_of_them_writes(options, tmp_path, without_drawings):
+    ended = finish(start_workers(options, tmp_path))
     assert "best: epoch" in ended[0][0] and ended[1][0] == ""
     [run] = runs_in(tmp_path / "two")
     assert json.loads((run / "config.json").read_text())["replicas"] == 2
@@ -72,14 +69,14 @@ def test_two_workers_give_the_losses_of_one_process_and_one_of_them_writes(optio
         for name in ("loss", "val_loss"):
             assert theirs[name] == pytest.approx(ours[name], abs=1e-4, nan_ok=True)
     # The first worker alone has kept the features.
-    finish(start(options, tmp_path))
+    finish(start_workers(options, tmp_path))
     first, second = runs_in(tmp_path / "two")
     assert (first / "history.csv").read_bytes() == (second / "history.csv").read_bytes()
 
 
 def test_stopped_workers_go_on_from_the_last_epoch(options, tmp_path):
     options = dataclasses.replace(options, epochs=8)
-    workers = start(options, tmp_path)
+    workers = start_workers(options, tmp_path)
     deadline = time.monotonic() + 600
     while not list((tmp_path / "two").glob("*/checkpoints/model-02-*")):
         assert [worker.poll() for worker in workers] == [None, None] and time.monotonic() < deadline
@@ -92,6 +89,6 @@ def test_stopped_workers_go_on_from_the_last_epoch(options, tmp_path):
     assert ended[0][1] == f"terminated; the same command with --resume goes on with {run}\n"
     assert ended[1][1] == "terminated; the same command with --resume goes on with the first worker's run\n"
     epochs = len(history_of(run))
-    ended = finish(start(dataclasses.replace(options, resume=True), tmp_path))
+    ended = finish(start_workers(dataclasses.replace(options, resume=True), tmp_path))
     assert f"resuming: {run} in epoch {epochs}, of which 0 of" in ended[0][0]
     assert len(history_of(run)) == 9

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, environment, history_of, small_run, without_progress
+from conftest import ROOT, command, environment, history_of, small_run, start, without_progress
 from scipy import special
 from sklearn import metrics
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -26,8 +26,10 @@ from dogcat.loading import pipeline, readers
 from dogcat.models import architecture, model_files, tta_views
 from dogcat.reports import build
 from dogcat.training import checkpoint as state
-from dogcat.training import frozen_features, loop, plots, run_folder, step
+from dogcat.training import frozen_features, loop, run_folder, step
 from dogcat.training import run as training
+
+pytestmark = pytest.mark.usefixtures("without_drawings")
 
 
 def options(tfrecords, runs, **changes):
@@ -50,33 +52,13 @@ def mirrored(wanted):
 
     In a process of its own: two MirroredStrategies in one mix up their collective operations.
     """
-    script = """
-import tiny_backbone
-from dogcat.core import flags, runtime
-from dogcat import train
-runtime.prepare()
-import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-flags.run(train.main, train.TrainingOptions)
-"""
-    done = script_with(script, wanted)
-    assert done.returncode == 0, done.stderr
-    assert without_progress(done.stderr) == ""
+    with start(command("two_devices", "dogcat.train", *flags_of(wanted))) as process:
+        err = process.communicate(timeout=600)[1]
+    assert (process.returncode, without_progress(err)) == (0, ""), err
 
 
-def script_with(script, wanted):
-    """Runs a script with the flags of options."""
-    arguments = [f"--{name}={value}" for name, value in dataclasses.asdict(wanted).items()]
-    line = [sys.executable, "-c", script, *arguments]
-    return subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
-
-
-@pytest.fixture(autouse=True)
-def without_drawings(monkeypatch):
-    """Draws nothing in this process, which takes longer than an epoch; the commands draw."""
-    for name in ("draw_curves", "draw_augmented"):
-        monkeypatch.setattr(plots, name, lambda *arguments, **others: b"")
+def flags_of(wanted):
+    return [f"--{name}={value}" for name, value in dataclasses.asdict(wanted).items()]
 
 
 def predictions(model, tfrecords, split="validation"):
@@ -581,7 +563,8 @@ from dogcat.core import flags
 from dogcat import train
 flags.run(train.main, train.TrainingOptions)
 """
-    done = script_with(script, options(tfrecords, tmp_path / "runs"))
+    line = [sys.executable, "-c", script, *flags_of(options(tfrecords, tmp_path / "runs"))]
+    done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1 and "too large" in done.stderr, done.stderr
     assert list((tmp_path / "runs").iterdir()) == []
