@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from dogcat.models import keras_versions
+from dogcat.models import devices, keras_versions
 from dogcat.training import optimizers
 from dogcat.training.options import TrainingOptions
 
@@ -45,6 +47,32 @@ def test_each_optimizer_comes_down_a_slope(name, policy):
         keras_versions.minimize(optimizer, loss, layer.trainable_weights, tape)
     assert np.sum(layer.get_weights()[0] ** 2) < 12
     assert int(optimizer.iterations) == 20
+
+
+def test_a_gradient_that_is_infinite_in_one_replica_changes_nothing_in_any():
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    strategy = devices.make_strategy("mirrored")
+    options = TrainingOptions(optimizer="sgd", learning_rate=0.1)
+    with strategy.scope():
+        layer = keras.layers.Dense(1, use_bias=False, dtype="float32")
+        layer.build((None, 2))
+        layer.set_weights([np.ones((2, 1))])
+        optimizer = optimizers.make_optimizer(options, optimizers.make_rate(options, 9))
+        keras_versions.build_optimizer(optimizer, layer.trainable_weights)
+
+    def step(infinite):
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(tf.ones((1, 2)))) * tf.where(replica == infinite, math.inf, 0.1)
+        keras_versions.minimize(optimizer, loss, layer.trainable_weights, tape)
+
+    take = tf.function(lambda infinite: strategy.run(step, (infinite,)))
+    for infinite in (1, 0):
+        take(tf.constant(infinite))
+        np.testing.assert_array_equal(layer.get_weights()[0], np.ones((2, 1)))
+    take(tf.constant(-1))
+    # The sum over two replicas, times the rate.
+    np.testing.assert_allclose(layer.get_weights()[0], np.full((2, 1), 1 - 0.1 * 0.2), rtol=1e-5)
 
 
 def test_a_step_of_momentum_is_that_of_the_formula():
