@@ -32,7 +32,8 @@ ROOT = Path(__file__).parents[1]
 # Those with the longest `--durations`, in the order in which they begin.
 SLOW_FILES = (
     *("test_interruption.py", "test_real_pictures.py", "test_run.py", "test_resume.py", "test_predict_resume.py"),
-    *("test_multi_worker.py", "test_other_keras.py", "test_benchmark.py", "test_clean_images.py", "test_files_of_0_1_0.py", "test_build.py"),
+    *("test_multi_worker.py", "test_other_keras.py", "test_benchmark.py", "test_clean_images.py"),
+    *("test_files_of_0_1_0.py", "test_build.py"),
 )
 
 
