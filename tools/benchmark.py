@@ -25,6 +25,7 @@ all: each of these. With --peers the peers take part, from an environment of the
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import platform
@@ -88,6 +89,8 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
         "processor": runtime.processor_name(),
         "cores": runtime.available_cores(),
         "python": platform.python_version(),
+        # Which tells TensorFlow's too, without importing it.
+        "keras": importlib.metadata.version("keras"),
         "load_before": load,
         "pictures": count,
         "rounds": options.rounds,
