@@ -147,10 +147,6 @@ def pytest_configure(config: pytest.Config) -> None:
         # This process only hands the tests to its workers.
         return
     two_devices.split_the_processor()
-    import tensorflow as tf
-
-    # The processes of pytest have a processor each; threads of one that wait for work would spin on another's.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 def pytest_collection_finish() -> None:
