@@ -432,7 +432,8 @@ def test_replicas_train_compiled(tfrecords, tmp_path):
 
 def test_runs_that_begin_together_do_not_hinder_each_other(tfrecords, tmp_path):
     script = (
-        "import sys; from pathlib import Path; from dogcat.training import run_folder;"
+        "import sys; from pathlib import Path; from dogcat.core import runtime; runtime.prepare();"
+        "from dogcat.training import run_folder;"
         "from dogcat.training.options import TrainingOptions;"
         "[run_folder.lead_to(Path(sys.argv[1]), TrainingOptions(preset='best')) for _ in range(1000)]"
     )
