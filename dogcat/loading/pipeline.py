@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from dogcat.dataset.manifest import Split
+from dogcat.loading import readers
 from dogcat.loading.order import epoch_order
 from dogcat.loading.readers import Reader
 
@@ -126,7 +127,7 @@ def prediction_dataset(
         pictures uint8 [batch, image_size, image_size, 3], each a replica's share of a global batch.
     """
     shape = tf.TensorSpec((None, image_size, image_size, 3), tf.uint8)
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=shape)
+    dataset = tf.data.Dataset.from_generator(lambda: readers.Stoppable(batches()), output_signature=shape)
     dataset = dataset.map(lambda pictures: _pad(pictures, batch_size))
     replicas = context.num_replicas_in_sync
     if replicas > 1:

@@ -6,6 +6,7 @@ import atexit
 import collections
 import concurrent.futures
 import contextlib
+import gc
 import itertools
 import math
 import mmap
@@ -97,7 +98,7 @@ class Reader:
         pictures = tf.TensorSpec((batch_size, size, size, 3), tf.uint8)
         labels = tf.TensorSpec((batch_size,), tf.int32)
         return tf.data.Dataset.from_generator(
-            lambda: _Stoppable(self._read(batches(), block)), output_signature=(pictures, labels)
+            lambda: Stoppable(self._read(batches(), block)), output_signature=(pictures, labels)
         )
 
     def _read(self, batches: Iterator[np.ndarray], block: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -172,18 +173,18 @@ def raising_own_errors() -> Iterator[None]:
         InputError: A record that was read is damaged.
         OSError: A shard cannot be read.
     """
-    _Stoppable.failure = None
+    Stoppable.failure = None
     try:
         yield
     except tf.errors.OpError as error:
-        if _Stoppable.failure is None:
+        if Stoppable.failure is None:
             raise
-        raise _Stoppable.failure from error
+        raise Stoppable.failure from error
     finally:
-        _Stoppable.failure = None
+        Stoppable.failure = None
 
 
-class _Stoppable:
+class Stoppable:
     """An iterator that ends when the interpreter does, and that keeps the first error.
 
     TensorFlow's threads ask for batches ahead, and one that waits for a Python that is no longer there would keep the
@@ -194,11 +195,12 @@ class _Stoppable:
     """
 
     failure: Exception | None = None
-    _unfinished: weakref.WeakSet[_Stoppable] = weakref.WeakSet()
+    _unfinished: weakref.WeakSet[Stoppable] = weakref.WeakSet()
     # Of the two above; each iterator has a lock of its own, so that data sets that are read at once do not wait.
     _lock_of_all = threading.Lock()
 
     def __init__(self, iterator: Iterator[Any]) -> None:
+        """Takes the iterator whose elements it gives."""
         self._iterator = iterator
         self._lock = threading.Lock()
         self._ended = False
@@ -206,9 +208,11 @@ class _Stoppable:
             self._unfinished.add(self)
 
     def __iter__(self) -> Iterator[Any]:
+        """Itself."""
         return self
 
     def __next__(self) -> Any:
+        """The next element."""
         with self._lock:
             if self._ended:
                 raise StopIteration
@@ -224,8 +228,8 @@ class _Stoppable:
     def _leave(self, error: Exception | None = None) -> None:
         with self._lock_of_all:
             self._unfinished.discard(self)
-            if _Stoppable.failure is None:
-                _Stoppable.failure = error
+            if Stoppable.failure is None:
+                Stoppable.failure = error
 
     @classmethod
     def end_all(cls) -> None:
@@ -235,9 +239,14 @@ class _Stoppable:
         for one in unfinished:
             with one._lock:
                 one._ended = True
-        if unfinished:
+        # An error's frames may still have TensorFlow's iterators. Now these wait for their threads and let them have
+        # Python meanwhile; at the end of the interpreter such a thread dies, and is waited for without end.
+        gc.collect()
+        with cls._lock_of_all:
+            is_in_use = bool(cls._unfinished)
+        if is_in_use:
             # For what TensorFlow does in Python between two batches.
             time.sleep(_SECONDS_TO_END)
 
 
-atexit.register(_Stoppable.end_all)
+atexit.register(Stoppable.end_all)
