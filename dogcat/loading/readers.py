@@ -33,8 +33,10 @@ Batches = Callable[[], Iterator[np.ndarray]]
 
 # Batches read ahead of the one that is asked for.
 _BATCHES_AHEAD = 2
-# Between the last batch and the end of the interpreter.
-_SECONDS_TO_END = 0.05
+# At the end of the interpreter: in which a thread asks for the next batch if it is going to, and in which it is back
+# from Python once it was told that there is none.
+_SECONDS_TO_ASK = 2.0
+_SECONDS_TO_RETURN = 0.05
 
 
 class PixelSource(Protocol):
@@ -242,11 +244,12 @@ class Stoppable:
         # An error's frames may still have TensorFlow's iterators. Now these wait for their threads and let them have
         # Python meanwhile; at the end of the interpreter such a thread dies, and is waited for without end.
         gc.collect()
-        with cls._lock_of_all:
-            is_in_use = bool(cls._unfinished)
-        if is_in_use:
-            # For what TensorFlow does in Python between two batches.
-            time.sleep(_SECONDS_TO_END)
+        # TensorFlow drops one when it has been told of the end, unless it has batches enough and does not ask.
+        deadline = time.monotonic() + _SECONDS_TO_ASK
+        while cls._unfinished and time.monotonic() < deadline:
+            time.sleep(_SECONDS_TO_RETURN)
+        if unfinished:
+            time.sleep(_SECONDS_TO_RETURN)
 
 
 atexit.register(Stoppable.end_all)
