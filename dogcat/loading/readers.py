@@ -6,6 +6,7 @@ import atexit
 import collections
 import concurrent.futures
 import contextlib
+import ctypes
 import gc
 import itertools
 import math
@@ -250,6 +251,9 @@ class Stoppable:
             time.sleep(_SECONDS_TO_RETURN)
         if unfinished:
             time.sleep(_SECONDS_TO_RETURN)
+        # One that is still in use stays as it is: the end of the interpreter would wait for its thread.
+        for iterator in [one for one in gc.get_objects() if isinstance(one, tf.data.Iterator)]:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(iterator))
 
 
 atexit.register(Stoppable.end_all)
