@@ -86,23 +86,6 @@ def save_model(
     return path
 
 
-def save_in_older_layout(model: Any, path: Path, whole: bool = False) -> Path:
-    """Writes a model's weights, or a whole model, as `.h5` in Keras' layout before `.keras` files; returns the path."""
-    import h5py
-
-    from dogcat.models.keras_versions import IS_KERAS_3
-
-    if not IS_KERAS_3:
-        (model.save if whole else model.save_weights)(path, save_format="h5")
-        return path
-    from keras.src.legacy.saving import legacy_h5_format
-
-    with h5py.File(path, "w") as file:
-        write = legacy_h5_format.save_model_to_hdf5 if whole else legacy_h5_format.save_weights_to_hdf5_group
-        write(*((model, file) if whole else (file, model)))
-    return path
-
-
 def small_run(tfrecords: Path, runs: Path, **changes: Any) -> TrainingOptions:
     """Options of a run of the tiny backbone with random weights, in float32 on one device: the head alone."""
     options = {

@@ -61,6 +61,6 @@ def test_the_entry_point_is_the_console_command_of_a_user_without_rights(setup):
     [volumes] = arguments_of("VOLUME")
     made = next(line for line in LINES if "useradd" in line)
     for folder in re.findall(r"[\w/]+", " ".join(volumes)):
-        assert folder in made or folder.startswith("/work/")
+        assert folder in made or folder.startswith("/dogcat/")
     # Options' defaults are folders below the working directory.
-    assert arguments_of("WORKDIR")[-1] == ["/work"]
+    assert arguments_of("WORKDIR")[-1] == ["/dogcat"]

@@ -16,7 +16,7 @@ from tensorflow import keras
 from dogcat.cleaning import folder_pass
 from dogcat.core import files
 from dogcat.core.options import InputError
-from dogcat.models import architecture, devices, keras_files, keras_versions, untrusted, weights
+from dogcat.models import architecture, devices, keras_configs, keras_files, keras_versions, untrusted, weights
 from dogcat.models.keras_files import Archive
 from dogcat.prediction.picture_sources import PictureFiles
 
@@ -35,11 +35,7 @@ _LAYERS = {
     *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D"),
     *("ZeroPadding2D", "Cropping2D", "UpSampling2D", "Flatten", "Reshape", "Permute"),
 }
-_MODELS = {"Functional", "Sequential", "Model"}
-_MODULES_OF_MODELS = {
-    *("keras", "keras.models", "keras.src.models.functional", "keras.src.models.sequential"),
-    *("keras.src.engine.functional", "keras.src.engine.sequential"),
-}
+_MODULES_OF_MODELS = {"keras", "keras.models", *keras_configs.MODULES, *keras_configs.MODULES.values()}
 # Parts of layers that matter to training alone.
 _OF_TRAINING = {"keras.regularizers", "keras.constraints"}
 _POLICIES = {("keras.mixed_precision", "Policy"), ("keras", "DTypePolicy")}
@@ -155,7 +151,7 @@ def _plain(config: Any) -> Any:
         return None
     is_known = (
         (module == "keras.layers" and name in _LAYERS)
-        or (module in _MODULES_OF_MODELS and name in _MODELS)
+        or (module in _MODULES_OF_MODELS and name in keras_configs.MODELS)
         or (module, name) in _POLICIES
         or (module, name) == _CONNECTION
     )

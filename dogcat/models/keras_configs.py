@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
-_MODULES = {
+# Where Keras 2 has the classes of models, and Keras 3 its own.
+MODULES = {
     "keras.src.engine.functional": "keras.src.models.functional",
     "keras.src.engine.sequential": "keras.src.models.sequential",
 }
-_MODELS = {"Functional", "Sequential", "Model"}
+MODELS = {"Functional", "Sequential", "Model"}
 # Arguments that Keras 2 writes of these layers' base class.
 _UNUSED = ("filters", "groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
 _WITHOUT_UNUSED = {"DepthwiseConv2D": _UNUSED, "SeparableConv2D": _UNUSED[1:]}
@@ -39,7 +40,7 @@ def to_keras_3(config: Any, inner_models: Set[str] = frozenset()) -> Any:
         return config
     if isinstance(config.get("layers"), list):
         layers = [layer for layer in config["layers"] if isinstance(layer, dict)]
-        inner_models = {layer.get("name", "") for layer in layers if layer.get("class_name") in _MODELS}
+        inner_models = {layer.get("name", "") for layer in layers if layer.get("class_name") in MODELS}
     made = {name: to_keras_3(value, inner_models) for name, value in config.items()}
     if isinstance(made.get("name"), str):
         made["name"] = _without_slashes(made["name"])
@@ -66,7 +67,7 @@ def _part(made: dict[str, Any]) -> dict[str, Any]:
         [config["axis"]] = config["axis"]
     for unused in _WITHOUT_UNUSED.get(str(kind), ()):
         config.pop(unused, None)
-    return {**made, "module": _MODULES.get(str(module), module)}
+    return {**made, "module": MODULES.get(str(module), module)}
 
 
 def _without_slashes(name: str) -> str:

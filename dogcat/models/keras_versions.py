@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
 
 
 def opens(keras_version: str) -> bool:
-    """Whether the Keras that is there opens `.keras` files of another version by itself."""
+    """Whether the Keras that is there opens `.keras` files and states of another version by itself."""
     return keras_version.partition(".")[0] == _KERAS_VERSION.partition(".")[0]
 
 

@@ -9,6 +9,7 @@ earlier `.keras` files as a member.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -17,10 +18,9 @@ import os
 import reprlib
 import shutil
 import tempfile
-import types
 import typing
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from dogcat.models import keras_configs, keras_files, keras_versions, latest_run
 from dogcat.models.architecture import build_model
 from dogcat.models.backbones import BACKBONES
 from dogcat.models.bundle import Bundle
-from dogcat.models.keras_files import METADATA, Archive
+from dogcat.models.keras_files import CONFIG, METADATA, Archive
 from dogcat.models.untrusted import DESCRIPTION, MOST_DESCRIPTION_BYTES, MOST_METADATA_BYTES
 from dogcat.pictures import folders
 from dogcat.pictures.geometry import RESIZE_MODES
@@ -87,23 +87,23 @@ def description_json(description: Description) -> str:
 
 def save(model: keras.Model, path: Path, description: Description) -> None:
     """Writes a model as `.keras`, whole or not at all."""
-    with files.naming(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-        temporary = Path(folder) / path.name
-        model.save(temporary)
+    with _saved(model, path) as temporary:
         _copy(temporary, path, description)
 
 
 def save_for_keras_3(model: keras.Model, path: Path, description: Description) -> None:
     """Writes a model as `.keras` that plain Keras 3 opens, whichever Keras is there, whole or not at all."""
-    if keras_versions.opens(FIRST_KERAS_3):
-        save(model, path, description)
-        return
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-        saved = Path(folder) / path.name
-        save(model, saved, description)
-        with Archive(saved) as archive:
-            config = keras_configs.to_keras_3(untrusted.config_of(archive))
-        _copy(saved, path, description, {"keras_version": FIRST_KERAS_3}, {keras_files.CONFIG: json.dumps(config)})
+    with _saved(model, path) as temporary:
+        _copy(temporary, path, description, for_keras_3=not keras_versions.opens(FIRST_KERAS_3))
+
+
+@contextlib.contextmanager
+def _saved(model: keras.Model, path: Path) -> Iterator[Path]:
+    """A block in which Keras' own file of a model lies beside `path`, whose name errors get."""
+    with files.naming(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+        temporary = Path(folder) / path.name
+        model.save(temporary)
+        yield temporary
 
 
 def store_temperature(path: Path, temperature: float) -> None:
@@ -117,25 +117,22 @@ def store_temperature(path: Path, temperature: float) -> None:
     _copy(path, path, dataclasses.replace(describe(path), temperature=temperature))
 
 
-def _copy(
-    source: Path,
-    target: Path,
-    description: Description,
-    metadata_changes: Mapping[str, Any] = types.MappingProxyType({}),
-    members: Mapping[str, str] = types.MappingProxyType({}),
-) -> None:
-    """Writes a `.keras` file with another description, whole or not at all; with other metadata and members, if given.
+def _copy(source: Path, target: Path, description: Description, for_keras_3: bool = False) -> None:
+    """Writes a `.keras` file with another description, whole or not at all; one of Keras 2 for Keras 3, if asked.
 
     The description is no member of its own, since Keras takes any beyond its three for files of layers.
     """
     with Archive(source) as archive, files.open_atomically(target) as file, zipfile.ZipFile(file, "w") as copy:
         metadata = typed_json.parse(archive.read(METADATA, MOST_METADATA_BYTES), dict[str, Any])
-        changes = {**metadata_changes, _IN_METADATA: json.loads(description_json(description))}
-        copy.writestr(METADATA, json.dumps({**metadata, **changes}))
-        for name, content in members.items():
-            copy.writestr(name, content)
+        metadata[_IN_METADATA] = json.loads(description_json(description))
+        written = {METADATA, DESCRIPTION}
+        if for_keras_3:
+            metadata["keras_version"] = FIRST_KERAS_3
+            copy.writestr(CONFIG, json.dumps(keras_configs.to_keras_3(untrusted.config_of(archive))))
+            written.add(CONFIG)
+        copy.writestr(METADATA, json.dumps(metadata))
         for name in archive:
-            if name not in (METADATA, DESCRIPTION, *members):
+            if name not in written:
                 with archive.open(name) as member, copy.open(name, "w") as copied:
                     shutil.copyfileobj(member, copied)
 

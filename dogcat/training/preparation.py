@@ -172,8 +172,9 @@ def _require_same_keras(begun: run_folder.Unfinished) -> None:
     """Raises InputError for a run whose state is in the order of the other Keras."""
     versions = begun.config["versions"]
     # Runs from before there was a choice do not say.
-    before, now = versions.get("keras", "2.15.0"), keras_versions.versions()["keras"]
-    if before.partition(".")[0] != now.partition(".")[0]:
+    before = versions.get("keras", "2.15.0")
+    if not keras_versions.opens(before):
+        now = keras_versions.versions()["keras"]
         raise InputError(
             f"--resume: {begun.path} began with Keras {before}, whose state Keras {now} does not read; go on with "
             f"TensorFlow {versions['tensorflow']}, or start a new run with --init_from={begun.path}"

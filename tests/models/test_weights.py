@@ -14,7 +14,7 @@ import fuzzing
 import h5py
 import numpy as np
 import pytest
-from conftest import save_in_older_layout
+from older_layout import save_in_older_layout
 
 from dogcat.core import cache
 from dogcat.core.options import InputError

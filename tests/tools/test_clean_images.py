@@ -13,8 +13,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import draw, save_in_older_layout
+from conftest import draw
 from fuzzing import check, full_disk, json_mutations, memory_within, tree
+from older_layout import save_in_older_layout
 from PIL import Image
 
 from dogcat.cleaning import examine, folder_features
