@@ -204,7 +204,8 @@ def test_every_command_is_in_the_table_of_the_readme():
     listed = re.findall(r"^\| `dogcat ([a-z-]+)`", README.read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(COMMANDS)
     for subcommand in COMMANDS:
-        assert dataclasses.is_dataclass(options_of(module_of(subcommand)))
+        # `dogcat doctor` alone has no options.
+        assert dataclasses.fields(options_of(module_of(subcommand))) or subcommand == "doctor"
 
 
 def anchors(path: Path) -> set[str]:
