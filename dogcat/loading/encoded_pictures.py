@@ -54,6 +54,7 @@ class EncodedPictures:
         data = runs.map(lambda run: (run, table.read(run, block)), _RUNS_AHEAD, deterministic=True).unbatch()
         labels = tf.constant(self.labels)
 
+        @tf.autograph.experimental.do_not_convert
         def decoded(place: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             encoded = tf.io.parse_single_example(record, _FEATURES)[example_proto.ENCODED]
             return self._decode(encoded), labels[place]

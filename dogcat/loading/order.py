@@ -31,6 +31,8 @@ class EpochOrder(NamedTuple):
     edges: tf.Tensor
 
 
+# Nothing in it branches on a tensor; to look for that would take AutoGraph a second each time.
+@tf.autograph.experimental.do_not_convert
 def epoch_order(pictures: int, seed: int, epoch: tf.Tensor | int, block: int = 1) -> EpochOrder:
     """Every place from 0 to `pictures` - 1 once, in an order that no other seed or epoch has.
 
@@ -71,31 +73,31 @@ def philox(count: int, seed: int, epoch: tf.Tensor | int) -> tf.Tensor:
 
     TensorFlow's own Philox has words of 32 bits, and so gives others.
     """
-    counter = tf.cast(tf.range(1, -(-count // 4) + 1, dtype=tf.int64), tf.uint64)
-    words = [counter, *[tf.zeros_like(counter)] * 3]
-    key = [tf.cast(seed, tf.uint64), tf.cast(epoch, tf.uint64)]
+    blocks = -(-count // 4)
+    # Words 0 and 2 of each block, and words 1 and 3; uint64 [2, blocks].
+    even = tf.stack([tf.cast(tf.range(1, blocks + 1, dtype=tf.int64), tf.uint64), tf.zeros(blocks, tf.uint64)])
+    odd = tf.zeros_like(even)
+    key = tf.stack([tf.cast(seed, tf.uint64), tf.cast(epoch, tf.uint64)])[:, None]
+    multipliers, weyl = (tf.constant(numbers, tf.uint64)[:, None] for numbers in (_MULTIPLIERS, _WEYL))
     for step in range(_ROUNDS):
         if step:
-            key = [part + tf.constant(weyl, tf.uint64) for part, weyl in zip(key, _WEYL)]
-        (high_0, low_0), (high_1, low_1) = (_product(m, word) for m, word in zip(_MULTIPLIERS, words[::2]))
-        words = [_xor(high_1, words[1], key[0]), low_1, _xor(high_0, words[3], key[1]), low_0]
-    return tf.reshape(tf.stack(words, axis=1), [-1])[:count]
+            key += weyl
+        high, low = _product(multipliers, even)
+        even, odd = _xor(_xor(high[::-1], odd), key), low[::-1]
+    return tf.reshape(tf.stack([even[0], odd[0], even[1], odd[1]], axis=1), [-1])[:count]
 
 
-def _product(multiplier: int, word: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The upper and the lower 64 bits of a product."""
-    factor = tf.constant(multiplier, tf.uint64)
-    (low_a, high_a), (low_b, high_b) = _halves(factor), _halves(word)
+def _product(factors: tf.Tensor, words: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The upper and the lower 64 bits of products."""
+    (low_a, high_a), (low_b, high_b) = _halves(factors), _halves(words)
     low_carry, carry = _halves(high_a * low_b + _halves(low_a * low_b)[1])
-    return high_a * high_b + carry + _halves(low_a * high_b + low_carry)[1], factor * word
+    return high_a * high_b + carry + _halves(low_a * high_b + low_carry)[1], factors * words
 
 
-def _halves(word: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _halves(words: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The lower and the upper 32 bits."""
-    lower = tf.bitwise.bitwise_and(word, tf.constant(2**32 - 1, tf.uint64))
-    return lower, tf.bitwise.right_shift(word, tf.constant(32, tf.uint64))
+    lower = tf.bitwise.bitwise_and(words, tf.constant(2**32 - 1, tf.uint64))
+    return lower, tf.bitwise.right_shift(words, tf.constant(32, tf.uint64))
 
 
-def _xor(*words: tf.Tensor) -> tf.Tensor:
-    first, second, third = words
-    return tf.bitwise.bitwise_xor(tf.bitwise.bitwise_xor(first, second), third)
+_xor = tf.bitwise.bitwise_xor

@@ -180,8 +180,10 @@ def _runs(
         at = tf.range(tf.maximum(windows[window], first), tf.minimum(windows[window + 1], end))
         return tf.gather(places, tf.boolean_mask(at, at % batch_size // share == mine))
 
+    # That in which the first begins, and that at which the end is.
     first_window = tf.searchsorted(windows, [tf.cast(first, tf.int64)], side="right", out_type=tf.int64)[0] - 1
-    return tf.data.Dataset.range(first_window, tf.size(windows, tf.int64) - 1).map(run)
+    end_window = tf.searchsorted(windows, [tf.cast(end, tf.int64)], side="left", out_type=tf.int64)[0]
+    return tf.data.Dataset.range(first_window, end_window).map(run)
 
 
 def _pad(batch: tf.Tensor, batch_size: int) -> tf.Tensor:

@@ -62,7 +62,7 @@ def test_two_models_on_a_split(run, two_models, tfrecords, tmp_path):
     assert found["pictures"] == data.splits["validation"].pictures == len(rows)
     # So the last batch was padded.
     assert found["pictures"] % 5
-    assert [row["key"] for row in rows] == readers.open_split(tfrecords, data, "validation").keys()
+    assert [row["key"] for row in rows] == readers.open_split(tfrecords, data, "validation").keys
     labels = np.array([row["class"] == "dog" for row in rows])
     np.testing.assert_array_equal(labels, readers.open_split(tfrecords, data, "validation").labels)
     probabilities = np.array([float(row["p_dog"]) for row in rows])

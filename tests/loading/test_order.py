@@ -2,8 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from dogcat.loading.order import epoch_order
+from dogcat.loading import order
+
+
+def epoch_order(*args, **options):
+    return order.epoch_order(*args, **options).places.numpy()
 
 
 @pytest.mark.parametrize("pictures", [0, 1, 2, 1000])
@@ -21,32 +26,43 @@ def test_epochs_and_seeds_differ(block):
 def test_an_order_is_what_it_has_always_been():
     # Runs go on, and are repeated, by these orders.
     assert epoch_order(10, seed=3, epoch=2).tolist() == [8, 2, 4, 1, 3, 6, 5, 0, 7, 9]
-    assert epoch_order(10, seed=3, epoch=2, block=4).tolist() == [8, 5, 9, 1, 7, 0, 3, 2, 4, 6]
+    assert epoch_order(130, seed=3, epoch=2, block=2)[:10].tolist() == [48, 86, 33, 70, 68, 35, 85, 44, 29, 64]
 
 
 @pytest.mark.parametrize("block", [1, 5])
 def test_any_picture_comes_at_any_time(block):
-    epochs = np.array([np.argsort(epoch_order(20, 0, epoch, block)) for epoch in range(2000)])
+    in_graph = tf.function(lambda epoch: order.epoch_order(20, 0, epoch, block).places)
+    epochs = np.array([np.argsort(in_graph(tf.constant(epoch)).numpy()) for epoch in range(2000)])
     counts = np.array([np.bincount(places, minlength=20) for places in epochs.T])
     # 100 times expected, with a deviation of 10.
     assert counts.min() > 50 and counts.max() < 150
 
 
-def test_blocks_are_read_one_after_the_other_and_mixed():
-    block, batch = 16, 128
-    order = epoch_order(16_000, 0, 0, block)
-    blocks = order // block
-    first = np.full(1000, -1)
-    last = np.full(1000, -1)
-    for at, number in enumerate(blocks.tolist()):
-        first[number] = at if first[number] < 0 else first[number]
-        last[number] = at
-    # Those begun and not finished are what memory has to hold.
-    begun = [np.count_nonzero((first <= at) & (at <= last)) for at in range(0, len(order), 100)]
-    assert 40 < max(begun) <= 65
-    # Batches begin as many blocks as they finish, and have pictures of many.
-    in_batches = blocks.reshape(-1, batch)
-    assert min(len(set(batch.tolist())) for batch in in_batches) > 20
-    assert np.median([len(set(batch.tolist())) for batch in in_batches]) > 50
-    begins = np.bincount(first // batch, minlength=len(in_batches))
-    assert begins[10:-10].max() <= 16 and begins.max() <= 40
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 1001])
+@pytest.mark.parametrize("key", [(0, 0), (2**31 - 1, 7), (5, 2**31 - 1)])
+def test_the_draws_are_those_of_numpy(count, key):
+    expected = np.random.Philox(key=list(key)).random_raw(count)
+    np.testing.assert_array_equal(order.philox(count, *key).numpy(), expected)
+    np.testing.assert_array_equal(epoch_order(count, *key), np.argsort(expected, kind="stable"))
+
+
+@pytest.mark.parametrize("pictures", [16_000, 16_007])
+def test_a_window_has_the_pictures_of_64_blocks_mixed(pictures):
+    block = 16
+    places, edges = (part.numpy() for part in order.epoch_order(pictures, 0, 0, block))
+    assert edges[0] == 0 and edges[-1] == pictures
+    windows = [places[start:end] for start, end in zip(edges, edges[1:])]
+    blocks = [set((window // block).tolist()) for window in windows]
+    assert [len(of_window) for of_window in blocks[:-1]] == [64] * (len(blocks) - 1) and len(blocks[-1]) <= 64
+    assert sum(map(len, blocks)) == len(set.union(*blocks)) == -(-pictures // block)
+    for window in windows[:-1]:
+        # Neighbours are not left side by side, and each batch has pictures of many blocks.
+        assert np.mean(np.abs(np.diff(window)) == 1) < 0.02
+        assert min(len(set((batch // block).tolist())) for batch in np.array_split(window, 8)) > 40
+    # Blocks of all over the split.
+    assert all(window.min() < pictures / 8 and window.max() > pictures * 7 / 8 for window in windows[:-1])
+
+
+def test_a_set_of_64_blocks_is_mixed_as_a_whole():
+    assert epoch_order(640, 1, 2, block=10).tolist() == epoch_order(640, 1, 2).tolist()
+    assert epoch_order(641, 1, 2, block=10).tolist() != epoch_order(641, 1, 2).tolist()

@@ -13,7 +13,7 @@ from dogcat.core import cache as cache_files
 from dogcat.core import files
 from dogcat.dataset import manifest
 from dogcat.loading import pipeline, pixel_cache, readers
-from dogcat.loading.decoding import EncodedPictures
+from dogcat.loading.encoded_pictures import EncodedPictures
 from dogcat.loading.pixel_cache import PixelCache
 from dogcat.loading.raw_pictures import RawPictures
 
@@ -42,24 +42,24 @@ def other(samples, tmp_path):
 def never_decodes(monkeypatch):
     """Lets only so few pictures be decoded as a check of a file takes."""
     decoded = []
-    read = EncodedPictures.read
+    dataset = EncodedPictures.dataset
 
-    def count(self, places, pictures):
-        decoded.extend(places)
+    def count(self, runs, *args):
+        decoded.extend(place for run in runs.as_numpy_iterator() for place in run)
         assert len(decoded) <= pixel_cache._CHECKED
-        read(self, places, pictures)
+        return dataset(self, runs, *args)
 
-    return lambda: monkeypatch.setattr(EncodedPictures, "read", count)
+    return lambda: monkeypatch.setattr(EncodedPictures, "dataset", count)
 
 
 @pytest.mark.parametrize("where", ["memory", "disk", "auto"])
 def test_the_cache_gives_the_same_pictures(tfrecords, tmp_path, where, capsys):
     source = reader_of(tfrecords)
     reader = cached(PixelCache(where, 1.0, tmp_path), tfrecords)
-    assert isinstance(reader.pixels, RawPictures)
+    assert isinstance(reader, RawPictures)
     np.testing.assert_array_equal(pictures_of(reader), pictures_of(source))
     np.testing.assert_array_equal(reader.labels, source.labels)
-    assert reader.keys() == source.keys()
+    assert reader.keys == source.keys
     said = capsys.readouterr().out
     assert said.startswith("pixel cache of train, 0.0 GiB: " + ("memory" if where == "auto" else where))
     assert len(list(tmp_path.iterdir())) == (where == "disk")
@@ -113,7 +113,7 @@ def test_a_cache_of_other_data_is_never_used(tfrecords, other, tmp_path):
 def test_the_limit_is_kept(tfrecords, tmp_path, capsys):
     size = len(reader_of(tfrecords).labels) * 96 * 96 * 3 / 2**30
     reader = cached(PixelCache("auto", size * 0.9, tmp_path), tfrecords)
-    assert isinstance(reader.pixels, EncodedPictures)
+    assert isinstance(reader, EncodedPictures)
     assert "none, since --cache_gib=" in capsys.readouterr().out
     cache = PixelCache("disk", size * 1.1, tmp_path)
     cached(cache, tfrecords, "validation")
@@ -129,7 +129,7 @@ def test_splits_of_a_run_do_not_drive_out_each_other(tfrecords, tmp_path, capsys
     size = len(sources["train"].labels) * 96 * 96 * 3 / 2**30
     for _ in range(2):
         found = PixelCache(where, size * 1.1, tmp_path).readers(sources, manifest.load(tfrecords))
-        assert isinstance(found["train"].pixels, RawPictures) and found["validation"] is sources["validation"]
+        assert isinstance(found["train"], RawPictures) and found["validation"] is sources["validation"]
         assert "validation, 0.0 GiB: none, since --cache_gib=" in capsys.readouterr().out
     assert len(list(tmp_path.iterdir())) == (where == "disk")
 
@@ -137,10 +137,10 @@ def test_splits_of_a_run_do_not_drive_out_each_other(tfrecords, tmp_path, capsys
 def test_auto_says_what_is_free(tfrecords, tmp_path, monkeypatch, capsys):
     cache = PixelCache("auto", 1.0, tmp_path / "not" / "yet")
     monkeypatch.setattr(pixel_cache, "_free_memory", lambda: 1000)
-    assert isinstance(cached(cache, tfrecords).pixels, RawPictures)
+    assert isinstance(cached(cache, tfrecords), RawPictures)
     assert "disk, since 0.0 GiB of memory are free" in capsys.readouterr().out
     monkeypatch.setattr(pixel_cache, "_SHARE_OF_FREE", 0)
-    assert isinstance(cached(cache, tfrecords, "validation").pixels, EncodedPictures)
+    assert isinstance(cached(cache, tfrecords, "validation"), EncodedPictures)
     assert "none, since only 0.0 GiB of memory are free" in capsys.readouterr().out
 
 
@@ -154,7 +154,7 @@ def test_what_a_container_gives_files_in_memory_is_heeded(monkeypatch):
 
 def test_files_that_another_run_removes_meanwhile_are_no_hindrance(tfrecords, tmp_path):
     (tmp_path / "gone.pixels").symlink_to("nowhere")
-    assert isinstance(cached(PixelCache("disk", 1.0, tmp_path), tfrecords).pixels, RawPictures)
+    assert isinstance(cached(PixelCache("disk", 1.0, tmp_path), tfrecords), RawPictures)
 
 
 def test_no_cache_is_made_of_raw_pixels_or_unasked(tfrecords, samples, tmp_path):
@@ -177,7 +177,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(tfrecords, tmp_path, mon
     def works_without(cache):
         files.note.cache_clear()
         reader = cached(cache, tfrecords)
-        assert isinstance(reader.pixels, EncodedPictures)
+        assert isinstance(reader, EncodedPictures)
         np.testing.assert_array_equal(pictures_of(reader), expected)
         [said] = capsys.readouterr().err.splitlines()
         return said

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -19,11 +20,13 @@ from PIL import Image
 
 from dogcat.core import files
 from dogcat.core.options import InputError
-from dogcat.dataset import example_proto, manifest, stored_picture, tfrecord, verify
-from dogcat.loading import pipeline, readers
+from dogcat.dataset import example_proto, manifest, shard_index, stored_picture, tfrecord, verify
+from dogcat.dataset.shard_index import ShardIndex
+from dogcat.loading import damage, pipeline, readers
 from dogcat.loading.byte_ranges import ByteRanges, RangeFile, Spans
-from dogcat.loading.index import DamagedShardError
 from dogcat.loading.raw_pictures import RawPictures
+from dogcat.loading.records import DamagedShardError
+from dogcat.loading.stoppable import Stoppable
 
 SPLITS = ("train", "validation")
 
@@ -53,8 +56,10 @@ def open_split(folder, split="train"):
 
 
 def batches_of(reader, *batches):
-    places = [np.array(batch, np.int64) for batch in batches]
-    return list(reader.dataset(lambda: iter(places)).as_numpy_iterator())
+    runs = [tf.data.Dataset.from_tensors(np.array(batch, np.int64)) for batch in batches]
+    return [
+        batch for run, places in zip(runs, batches) for batch in reader.dataset(run, len(places)).as_numpy_iterator()
+    ]
 
 
 def on_disk(folder, split):
@@ -79,7 +84,7 @@ def on_disk(folder, split):
 def test_raw_pictures_are_those_that_any_tensorflow_program_reads(data_sets, name, split):
     pictures, labels = on_disk(data_sets / name, split)
     reader = open_split(data_sets / name, split)
-    assert isinstance(reader.pixels, RawPictures)
+    assert isinstance(reader, RawPictures)
     np.testing.assert_array_equal(reader.labels, labels)
     order = np.random.default_rng(0).permutation(len(labels))
     batches = batches_of(reader, order[:5], order[5:6], order[6:])
@@ -95,7 +100,7 @@ def test_all_encodings_hold_the_same_pictures_in_the_same_order(data_sets):
         for name in ("raw3", "png", "jpeg"):
             reader = open_split(data_sets / name, split)
             [(its, its_labels)] = batches_of(reader, places)
-            assert reader.keys() == of_raw.keys()
+            assert reader.keys == of_raw.keys
             np.testing.assert_array_equal(its_labels, labels)
             # Chroma of half the resolution moves single pixels far, and means by little.
             differences = np.abs(its.astype(int) - pictures).mean(axis=(1, 2, 3))
@@ -111,7 +116,7 @@ def test_keys_and_labels_are_those_of_the_records(data_sets, name):
         for record in tfrecord.read_records(folder / shard.name)
     ]
     reader = open_split(folder)
-    assert reader.keys() == [picture.key for picture in pictures]
+    assert reader.keys == [picture.key for picture in pictures]
     assert reader.labels.tolist() == [picture.label for picture in pictures]
 
 
@@ -133,14 +138,23 @@ def copy_of(folder, tmp_path):
 
 
 def rewrite(folder, shard, framed):
-    """Puts records into a shard, with the size and hash of which the manifest agrees."""
+    """Puts records into a shard, with the size and hash of which the manifest and the index agree."""
     shard.write_bytes(b"".join(framed))
+    lengths = np.array([len(record) - tfrecord.FRAME_BYTES for record in framed])
+    labels, keys = [], []
+    for record in framed:
+        features = tf.train.Example.FromString(record[12:-4]).features.feature
+        labels += list(features[example_proto.LABEL].int64_list.value) or [0]
+        keys += [key.decode() for key in features[example_proto.FILENAME].bytes_list.value] or [""]
+    index = ShardIndex(lengths, np.array(labels), keys).to_bytes()
+    shard_index.path_beside(shard).write_bytes(index)
     path = folder / manifest.FILE_NAME
     content = json.loads(path.read_text())
     [entry] = [
         entry for split in content["splits"].values() for entry in split["shards"] if entry["name"] == shard.name
     ]
-    entry.update(bytes=shard.stat().st_size, sha256=files.sha256_of(shard))
+    hashes = {"sha256": files.sha256_of(shard), "index": hashlib.sha256(index).hexdigest()}
+    entry.update(bytes=shard.stat().st_size, **hashes)
     path.write_text(json.dumps(content))
 
 
@@ -160,7 +174,7 @@ def changed(framed, **features):
 
 def refused(folder, split="train"):
     """What is said when a split is read as training does, from the manifest to the last picture."""
-    with pytest.raises(InputError) as caught, readers.raising_own_errors():
+    with pytest.raises(InputError) as caught, damage.naming_damage():
         reader = open_split(folder, split)
         batches_of(reader, range(len(reader.labels)))
     said = str(caught.value)
@@ -185,10 +199,10 @@ def test_a_shard_that_is_cut_short_while_it_is_read_is_named(data_sets, tmp_path
     folder, shard = copy_of(data_sets / name, tmp_path)
     reader = open_split(folder)
     os.truncate(shard, int(left * shard.stat().st_size) if left < 1 else left)
-    with pytest.raises(DamagedShardError) as caught, readers.raising_own_errors():
+    with pytest.raises(DamagedShardError) as caught, damage.naming_damage():
         batches_of(reader, range(len(reader.labels)))
     assert re.fullmatch(
-        rf"{shard} is damaged: record \d+: it ends at byte \d+, of \d+ that it had; .* --verify says more",
+        rf"{shard} is damaged: record \d+: it ends at byte \d+, .* --verify says more",
         str(caught.value),
     )
 
@@ -221,19 +235,22 @@ def test_a_record_that_is_laid_out_otherwise_is_named(data_sets, tmp_path, name)
     folder, shard = copy_of(data_sets / name, tmp_path)
     framed = framed_records(shard)
     lacking = tf.train.Example.FromString(framed[3][12:-4])
-    del lacking.features.feature[example_proto.LABEL]
-    rewrite(folder, shard, [*framed[:3], tfrecord.frame(lacking.SerializeToString(deterministic=True)), *framed[4:]])
-    assert f"{shard} is damaged: record 3: it is not as tools.make_tfrecords writes it" in refused(folder)
-    for number, wrong, said in (
-        (0, changed(framed[0], LABEL=2), "its label is 2, the data set has 2 classes"),
-        (1, changed(framed[1], LABEL=-1), "its label is -1"),
-        (2, tfrecord.frame(b""), "it is not as tools.make_tfrecords writes it"),
-        (3, framed[3][:5] + b"\1" + framed[3][6:], "its length does not match the checksum"),
+    del lacking.features.feature[example_proto.ENCODED]
+    index = shard_index.path_beside(shard)
+    for number, wrong, file, said in (
+        (0, changed(framed[0], LABEL=2), index, "its label is 2, the data set has 2 classes"),
+        (1, changed(framed[1], LABEL=-1), index, "its label is -1"),
+        (2, tfrecord.frame(b""), shard, "image/filename is missing"),
+        (3, tfrecord.frame(lacking.SerializeToString(deterministic=True)), shard, "image/encoded is missing"),
+        (4, framed[4][:5] + b"\1" + framed[4][6:], shard, "its length is not what the index says"),
+        (5, framed[5][:-1] + bytes([framed[5][-1] ^ 1]), shard, "the data do not match their checksum"),
     ):
         rewrite(folder, shard, [*framed[:number], wrong, *framed[number + 1 :]])
-        assert f"{shard} is damaged: record {number}: {said}" in refused(folder)
-    rewrite(folder, shard, [*framed[:-1], framed[-1][:-1]])
-    assert f"record {len(framed) - 1}: it ends behind the end of the file" in refused(folder)
+        assert f"{file} is damaged: record {number}: {said}" in refused(folder)
+    index.write_bytes(index.read_bytes()[:-1])
+    assert f"{index} is damaged: its sha256 is not what the manifest says; copy it again" in refused(folder)
+    index.unlink()
+    assert f"{index} is missing; copy it again" in refused(folder)
 
 
 def picture(size, form):
@@ -269,7 +286,7 @@ def test_a_damaged_jpeg_is_never_given_as_a_picture(data_sets, tmp_path):
     content[shard.stat().st_size // 2] ^= 1
     shard.write_bytes(content)
     reader = readers.open_split(folder, made, "train")
-    with pytest.raises(InputError, match=f"{shard} is damaged"), readers.raising_own_errors():
+    with pytest.raises(InputError, match=f"{shard} is damaged"), damage.naming_damage():
         batches_of(reader, range(len(reader.labels)))
 
 
@@ -300,19 +317,19 @@ def test_pixels_are_not_kept_in_memory(tmp_path):
     before = resident_mib()
     picture = size * size * 3
     spans = Spans(np.arange(pictures) * picture, np.full(pictures, picture))
-    pixels = RawPictures(ByteRanges([RangeFile(path)], [spans]), None)
-    reader = readers.Reader(np.zeros(pictures, np.int32), size, list, pixels)
+    labels = np.zeros(pictures, np.int32)
+    reader = RawPictures(ByteRanges([RangeFile(path)], [spans]), labels, [], size, None)
     assert len(batches_of(reader, range(4), range(4, 8))) == 2
     assert resident_mib() - before < path.stat().st_size / 2**20 / 2
 
 
 def test_memory_is_taken_again_only_when_a_batch_is_dropped(data_sets):
-    reader = open_split(data_sets / "png")
-    places = [np.arange(start, start + 4, dtype=np.int64) for start in range(0, 16, 4)] * 10
-    expected = [pictures for pictures, _ in batches_of(reader, *places[:4])]
+    reader = open_split(data_sets / "raw")
+    places = [np.arange(start, start + 4, dtype=np.int64) for start in range(0, 16, 4)]
+    expected = [pictures for pictures, _ in batches_of(reader, *places)]
     assert len({pictures.tobytes() for pictures in expected}) == 4
     kept, addresses = [], set()
-    for number, (pictures, _) in enumerate(reader.dataset(lambda: iter(places))):
+    for number, (pictures, _) in enumerate(reader.dataset(tf.data.Dataset.from_tensor_slices(places).repeat(10), 4)):
         addresses.add(pictures.numpy().ctypes.data)
         if number < 4:
             kept.append(pictures)
@@ -326,13 +343,15 @@ def test_memory_is_taken_again_only_when_a_batch_is_dropped(data_sets):
 @pytest.mark.parametrize("name", ["jpeg", "raw"])
 def test_a_process_ends_while_batches_are_read_ahead(data_sets, name):
     script = """
-import itertools, pathlib, sys
+import pathlib, sys
 import numpy as np
+import tensorflow as tf
 from dogcat.dataset import manifest
 from dogcat.loading import readers
 folder = pathlib.Path(sys.argv[1])
 reader = readers.open_split(folder, manifest.load(folder), "train")
-dataset = reader.dataset(lambda: itertools.repeat(np.zeros(10_000, np.int64))).prefetch(50)
+runs = tf.data.Dataset.from_tensors(np.zeros(10_000, np.int64)).repeat()
+dataset = reader.dataset(runs, 1000).prefetch(50)
 batches = iter(dataset)
 next(batches)
 """
@@ -342,29 +361,18 @@ next(batches)
     assert done.returncode == 0, done.stderr
 
 
-class _TogetherAlone:
-    """Pixels that are there only while another reader is asked, too."""
-
-    pictures_a_call = 1
-
-    def __init__(self, together: threading.Barrier) -> None:
-        self._together = together
-
-    def prefetch(self, places: np.ndarray, block: int) -> None:
-        """Prepares nothing."""
-
-    def read(self, places: np.ndarray, pictures: np.ndarray) -> None:
-        self._together.wait(timeout=30)
-        pictures[:] = 7
-
-
 def test_data_sets_that_are_read_at_once_do_not_wait_for_each_other():
     together = threading.Barrier(2)
 
-    def pixels(_):
-        reader = readers.Reader(np.zeros(4, np.int32), 8, list, _TogetherAlone(together))
-        return [pictures.numpy() for pictures, _ in reader.dataset(lambda: iter([np.zeros(1, np.int64)]))]
+    def batches():
+        # There only while the other is asked, too.
+        together.wait(timeout=30)
+        yield 7
+
+    def numbers(_):
+        spec = tf.TensorSpec((), tf.int32)
+        dataset = tf.data.Dataset.from_generator(lambda: Stoppable(batches()), output_signature=spec)
+        return [int(number) for number in dataset]
 
     with ThreadPoolExecutor(2) as threads:
-        for [pictures] in threads.map(pixels, range(2)):
-            assert (pictures == 7).all()
+        assert list(threads.map(numbers, range(2))) == [[7], [7]]

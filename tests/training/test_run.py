@@ -281,8 +281,8 @@ def test_a_run_that_diverges_names_the_step_and_its_pictures(tfrecords, tmp_path
     assert keys[0] in str(caught.value)
     reader = readers.open_split(tfrecords, manifest.load(tfrecords), "train")
     assert keys == pipeline.keys_of_batch(reader, pipeline.TrainingOrder(8, 4, 0, block), pipeline.BEGINNING)
-    places = np.array([reader.keys().index(key) for key in keys])
-    [(pictures, _)] = reader.dataset(lambda: iter([places])).as_numpy_iterator()
+    places = np.array([reader.keys.index(key) for key in keys])
+    pictures = readers.take(reader, places)
     [trained_on] = made
     np.testing.assert_array_equal(next(iter(trained_on))[0], pictures)
 
