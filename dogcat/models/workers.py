@@ -12,6 +12,7 @@ from typing import Callable
 import numpy as np
 import tensorflow as tf
 
+from dogcat.core import runtime
 from dogcat.core.interrupts import WorkerLost
 from dogcat.core.options import InputError
 from dogcat.models import slurm
@@ -68,14 +69,23 @@ def join(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> tf.distrib
     """Waits for the other workers, and makes the strategy of all.
 
     Raises:
-        InputError: TF_CONFIG's cluster has no task of this process.
+        InputError: TF_CONFIG's cluster has no task of this process, or another program has this worker's port.
         WorkerLost: The others did not come, or one of them ended.
     """
     try:
-        with naming_lost():
+        # gRPC tells of a port that it does not get, too.
+        with naming_lost(), runtime.native_messages_dropped():
             return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except ValueError as error:
         raise _bad_tf_config(error) from error
+    except tf.errors.UnknownError as error:
+        if "Could not start gRPC server" not in str(error):
+            raise
+        address = resolver.cluster_spec().task_address(resolver.task_type, resolver.task_id)
+        raise InputError(
+            f"{address}: this worker cannot listen on its port; another program may have it, so end that, or give "
+            "another port in TF_CONFIG"
+        ) from error
 
 
 def _bad_tf_config(error: Exception) -> InputError:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import time
@@ -126,8 +127,8 @@ def test_a_killed_worker_and_a_signal_to_one_stop_all_and_any_number_goes_on(sta
 
     def saved():
         """The step of the newest state within the epoch."""
-        states = (tmp_path / "runs").glob("2*/state/00000-*/progress.json")
-        return max((int(path.parent.name[6:]) for path in states), default=0)
+        states = (tmp_path / "runs").glob("2*/state/00000-*")
+        return max((int(path.name[6:]) for path in states if (path / "progress.json").exists()), default=0)
 
     workers = start_workers(options)
     wait_for(saved, workers)
@@ -141,6 +142,7 @@ def test_a_killed_worker_and_a_signal_to_one_stop_all_and_any_number_goes_on(sta
     assert without_progress(said) == f"stopped, since another worker is gone; {how}"
 
     before = saved()
+    shutil.copytree(tmp_path / "runs", tmp_path / "older")
     options = dataclasses.replace(options, resume=True)
     workers = start_workers(options)
     wait_for(lambda: saved() > before, workers)
@@ -149,6 +151,10 @@ def test_a_killed_worker_and_a_signal_to_one_stop_all_and_any_number_goes_on(sta
     assert f"resuming: {run} in epoch 1, of which {before} of" in ended[0][0]
     assert without_progress(ended[0][1]) == f"terminated; {how}"
     assert ended[1][1] == "terminated; the same command with --resume goes on with the first worker's run\n"
+
+    older = dataclasses.replace(options, runs=str(tmp_path / "older"))
+    for _, said in finish(start_workers(options, older), (2, 2)):
+        assert said.startswith("error: --resume: the workers would go on from different steps of the run")
 
     before = saved()
     options = dataclasses.replace(options, strategy="one_device")
@@ -183,3 +189,17 @@ def test_workers_with_different_options_train_nothing(options, start_workers, tm
         for seed in (options.seed, 5)
     ]
     assert not (tmp_path / "two").exists()
+
+
+def test_a_port_that_another_program_has_is_one_line(options, tmp_path):
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        cluster = {"worker": [f"localhost:{other.getsockname()[1]}", "localhost:9"]}
+        config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}})
+        arguments = [f"--{name}={value}" for name, value in dataclasses.asdict(options).items()]
+        with start(command("dogcat.train", *arguments), TF_CONFIG=config) as worker:
+            _, said = worker.communicate(timeout=300)
+    assert worker.returncode == 2
+    assert said.startswith(f"error: {cluster['worker'][0]}: this worker cannot listen on its port")
+    assert len(said.splitlines()) == 1
