@@ -6,8 +6,8 @@ it, on augmented pictures. Each run gets a folder of its own below --runs, with 
 checkpoints and best model; runs/latest leads to the last one.
 
 A run that was stopped or killed goes on with the same command and --resume. SIGTERM ends it with exit code 75, as the
-end of its terminal does unless nohup started it, Ctrl-C with 130, each with its state saved. Under TF_CONFIG, start the
-same command in each worker.
+end of its terminal does unless nohup started it, Ctrl-C with 130, each with its state saved. Several workers are
+started by the same command in each, under TF_CONFIG or srun; when one is stopped or gone, all end with 75.
 """
 
 from __future__ import annotations

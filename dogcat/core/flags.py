@@ -135,9 +135,9 @@ def run(
     """Runs a command: `main` with the options of the command line.
 
     Exit codes: what `main` returns, 0 for None; 2 for input that cannot be used, for what the machine has not got or
-    refuses, and where what was printed is lost (one line on standard error, no traceback); 75 for a run that SIGTERM or
-    the end of its terminal stopped and --resume goes on with, 130 where the user stopped it, 141 where nobody reads
-    what it prints. Where printing fails the work goes on to its end.
+    refuses, and where what was printed is lost (one line on standard error, no traceback); 75 for a run that SIGTERM,
+    the end of its terminal or that of another worker stopped and --resume goes on with, 130 where the user stopped it,
+    141 where nobody reads what it prints. Where printing fails the work goes on to its end.
 
     Args:
         main: What the command does.
@@ -189,7 +189,7 @@ def call(main: Callable[[AnyOptions], int | None], options_class: type[AnyOption
     except _tensorflow_errors() as error:
         return fail(f"TensorFlow could not go on{_reason(error)}")
     except Terminated as terminated:
-        _say("terminated" + (f"; {terminated}" if str(terminated) else ""))
+        _say(terminated.what + (f"; {terminated}" if str(terminated) else ""))
         return EXIT_TERMINATED
     except KeyboardInterrupt as interrupt:
         _say("stopped" + (f"; {interrupt}" if str(interrupt) else ""), before="\n")

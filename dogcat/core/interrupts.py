@@ -12,7 +12,19 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP came, as on a machine that is taken away; the message says how to go on."""
+    """SIGTERM or SIGHUP came, as on a machine that is taken away; the message says how to go on.
+
+    Attributes:
+        what: What happened, for a person.
+    """
+
+    what = "terminated"
+
+
+class WorkerLost(Terminated):
+    """Another process that this one works with is gone."""
+
+    what = "stopped, since another worker is gone"
 
 
 class Interrupts:
@@ -20,12 +32,15 @@ class Interrupts:
 
     A signal that is ignored stays so, as under nohup, or Ctrl-C in a shell's background. For use in the main thread,
     where Python handles signals.
+
+    Attributes:
+        noted: The exception of a signal that came and was not raised.
     """
 
     def __init__(self) -> None:
         """Leaves the handlers as they are until the block begins."""
-        self._waiting: type[BaseException] | None = None
-        self._deferring = False
+        self.noted: type[BaseException] | None = None
+        self._deferring = self._only_noting = False
 
     def __enter__(self) -> Interrupts:
         """Sets the handlers."""
@@ -46,9 +61,13 @@ class Interrupts:
             yield
         finally:
             self._deferring = False
-        if self._waiting:
-            error, self._waiting = self._waiting, None
+        if self.noted and not self._only_noting:
+            error, self.noted = self.noted, None
             raise error()
+
+    def note_only(self) -> None:
+        """From now on raises nothing: whoever asks other processes first looks at `noted`."""
+        self._only_noting = True
 
     def ignore(self) -> None:
         """Lets nothing but SIGKILL come between, up to the end of the block."""
@@ -63,6 +82,6 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         error = KeyboardInterrupt if number == signal.SIGINT else Terminated
-        if not self._deferring:
+        if not (self._deferring or self._only_noting):
             raise error()
-        self._waiting = error
+        self.noted = error

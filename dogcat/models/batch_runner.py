@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dogcat.core.progress import pictures_bar
-from dogcat.models import devices, openvino_network
+from dogcat.models import openvino_network, workers
 from dogcat.models.distribution import MakeDataset, distribute
 from dogcat.models.openvino_network import OpenVinoNetwork
 
@@ -79,7 +79,7 @@ def make_forward(
 class _StrategyForward(Forward):
     def __init__(self, network: Network, strategy: tf.distribute.Strategy, prepare: Prepare | None) -> None:
         self._strategy = strategy
-        self._gathers = devices.is_multi_worker(strategy)
+        self._gathers = workers.are_several(strategy)
 
         def on_replica(batch: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
             output = network(prepare(batch, number) if prepare else batch)

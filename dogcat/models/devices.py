@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from dogcat.core import runtime
 from dogcat.core.options import InputError
-from dogcat.models import gpus, openvino_network, preflight
+from dogcat.models import gpus, openvino_network, preflight, workers
 
 # A file in the message of an error, and what the system said of it, where it was not memory that was lacking:
 # TensorFlow has one kind of error for all.
@@ -23,84 +23,38 @@ _FULL_FILE = re.compile(
     + ")",
     re.MULTILINE,
 )
-_TF_CONFIG_HINT = (
-    "set it to the cluster and to this process' task, like "
-    '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
-)
 
 
 def make_strategy(name: str, alone: bool = False) -> tf.distribute.Strategy:
     """Makes the strategy `auto`, `one_device`, `mirrored` or `multi_worker`.
 
     Mirrored runs on all GPUs or, where there is none, on all logical CPU devices. Multi-worker runs on the devices of
-    all workers that the environment variable TF_CONFIG names, in each of which the same command is started.
+    all workers that the environment variable TF_CONFIG or Slurm's name, in each of which the same command is started.
 
     Args:
         name: The strategy.
         alone: Whether `auto` stays in this process, whatever TF_CONFIG says.
 
     Raises:
-        InputError: TF_CONFIG names no workers, or no task of them, or a GPU does not work.
+        InputError: The variables name no workers, or no task of them, or a GPU does not work.
+        WorkerLost: Another worker ended before all were there.
     """
-    in_cluster = (name == "multi_worker" or (name == "auto" and not alone)) and _has_cluster()
-    if name == "multi_worker" and not in_cluster:
-        raise InputError(
-            f"--strategy=multi_worker: the environment variable TF_CONFIG names no workers; {_TF_CONFIG_HINT}"
-        )
+    cluster = None
+    if name == "multi_worker":
+        cluster = workers.require_cluster()
+    elif name == "auto" and not alone:
+        cluster = workers.cluster_of_tf_config()
     found = len(tf.config.list_physical_devices("GPU"))
-    takes_all = in_cluster or name == "mirrored" or (name == "auto" and found > 1)
+    takes_all = bool(cluster) or name == "mirrored" or (name == "auto" and found > 1)
     # A process of its own tries them: workers find each other while TensorFlow is untouched in this one.
     preflight.require_gpus(found if takes_all else 1)
-    if in_cluster:
-        try:
-            return tf.distribute.MultiWorkerMirroredStrategy()
-        except ValueError as error:
-            raise _bad_cluster(error) from error
+    if cluster:
+        return workers.join(cluster)
     kind = "GPU" if found else "CPU"
     devices = [device.name for device in tf.config.list_logical_devices(kind)]
     if takes_all:
         return tf.distribute.MirroredStrategy(devices)
     return tf.distribute.OneDeviceStrategy(devices[0])
-
-
-def _has_cluster() -> bool:
-    try:
-        return bool(tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec().as_dict())
-    except (ValueError, TypeError, AttributeError) as error:
-        raise _bad_cluster(error) from error
-
-
-def _bad_cluster(error: Exception) -> InputError:
-    said = " ".join(str(error).split())[:200]
-    return InputError(
-        f"TF_CONFIG={os.environ['TF_CONFIG']}: is not a cluster with a task of it ({said}); {_TF_CONFIG_HINT}"
-    )
-
-
-def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
-    """Whether the strategy's replicas are in several processes."""
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-
-
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes."""
-    if not is_multi_worker(strategy):
-        return True
-    resolver = strategy.cluster_resolver
-    has_chief = "chief" in resolver.cluster_spec().jobs
-    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
-
-
-def in_all_workers(strategy: tf.distribute.Strategy, holds: bool) -> bool:
-    """Whether something holds in every worker of a strategy, all of which ask at the same point."""
-    if not is_multi_worker(strategy):
-        return holds
-
-    def of_replicas() -> tf.Tensor:
-        return tf.distribute.get_replica_context().all_gather(tf.constant([float(holds)]), axis=0)
-
-    [held, *_] = strategy.experimental_local_results(tf.function(lambda: strategy.run(of_replicas))())
-    return bool(tf.reduce_all(held > 0))
 
 
 def compiles(name: str, synchronizes: bool) -> bool:

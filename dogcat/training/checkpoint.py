@@ -14,7 +14,7 @@ import tensorflow as tf
 from dogcat.core import files, typed_json
 from dogcat.core.options import InputError
 from dogcat.loading.pipeline import Position
-from dogcat.models import keras_versions, object_graph
+from dogcat.models import keras_versions, object_graph, workers
 from dogcat.models.bundle import Bundle
 from dogcat.training import epoch_records
 from dogcat.training.epoch_records import EpochRecord
@@ -111,6 +111,8 @@ def save(folder: Path, progress: Progress, variables: tf.train.Checkpoint) -> No
             variables.write(str(path / _VARIABLES))
         # TensorFlow's own; what the system said stands behind the last semicolon.
         except tf.errors.OpError as error:
+            if workers.tells_of_lost(error):
+                raise
             said = error.message.rpartition("; ")[2]
             raise InputError(f"{folder}: the state cannot be written ({said}); make room, then --resume") from error
         for file in path.iterdir():

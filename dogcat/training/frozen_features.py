@@ -16,7 +16,7 @@ from dogcat.core.cache import cache_folder
 from dogcat.dataset.manifest import Manifest
 from dogcat.loading import pipeline
 from dogcat.loading.readers import Pictures
-from dogcat.models import architecture, devices, feature_cache, tta_views, weights
+from dogcat.models import architecture, devices, feature_cache, tta_views, weights, workers
 from dogcat.models.batch_runner import Network, make_forward
 from dogcat.models.openvino_network import OpenVinoNetwork
 from dogcat.training import augment
@@ -163,11 +163,11 @@ def from_cache(
     """
     folder = cache_folder() / "features"
     kept = feature_cache.load(folder, made_from)
-    if devices.in_all_workers(strategy, kept is not None):
+    if workers.in_all(strategy, kept is not None):
         assert kept is not None
         return kept
     computed = compute()
-    if devices.is_chief(strategy):
+    if workers.is_chief(strategy):
         try:
             feature_cache.keep(folder, made_from, computed)
         except OSError as error:

@@ -20,18 +20,17 @@ from dogcat.dataset import shard_plan
 from dogcat.evaluation import metrics
 from dogcat.loading import pipeline
 from dogcat.loading.pipeline import Position
-from dogcat.models import architecture, devices, linear_head, tta_views
+from dogcat.models import architecture, linear_head, tta_views, workers
 from dogcat.models.batch_runner import make_forward
 from dogcat.models.distribution import distribute
 from dogcat.training import augment, checkpoint, epoch_records, plots, preparation, run_folder
+from dogcat.training.agreement import Agreement
 from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.inputs import Inputs
 from dogcat.training.options import AugmentationRanges
 from dogcat.training.preparation import Preparation
 from dogcat.training.run_folder import RunFolder
 
-# How often losses are fetched from the device, which holds up the next step; in seconds.
-_SECONDS_BETWEEN_READS = 0.5
 # Pictures in augmented.png, and versions of each.
 _SHEET_PICTURES, _SHEET_VERSIONS = 6, 5
 
@@ -80,25 +79,36 @@ class TrainingLoop:
                 return
             self._weaken_head()
             batches = distribute(self._strategy, self._training_dataset)
+            agreement = Agreement(self._strategy, interrupts, 60 * self._options.save_minutes)
             try:
                 while self._goes_on():
-                    self._train_epoch(folder, batches, interrupts)
-                    validated = self._validate()
+                    self._train_epoch(folder, batches, interrupts, agreement)
+                    validated = self._validate(agreement)
                     with interrupts.deferred():
                         self._save_epoch(folder, *validated)
+                        agreement.saved()
+                        agreement.look_up()
             except (Terminated, KeyboardInterrupt):
                 interrupts.ignore()
-                # Several workers save together, and the others may be at another step: the last epoch is kept.
-                if not devices.is_multi_worker(self._strategy):
-                    self._read_losses(folder)
-                    checkpoint.save(folder.state, self.progress, self._variables)
+                self._read_losses(folder)
+                checkpoint.save(folder.state, self.progress, self._variables)
                 raise
             finally:
                 board.flush()
 
     def _resumed(self, folder: RunFolder) -> bool:
-        """Takes the state that the folder has, if it has one; says whether."""
+        """Takes the state that the folder has, if it has one; says whether.
+
+        Raises:
+            InputError: The state is damaged, or not that of the other workers.
+        """
         before = checkpoint.load(folder.state, self._variables)
+        position = before.position if before else (-1, -1)
+        if np.ptp(workers.make_gather(self._strategy)(position), axis=0).any():
+            raise InputError(
+                "--resume: the workers would go on from different steps of the run; let --runs be the same folder for "
+                "all of them"
+            )
         if not before:
             return False
         self.progress = before
@@ -161,10 +171,11 @@ class TrainingLoop:
     def _training_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         return pipeline.train_dataset(self._training, self._order, self.progress.position, context)
 
-    def _train_epoch(self, folder: RunFolder, batches: Iterator[Any], interrupts: Interrupts) -> None:
+    def _train_epoch(
+        self, folder: RunFolder, batches: Iterator[Any], interrupts: Interrupts, agreement: Agreement
+    ) -> None:
         """Trains the steps that the epoch has left."""
         progress, options = self.progress, self._options
-        fetched = saved = time.perf_counter()
         total = self._order.steps * options.batch_size
         with pictures_bar(total, f"epoch {progress.epoch + 1}/{options.epochs}") as bar:
             bar.update(progress.step * options.batch_size)
@@ -178,20 +189,18 @@ class TrainingLoop:
                     sums = self._trainer.step(batch, *progress.position)
                     self._unread.append((progress.position, sums))
                     progress.step += 1
-                    if time.perf_counter() - fetched > _SECONDS_BETWEEN_READS or progress.step == self._order.steps:
+                    looks_up = agreement.is_due() or progress.step == self._order.steps
+                    if looks_up:
                         self._read_losses(folder)
-                        fetched = time.perf_counter()
                         mean = progress.loss_sum / (progress.step * options.batch_size)
                         bar.set_postfix_str(f"log loss {mean:.4f}", refresh=False)
                     progress.seconds += time.perf_counter() - started
                     progress.waited += waited
                     bar.update(options.batch_size)
-                    # Several workers save together, and their clocks differ.
-                    may_save = not self._unread and not devices.is_multi_worker(self._strategy)
-                    if may_save and time.perf_counter() - saved > 60 * options.save_minutes:
+                    if looks_up and agreement.look_up():
                         with self._timed("saving"):
                             checkpoint.save(folder.state, progress, self._variables)
-                        saved = time.perf_counter()
+                        agreement.saved()
 
     def _read_losses(self, folder: RunFolder) -> None:
         """Fetches what steps left on the device, and adds it to the sums of the epoch."""
@@ -218,16 +227,22 @@ class TrainingLoop:
         self.progress.loss_sum += loss_sum
         self.progress.right += right
 
-    def _validate(self) -> tuple[EpochRecord, np.ndarray]:
+    def _validate(self, agreement: Agreement) -> tuple[EpochRecord, np.ndarray]:
         """Validates the model after the last step of an epoch; gives the epoch's record and the logits."""
         progress, options = self.progress, self._options
         started = time.perf_counter()
         if options.unfreeze_from:
-            logits = self._logits(
+            batches = []
+            for batch in self._logits.batches(
                 lambda context: pipeline.evaluation_dataset(self._validation, options.batch_size, context),
                 len(self._validation.labels),
                 "validating",
-            )
+            ):
+                batches.append(batch)
+                if agreement.is_due():
+                    # The state between an epoch's steps and its validation is saved at a signal alone.
+                    agreement.look_up()
+            logits = np.concatenate(batches)
         else:
             logits = self._frozen_validation_logits()
         validation_seconds = time.perf_counter() - started

@@ -64,7 +64,7 @@ AUGMENTATIONS = {
 
 # Options that do not belong to what a run computes.
 _OF_THE_CALL = {
-    *("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report"),
+    *("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report", "strategy"),
     # Where the data set lies; what it holds is compared.
     "tfrecords",
 }
@@ -219,7 +219,8 @@ class TrainingOptions(Options):
     engine: str = engine_option()
     strategy: str = option(
         "auto",
-        "Devices to run on; auto is multi_worker if TF_CONFIG names workers, mirrored if there are several GPUs.",
+        "Devices to run on: multi_worker, those of all workers that TF_CONFIG or Slurm's variables name; auto, "
+        "multi_worker if TF_CONFIG names workers, else mirrored if there are several GPUs.",
         choices=("auto", "one_device", "mirrored", "multi_worker"),
     )
     jit_compile: str = option(

@@ -16,8 +16,8 @@ from dogcat.core.interrupts import Terminated
 from dogcat.core.log import at_level, tell
 from dogcat.core.options import InputError
 from dogcat.loading import damage
-from dogcat.models import devices
-from dogcat.training import epoch_records, preparation, run_folder
+from dogcat.models import devices, workers
+from dogcat.training import agreement, epoch_records, preparation, run_folder
 from dogcat.training.checkpoint import Progress
 from dogcat.training.finished_runs import PAGE, is_finished
 from dogcat.training.inputs import open_inputs
@@ -39,17 +39,22 @@ def train(options: TrainingOptions) -> Path | None:
 
     Raises:
         InputError: The data set, the model or a layer's name cannot be used, or training diverged.
-        Terminated, KeyboardInterrupt: The process was told to stop; the message says how to go on.
+        Terminated, KeyboardInterrupt: The process was told to stop, or another worker was, or is gone; the message
+            says how to go on.
     """
     # Before all else: workers find each other while TensorFlow is untouched.
     strategy = devices.make_strategy(options.strategy)
-    data = preparation.load_data(options, strategy)
-    finished = run_folder.finished_without_page(options, data.digest()) if options.resume and options.report else None
-    if finished:
-        return _without_training(finished, options, strategy)
-    prepared = preparation.prepare(options, strategy, data)
     with contextlib.ExitStack() as stack:
-        if not devices.is_chief(strategy):
+        stack.enter_context(workers.naming_lost())
+        data = preparation.load_data(options, strategy)
+        agreement.require_same_work(options, data, strategy)
+        finished = None
+        if options.resume and options.report:
+            finished = run_folder.finished_without_page(options, data.digest())
+        if finished:
+            return _without_training(finished, options, strategy)
+        prepared = preparation.prepare(options, strategy, data)
+        if not workers.is_chief(strategy):
             # The first worker reports the work of all.
             stack.enter_context(at_level(logging.WARNING))
         for line in prepared.description():
@@ -60,10 +65,11 @@ def train(options: TrainingOptions) -> Path | None:
         stack.enter_context(devices.naming_full_memory(options.batch_size))
         loop = TrainingLoop(prepared, open_inputs(options, data, prepared.trainer.model, strategy))
         with _folder_of_run(prepared, loop) as folder:
-            loop.run(folder)
+            with workers.naming_lost():
+                loop.run(folder)
             _tell_outcome(loop.progress, options)
             folder.finish(_summary(loop.progress))
-    return folder.path if devices.is_chief(strategy) else None
+    return folder.path if workers.is_chief(strategy) else None
 
 
 @contextlib.contextmanager
@@ -78,7 +84,7 @@ def _folder_of_run(prepared: Preparation, loop: TrainingLoop) -> Iterator[RunFol
     """
     begun = prepared.begun
     with contextlib.ExitStack() as stack:
-        if devices.is_chief(prepared.strategy):
+        if workers.is_chief(prepared.strategy):
             path = begun.path if begun else run_folder.create(prepared.options)
             run = str(path)
         else:
@@ -106,7 +112,7 @@ def _folder_of_run(prepared: Preparation, loop: TrainingLoop) -> Iterator[RunFol
 
 def _without_training(finished: Path, options: TrainingOptions, strategy: tf.distribute.Strategy) -> Path | None:
     """Says that a run was finished before its page was made; gives its folder."""
-    if not devices.is_chief(strategy):
+    if not workers.is_chief(strategy):
         return None
     tell(f"the run {finished} is finished; what is left is its page, {PAGE}")
     if options.dry_run:

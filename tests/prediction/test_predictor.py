@@ -15,7 +15,7 @@ from scipy import ndimage, special
 from tensorflow import keras
 
 from dogcat.core.options import InputError
-from dogcat.models import architecture, devices, model_files
+from dogcat.models import architecture, devices, model_files, workers
 from dogcat.pictures import decode, resizing
 from dogcat.pictures.geometry import MAX_PIXELS
 from dogcat.prediction import partial, predictor
@@ -312,7 +312,7 @@ def test_prediction_stays_in_its_process_where_training_would_not(monkeypatch):
     cluster = {"cluster": {"worker": ["localhost:1", "localhost:2"]}, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
     strategy, _ = predictor.choose_devices("float32", "auto", "tensorflow")
-    assert not devices.is_multi_worker(strategy) and strategy.num_replicas_in_sync == 1
+    assert not workers.are_several(strategy) and strategy.num_replicas_in_sync == 1
 
 
 def test_images_and_tfrecords_exclude_each_other():
