@@ -49,7 +49,10 @@ WITHOUT_TENSORFLOW = {
     "loading": {"index", "order", "byte_ranges", "raw_pictures", "decoding"},
     "prediction": {"options", "partial", "predictions", "submission_csv"},
     "training": {"options", "presets", "source_runs", "epoch_records", "finished_runs", "plots"},
-    "reports": {"html", "thumbnails", "findings", "wording", "plot_texts", "run_tables", "run_page", "comparison_page"},
+    "reports": {
+        *("html", "thumbnails", "findings", "wording", "verdict", "recipe", "prediction_plots", "plot_texts"),
+        *("run_tables", "run_page", "comparison_page"),
+    },
     "cleaning": {
         *("options", "survey", "fingerprints", "duplicates", "neighbours", "outliers", "label_errors", "suspects"),
     },

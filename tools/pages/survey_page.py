@@ -77,17 +77,21 @@ def render(folder: str, found: Survey, sizes: Plot, histograms: Plot) -> bytes:
         + (of_excluded if excluded else ""),
         classes=_classes(found),
         sizes=html.figure(
-            sizes,
-            f"Scatter plot of width against height, {len(kept):,} pictures ({classes}). {_in_words(spread.rows[:2])}. "
-            f"{panels}Outliers: {', '.join(dict.fromkeys(by_size)) or 'none'}.",
+            [
+                (
+                    sizes,
+                    f"Scatter plot of width against height, {len(kept):,} pictures ({classes}). "
+                    f"{_in_words(spread.rows[:2])}. "
+                    f"{panels}Outliers: {', '.join(dict.fromkeys(by_size)) or 'none'}.",
+                )
+            ],
             "A dot is a picture, or several of nearly the same size. The more they are, the larger it is, and the "
             "farther its colour, the mean of their classes', is from that in the legend. Curves along the edges count "
             "pictures by width and by height.",
         ),
         spread=spread,
         histograms=html.figure(
-            histograms,
-            f"Four histograms, a curve for each class ({classes}). {_in_words(spread.rows[2:])}.",
+            [(histograms, f"Four histograms, a curve for each class ({classes}). {_in_words(spread.rows[2:])}.")],
             "Proportions are on a logarithmic scale, area and size of the file where a few far exceed the others.",
         ),
         outliers=outliers,
