@@ -55,6 +55,7 @@ WITHOUT_TENSORFLOW = {
     },
     "cleaning": {
         *("options", "survey", "fingerprints", "duplicates", "neighbours", "outliers", "label_errors", "suspects"),
+        "survey_verdict",
     },
 }
 ORDER = list(PACKAGES)

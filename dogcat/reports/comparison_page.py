@@ -16,7 +16,7 @@ from dogcat.evaluation.assess import LabelledPredictions, ModelAssessment
 from dogcat.evaluation.bootstrap import Interval
 from dogcat.reports import html
 from dogcat.reports.html import Plot, Table
-from dogcat.reports.wording import duration, figure_text, interval_text, legend_names, listed
+from dogcat.reports.wording import duration, figure_text, interval_text, legend_names, listed, share_range
 from dogcat.training import epoch_records
 from dogcat.training.finished_runs import FinishedRun
 from dogcat.training.plots import FIGURES
@@ -152,7 +152,7 @@ def _table(ranked: Sequence[_Ranked]) -> Table:
             (
                 run.name,
                 f"{loss.value:.4f} ({interval_text(loss)})",
-                f"{accuracy.value:.1%} ({interval_text(accuracy, '.1%')})",
+                f"{accuracy.value:.1%} ({share_range(accuracy)})",
                 figure_text(overall["roc_auc"].value),
                 f"{run.summary['best']['epoch']} of {run.summary['epochs']}",
                 f"{itself:.4f}, {one.scored.validated_on}",

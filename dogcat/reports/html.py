@@ -13,11 +13,18 @@ from dogcat.core.text import printable
 
 
 class Table(NamedTuple):
-    """A table of a page; every row has a cell for each head, a number or text."""
+    """A table of a page; every row has a cell for each head: a number, text or a Thumbnail."""
 
     caption: str
     heads: Sequence[str]
     rows: Sequence[Sequence[Any]]
+
+
+class Thumbnail(NamedTuple):
+    """A small picture as a cell of a table; nothing is shown where its address is empty."""
+
+    address: str
+    alt: str
 
 
 class Plot(NamedTuple):

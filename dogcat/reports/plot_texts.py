@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from dogcat.reports import prediction_plots
 from dogcat.reports.findings import Findings
@@ -82,6 +83,13 @@ def spread_in_words(findings: Findings) -> str:
     classes = findings.predictions.classes
     of_class = classes[1] if len(classes) == 2 else "the right class"
     return f"Histogram of the probability of {of_class}, a curve for each class."
+
+
+def without_roc(findings: Findings) -> str:
+    """What stands in the place of a ROC curve that would say nothing."""
+    if math.isnan(findings.assessment.overall["roc_auc"].value):
+        return "There is no ROC curve, since a class has no picture among these."
+    return "There is no ROC curve to show: a threshold keeps these pictures apart without a mistake."
 
 
 def roc_in_words(findings: Findings) -> str:

@@ -11,8 +11,8 @@ from dogcat.training.finished_runs import FinishedRun
 from dogcat.training.options import AUGMENTATIONS, TrainingOptions
 from dogcat.training.presets import PRESETS
 
-# They say how the run was called, and what they led to stands in other options.
-_OF_THE_CALL = ("config", "resume", "dry_run", "preset", "tfrecords")
+# They say how the run was called and where its files are, not what it computed.
+_OF_THE_CALL = ("config", "resume", "dry_run", "preset", "tfrecords", "runs")
 
 
 def differing(run: FinishedRun) -> dict[str, Any]:
@@ -20,15 +20,16 @@ def differing(run: FinishedRun) -> dict[str, Any]:
     of_preset = _options_of({"preset": _preset(run)})
     # A set of augmentation is told as one.
     chosen = run.options.get("augment")
-    sets = {"augment": chosen} if chosen in AUGMENTATIONS and chosen != of_preset["augment"] else {}
+    sets: dict[str, Any] = {"augment": chosen} if chosen in AUGMENTATIONS and chosen != of_preset["augment"] else {}
     base = _options_of({"preset": _preset(run), **sets}) if sets else of_preset
     others = {name: value for name, value in run.options.items() if name in base and value != base[name]}
-    return {name: value for name, value in {**sets, **others}.items() if name not in _OF_THE_CALL}
+    return {name: value for name, value in dict(sets, **others).items() if name not in _OF_THE_CALL}
 
 
 def command(run: FinishedRun) -> str:
     """A command that trains with the same options."""
-    given = {"tfrecords": run.options["tfrecords"], "preset": _preset(run), **differing(run)}
+    folders: dict[str, Any] = {name: run.options[name] for name in ("tfrecords", "runs") if name in run.options}
+    given = {**folders, "preset": _preset(run), **differing(run)}
     return " ".join([commands.spelled("train"), *(_flag(name, value) for name, value in given.items())])
 
 

@@ -16,7 +16,7 @@ from dogcat.models.backbones import BACKBONES
 from dogcat.reports import html, plot_texts, recipe, run_tables, thumbnails, verdict
 from dogcat.reports.findings import Findings, least_certain, worst_mistakes
 from dogcat.reports.html import Plot
-from dogcat.reports.wording import duration, interval_text, listed, probability_text
+from dogcat.reports.wording import duration, interval_text, listed, probability_text, share_range
 from dogcat.training.finished_runs import FinishedRun
 
 # Fitted on fewer, a temperature follows one or two of them.
@@ -91,6 +91,7 @@ def render(findings: Findings, pictures: Mapping[int, Picture], plots: Plots) ->
             ],
             plot_texts.ROC_CAPTION,
         ),
+        without_roc=plot_texts.without_roc(findings),
         curves=html.figure(
             [
                 (plot, plot_texts.curve_in_words(findings, name))
@@ -117,12 +118,12 @@ def _tiles(findings: Findings) -> list[dict[str, str]]:
         {
             "name": name,
             "value": f"{overall[metric].value:{form}}",
-            "note": f"{CONFIDENCE:.0%} interval: {interval_text(overall[metric], form)}",
+            "note": f"{CONFIDENCE:.0%} interval: {worded(overall[metric])}",
         }
-        for name, metric, form in (
-            ("accuracy", "accuracy", ".1%"),
-            ("validation log loss", "log_loss", ".4f"),
-            ("ROC AUC", "roc_auc", ".4f"),
+        for name, metric, form, worded in (
+            ("accuracy", "accuracy", ".1%", share_range),
+            ("validation log loss", "log_loss", ".4f", interval_text),
+            ("ROC AUC", "roc_auc", ".4f", interval_text),
         )
         if not math.isnan(overall[metric].value)
     ]
@@ -137,9 +138,11 @@ def _tiles(findings: Findings) -> list[dict[str, str]]:
 
 
 def _mistakes_lead(findings: Findings, shown: Sequence[int]) -> str:
-    share = findings.losses[shown].sum() / findings.losses.sum()
-    which = "All" if len(shown) == findings.wrong else f"Of {findings.wrong:,} the {len(shown)} surest"
-    return f"{which}, the surest first; they make up {share:.0%} of the log loss of all pictures."
+    share = f"{findings.losses[shown].sum() / findings.losses.sum():.0%} of the log loss of all pictures"
+    if findings.wrong == 1:
+        return f"One picture, with {share}."
+    which = "All" if len(shown) == findings.wrong else f"The {len(shown)} surest"
+    return f"{which} of {findings.wrong:,}, the surest first, with {share}."
 
 
 def _temperature(assessment: ModelAssessment) -> str:

@@ -130,7 +130,10 @@ def test_the_review_of_suspects(browser, pictures, tmp_path):
     suspects = [Suspect(key, "neither", 0.9, NAMES[0], "drop", False, [keys[0]]) for key in keys]
     label_of = dict(zip(keys, NAMES))
     page = tmp_path / "review.html"
-    page.write_bytes(review_page.render(pictures, suspects, NAMES[1], label_of, NAMES, "", MAX_PIXELS, 2))
+    after = (NAMES[2], NAMES[3])
+    page.write_bytes(
+        review_page.render(pictures, suspects, NAMES[1], label_of, NAMES, "", after, MAX_PIXELS, 2),
+    )
     opened = browser.open(page)
     assert NAMES[1] in assert_harmless(opened)
     for key in ("k", "r", "ArrowRight", "d"):
