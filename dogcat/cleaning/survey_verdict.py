@@ -55,7 +55,11 @@ def _notes(kept: Survey, counts: collections.Counter[str]) -> list[str]:
     unlabelled = sum(not picture.label for picture in kept.usable) if counts else 0
     notes = [_counted(len(kept.unusable), "unusable file"), _counted(unlabelled, "picture", " without a class")]
     if len(counts) > 1:
-        notes += [f"only {_counted(count, 'picture')} of {name}" for name, count in counts.items() if count < _FEW]
+        few = [name for name, count in counts.items() if count < _FEW]
+        if len(few) == 1:
+            notes.append(f"only {_counted(counts[few[0]], 'picture')} of {few[0]}")
+        elif few:
+            notes.append(f"{len(few)} classes with fewer than {_FEW} pictures")
         (most, largest), *_, (fewest, smallest) = counts.most_common()
         if largest >= _TIMES_AS_MANY * smallest:
             notes.append(f"{largest / smallest:.0f} times as many {most} as {fewest}")
