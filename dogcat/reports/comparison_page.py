@@ -22,6 +22,8 @@ from dogcat.training.finished_runs import FinishedRun
 from dogcat.training.plots import FIGURES
 
 _SCORING = assess.Scoring()
+# Resamples of fewer pictures are too much alike for their intervals to be wide enough.
+_FEW = 50
 
 
 def short_names(runs: Sequence[FinishedRun]) -> list[str]:
@@ -126,20 +128,25 @@ def _difference(best: Scored, other: Scored) -> Interval | None:
 
 def _verdict(ranked: Sequence[_Ranked], names: Sequence[str], best: int) -> tuple[str, str]:
     """What the page begins with: a headline, and a sentence or two below it."""
-    pictures = f"{len(ranked[best].scored.predictions.keys):,} pictures"
+    first = ranked[best].scored
+    count = len(first.predictions.keys)
     if not _is_same_data([one.scored.run for one in ranked]):
         return "No order: not all runs were validated on the same pictures", (
             "Their figures stand side by side below. To compare the models, measure both on the same pictures: "
             f"{commands.spelled('evaluate')} --model=ONE --against=OTHER."
         )
     rivals = [place for place, one in enumerate(ranked) if one.difference and not one.difference.excludes_zero]
-    told = f"scored on the same {pictures}, each shown as {ranked[best].scored.view}"
+    told = f"All are scored on the same {count:,} {first.view}."
+    if any(one.scored.validated_on != first.view for one in ranked):
+        told += " Some validated themselves on other views; those figures are in the table, and have no order."
     if not rivals:
-        return f"{names[best]} is the best", f"The data tells it apart from every other run, {told}."
+        headline = f"{names[best]} is the best"
+        if count < _FEW:
+            headline = f"{names[best]} is ahead; {count} pictures are too few to be sure"
+        return headline, f"The data tells it apart from every other run. {told}"
     alike = listed([names[place] for place in sorted([best, *rivals])])
-    if len(rivals) + 1 == len(ranked):
-        return "No clear winner", f"The data does not tell {alike} apart, {told}."
-    return "No clear winner", f"The data does not tell {alike} apart; each other run is worse. All are {told}."
+    others = "" if len(rivals) + 1 == len(ranked) else "; each other run is worse"
+    return "No clear winner", f"The data does not tell {alike} apart{others}. {told}"
 
 
 def _table(ranked: Sequence[_Ranked]) -> Table:

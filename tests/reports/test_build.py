@@ -17,9 +17,10 @@ from PIL import Image
 from dogcat import train as command
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest
+from dogcat.evaluation import metrics
 from dogcat.loading import pipeline, readers
-from dogcat.models import gradcam, tta_views
-from dogcat.reports import build
+from dogcat.models import gradcam, model_files, tta_views
+from dogcat.reports import build, comparison_page
 from dogcat.training import finished_runs
 from tools import make_report
 from tools.make_report import ReportOptions
@@ -149,6 +150,27 @@ def test_the_page_of_several_runs_is_quiet(two_runs, browser, tmp_path, width):
     text = page.shown.locator("main").inner_text()
     assert all(run.name in text for run in two_runs)
     assert "tell" in text and "--unfreeze_from" in text and "--batch_size" not in text
+
+
+def test_runs_with_other_views_are_compared_on_the_same_one(two_runs, tfrecords, tmp_path, monkeypatch):
+    plain = two_runs[0]
+    magnified = train(tfrecords, tmp_path, magnify=0.5, epochs=0, report=False)
+    given = []
+    monkeypatch.setattr(comparison_page, "render", lambda scored, drawn: given.append(scored) or b"")
+    build.compare([plain, magnified], "")
+    build.compare([magnified, magnified], "")
+    mixed, alone = given
+    assert [one.view for one in mixed] == ["pictures as they are stored"] * 2
+    assert mixed[1].validated_on == "pictures magnified about their middle" == alone[0].view
+    of_view = [one.predictions.log_probabilities[0] for one in (mixed[1], alone[1])]
+    kept = np.load(magnified / finished_runs.VALIDATION_LOGITS)
+    assert not np.allclose(*of_view) and np.allclose(of_view[1], metrics.log_probabilities(kept), atol=1e-6)
+    # What the model says of the pictures as they are.
+    reader = readers.open_split(tfrecords, manifest.load(tfrecords), "validation")
+    pictures = next(iter(pipeline.evaluation_dataset(reader, len(reader.labels))))
+    model, _ = model_files.load(magnified / "best.keras")
+    said = model(pictures, training=False).numpy().ravel()[: len(reader.labels)]
+    np.testing.assert_allclose(np.exp(of_view[0][:, 1]), said, atol=1e-3)
 
 
 def test_nothing_of_a_page_comes_from_names(hostile_run):
