@@ -17,7 +17,7 @@ from dogcat.core import files, journal
 from dogcat.core.interrupts import Terminated
 from dogcat.core.options import InputError
 from dogcat.core.processes import WorkerKilledError
-from dogcat.dataset import data_set_folder, manifest, output_folder, unfinished_work
+from dogcat.dataset import data_set_folder, manifest, output_folder, shard_index, unfinished_work
 from dogcat.dataset.encoding import Rejection
 from dogcat.dataset.options import ShardOptions
 from dogcat.dataset.unfinished_work import BEFORE, MARK, NEW, NOTE
@@ -138,17 +138,24 @@ class Staging:
         plan, parts = self._read_note()
         if plan == self._digest:
             for part in parts:
-                path = self.folder / part.shard.name
-                if path.exists() and files.sha256_of(path) == part.shard.sha256:
+                if self._is_whole(part.shard):
                     self.finished[part.shard.name] = part
             print(f"going on after {len(self.finished)} finished shards in {self.folder}")
         elif parts:
             print(f"discarding unfinished work of other options or pictures in {self.folder}")
+        kept = {MARK, NOTE, *self.finished}
+        kept.update(shard_index.path_beside(Path(name)).name for name in self.finished)
         for path in list(self.folder.iterdir()):
-            if path.name not in self.finished and path.name not in (MARK, NOTE):
+            if path.name not in kept:
                 path.unlink()
         lines = [{"plan": self._digest}, *map(dataclasses.asdict, self.finished.values())]
         files.write_atomically(self.folder / NOTE, b"".join(map(journal.line, lines)))
+
+    def _is_whole(self, shard: manifest.Shard) -> bool:
+        """Whether a shard and its index are on disk as the note says."""
+        path = self.folder / shard.name
+        hashes = {path: shard.sha256, shard_index.path_beside(path): shard.index}
+        return all(file.exists() and files.sha256_of(file) == hash for file, hash in hashes.items())
 
     def _read_note(self) -> tuple[str, list[FinishedShard]]:
         """The digest of the plan that unfinished work belongs to, empty if there is none, and its finished shards."""

@@ -19,10 +19,11 @@ from dogcat.core import files, tables
 from dogcat.core.options import InputError
 from dogcat.core.processes import Workers
 from dogcat.core.progress import pictures_bar
-from dogcat.dataset import encoding, manifest, raw_layout, shard_plan, tfrecord
+from dogcat.dataset import encoding, manifest, raw_layout, shard_index, shard_plan, tfrecord
 from dogcat.dataset.encoding import Chunk, Rejection, Task
 from dogcat.dataset.options import ShardOptions
 from dogcat.dataset.output_folder import usable_output
+from dogcat.dataset.shard_index import ShardIndex
 from dogcat.dataset.staging import FinishedShard, Staging
 from dogcat.pictures import folders
 from dogcat.pictures.labels import LabelledKeys
@@ -125,18 +126,20 @@ def _write_shards(
     """Writes the shards that are not finished; all of them, by split, in order."""
     first_split = next(iter(plan.values()))
     sample = list(encode(_chunks(pictures, [first_split[:_SIZE_SAMPLE]])))
-    bytes_a_picture = sum(len(chunk.framed) for chunk in sample) / max(1, sum(len(chunk.labels) for chunk in sample))
+    bytes_a_picture = sum(len(chunk.framed) for chunk in sample) / max(
+        1, sum(len(chunk.index.keys) for chunk in sample)
+    )
     planned = _planned_shards(plan, options, bytes_a_picture)
     missing = [shard.pictures for shard in planned if shard.name not in staging.finished]
     # One sequence for all shards, so that workers go on while a finished one is brought to the disk.
-    encoded = encode(_chunks(pictures, missing))
+    chunks = encode(_chunks(pictures, missing))
     parts: dict[str, list[FinishedShard]] = {split: [] for split in plan}
     with pictures_bar(len(pictures.keys), "writing") as progress:
         for shard in planned:
             if shard.name in staging.finished:
                 progress.update(len(shard.pictures))
             else:
-                of_shard = itertools.islice(encoded, -(-len(shard.pictures) // _CHUNK))
+                of_shard = itertools.islice(chunks, -(-len(shard.pictures) // _CHUNK))
                 path = staging.folder / shard.name
                 staging.add(_write_shard(path, of_shard, len(pictures.classes), progress))
             parts[shard.split].append(staging.finished[shard.name])
@@ -159,16 +162,21 @@ def _write_shard(path: Path, chunks: Iterator[Chunk], classes: int, progress: An
     counts = np.zeros(classes, int)
     channel_sums = np.zeros((3, 3), np.int64)
     rejections: list[Rejection] = []
+    parts: list[ShardIndex] = []
     with tfrecord.ShardFile(path) as file:
         for chunk in chunks:
-            file.append(chunk.framed, len(chunk.labels))
+            records = len(chunk.index.keys)
+            file.append(chunk.framed, records)
+            parts.append(chunk.index)
             if classes:
-                counts += np.bincount(chunk.labels, minlength=classes).astype(int)
+                counts += np.bincount(chunk.index.labels, minlength=classes).astype(int)
             channel_sums += chunk.channel_sums
             rejections += chunk.rejections
-            progress.update(len(chunk.labels) + len(chunk.rejections))
+            progress.update(records + len(chunk.rejections))
         sha256 = file.finish()
-    shard = manifest.Shard(path.name, file.records, file.bytes, sha256)
+    index = shard_index.joined(parts).to_bytes()
+    files.write_atomically(shard_index.path_beside(path), index)
+    shard = manifest.Shard(path.name, file.records, file.bytes, sha256, hashlib.sha256(index).hexdigest())
     return FinishedShard(shard, counts.tolist(), channel_sums.tolist(), rejections)
 
 
