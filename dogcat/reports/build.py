@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tensorflow import keras
 
-from dogcat.core import files, tables
+from dogcat.core import files, log, tables
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest, shard_plan
 from dogcat.dataset.manifest import Manifest
@@ -148,6 +148,10 @@ def compare(folders: Sequence[Path], tfrecords: str) -> bytes:
         _require_fitting(description, data, run.path)
         validated_on = plot_texts.view_of(run)
         as_stored = len(views) > 1 and validated_on != plot_texts.AS_STORED
+        if as_stored:
+            log.tell(
+                f"{run.name}: predicts the pictures as they are stored, since not all runs validated on the same view"
+            )
         predictions = _predictions(run, data_folder, data, description.temperature, as_stored)
         scored.append(Scored(run, predictions, plot_texts.AS_STORED if as_stored else validated_on, validated_on))
     curves = {name: run.history for name, run in zip(comparison_page.curve_names(runs), runs)}

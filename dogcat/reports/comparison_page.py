@@ -76,7 +76,7 @@ def render(scored: Sequence[Scored], plots: Sequence[Plot | None]) -> bytes:
 
     Args:
         scored: Two runs or more, all with the same view.
-        plots: Of their epochs, of each of `plots.FIGURES`.
+        plots: Of their epochs, one of each of `training.plots.FIGURES`.
     """
     runs = [one.run for one in scored]
     found = [assess.assess(one.predictions, _SCORING).models[0] for one in scored]

@@ -20,7 +20,11 @@ def differing(run: FinishedRun) -> dict[str, Any]:
     of_preset = _options_of({"preset": _preset(run)})
     # A set of augmentation is told as one.
     chosen = run.options.get("augment")
-    sets: dict[str, Any] = {"augment": chosen} if chosen in AUGMENTATIONS and chosen != of_preset["augment"] else {}
+    sets: dict[str, Any] = (
+        {"augment": chosen}
+        if isinstance(chosen, str) and chosen in AUGMENTATIONS and chosen != of_preset["augment"]
+        else {}
+    )
     base = _options_of({"preset": _preset(run), **sets}) if sets else of_preset
     others = {name: value for name, value in run.options.items() if name in base and value != base[name]}
     return {name: value for name, value in dict(sets, **others).items() if name not in _OF_THE_CALL}

@@ -164,7 +164,8 @@ def _temperature(assessment: ModelAssessment) -> str:
 def _cards(findings: Findings, pictures: Mapping[int, Picture], places: Sequence[int]) -> list[dict[str, Any]]:
     predictions, losses, predicted = findings.predictions, findings.losses, findings.predicted
     probabilities = np.exp(predictions.log_probabilities[0])
-    whole = losses.sum()
+    # A model that is sure beyond what a number holds has no loss at all.
+    whole = losses.sum() or 1.0
     cards = []
     for place in places:
         label, taken = predictions.labels[place], predicted[place]

@@ -262,6 +262,13 @@ def test_a_file_in_the_pages_place_stays(two_runs, tmp_path, name, theirs):
     assert tree(tmp_path) == before
 
 
+def test_a_page_of_an_earlier_release_is_replaced(two_runs, tmp_path):
+    run = shutil.copytree(two_runs[0], tmp_path / "run")
+    (run / "report.html").write_text("<title>Run x</title><footer>Made by dogcat 0.2.0.</footer>")
+    build.write(run)
+    assert b"Right and wrong" in (run / "report.html").read_bytes()
+
+
 def test_a_full_disk_leaves_page_and_table_as_they_were(two_runs, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(two_runs[0], run)

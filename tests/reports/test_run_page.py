@@ -216,6 +216,11 @@ def test_a_run_is_repeated_by_the_command_of_its_page(given):
     assert named == wanted | {"tfrecords"}
 
 
+def test_options_of_a_damaged_file_have_a_command_all_the_same():
+    run = run_of(augment=[], flip={}, seed="x")
+    assert "--seed=x" in recipe.command(run) and "augment" not in recipe.command(run).replace("--augment=[]", "")
+
+
 def test_options_that_differ_from_the_preset_come_before_the_others():
     run = run_of()
     run.config["options"] = dataclasses.asdict(flags.parse(TrainingOptions, ["--preset=best", "--seed=7"]))
