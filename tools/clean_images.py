@@ -111,13 +111,14 @@ def _shard_command(options: CleaningOptions, exclusions: str, given_labels: str)
 def _next_step(options: CleaningOptions, exclusions: str) -> tuple[str, str]:
     """What to do with the files that the page saves, and the command."""
     own_labels = f"{options.output}/{LABELS}"
+    earlier, instead = "", "leave out --labels"
+    if options.labels:
+        earlier, instead = f", with the lines of {options.labels} added to it", f"give --labels={options.labels}"
     words = (
         f"Save {EXCLUSIONS} as {options.output}/{exclusions} and, if you gave a picture another class, {LABELS} as "
-        f"{own_labels}; else leave out --labels."
+        f"{own_labels}{earlier}; else {instead}. Then:"
     )
-    if options.labels:
-        words += f" Add the lines of {options.labels} to it, which it does not hold."
-    return f"{words} Then:", _shard_command(options, exclusions, own_labels)
+    return words, _shard_command(options, exclusions, own_labels)
 
 
 def main(options: CleaningOptions) -> None:

@@ -29,8 +29,8 @@ SMALLEST_SIDE = 32
 LEAST_CONTRAST = 4.0
 # Pictures that are less likely than this to be neither, or wrongly labelled, are no suspects.
 _LEAST_SCORE = 0.05
-# From these scores on a change is suggested. Among pictures without faults, 60 to 2,002 of them, no score was as high
-# (docs/decisions/cleaning.md). Of neither: by features alone, and where a classifier was asked too.
+# From these scores on a change is suggested. Among 100 to 2,002 pictures without faults no score was as high
+# (docs/decisions/cleaning.md). Of neither: by features alone, and where a classifier was asked.
 _DROPPED_BY_FEATURES, _DROPPED_BY_CLASSIFIER, _RELABELLED = 0.9, 0.5, 0.998
 # Among fewer pictures some that are sound are far from all others, so features alone suggest nothing.
 _FEWEST_FOR_FEATURES = 100
