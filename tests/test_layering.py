@@ -46,12 +46,16 @@ WITHOUT_TENSORFLOW = {
         "weights_cache",
         "weights_download",
     },
-    "loading": {"index", "order", "byte_ranges", "raw_pictures", "decoding"},
+    "loading": {"records", "byte_ranges"},
     "prediction": {"options", "partial", "predictions", "submission_csv"},
     "training": {"options", "presets", "source_runs", "epoch_records", "finished_runs", "plots"},
-    "reports": {"html", "thumbnails", "findings", "wording", "plot_texts", "run_tables", "run_page", "comparison_page"},
+    "reports": {
+        *("html", "thumbnails", "findings", "wording", "verdict", "recipe", "prediction_plots", "plot_texts"),
+        *("run_tables", "run_page", "comparison_page"),
+    },
     "cleaning": {
         *("options", "survey", "fingerprints", "duplicates", "neighbours", "outliers", "label_errors", "suspects"),
+        "survey_verdict",
     },
 }
 ORDER = list(PACKAGES)

@@ -24,6 +24,8 @@ from dogcat.pictures import folders, labels
 from .pages import review_page
 
 TABLE, PAGE, EXCLUSIONS = "suspects.csv", "review.html", "exclude.txt"
+# What the page offers as a download.
+LABELS = "labels.csv"
 
 
 def clean_images(options: CleaningOptions) -> tuple[list[Suspect], str]:
@@ -51,18 +53,20 @@ def clean_images(options: CleaningOptions) -> tuple[list[Suspect], str]:
     out_of_sight = "".join(labels.exclusion_line(one.path) for one in excluded if one.path not in of_shown)
     label_of = {one.key: evidence.classes[label] for one, label in zip(evidence.prints, evidence.labels)}
     lead = f"{len(evidence.prints) + len(rejections):,} pictures, {len(found):,} suspects"
+    here = "" if len(shown) == len(found) else f", the first {len(shown):,} of them here"
+    exclusions = _free_name(output)
     page = review_page.render(
         Path(options.images),
         shown,
-        f"{lead}." if len(shown) == len(found) else f"{lead}, the first {len(shown):,} of them here.",
+        f"{lead}{here}: {_suggestions(shown)}.",
         label_of,
         evidence.classes,
         earlier + out_of_sight,
+        _next_step(options, exclusions),
         options.max_pixels,
         options.workers or runtime.available_cores(),
     )
     lines = [earlier, *(labels.exclusion_line(one.path) for one in excluded)]
-    exclusions = _free_name(output)
     contents = {
         TABLE: suspects.as_csv(shown),
         PAGE: page,
@@ -70,6 +74,7 @@ def clean_images(options: CleaningOptions) -> tuple[list[Suspect], str]:
     }
     outputs.write(output, contents)
     print(f"{lead}: {_counts(shown)}")
+    print(_suggestions(shown))
     if exclusions != EXCLUSIONS:
         print(printable(f"the {EXCLUSIONS} in {options.output} is not this program's and stays; see {exclusions}"))
     print(printable(f"wrote {TABLE}, {PAGE} and {exclusions} ({len(excluded)} pictures) in {options.output}"))
@@ -88,20 +93,45 @@ def _counts(found: list[Suspect]) -> str:
     return ", ".join(f"{kind} {counts[kind]}" for kind in suspects.KINDS if counts[kind]) or "none"
 
 
+def _suggestions(found: list[Suspect]) -> str:
+    counts = collections.Counter(one.suggestion.split(" ")[0] if one.changes else one.suggestion for one in found)
+    return (
+        f"suggested to drop {counts[suspects.DROP]}, to relabel {counts[suspects.RELABEL]}, to look at "
+        f"{counts[suspects.LOOK]}; {counts[suspects.FINE]} are {suspects.FINE}"
+    )
+
+
+def _shard_command(options: CleaningOptions, exclusions: str, given_labels: str) -> str:
+    """What makes a data set of the pictures."""
+    given = {"images": options.images, "exclude": f"{options.output}/{exclusions}", "labels": given_labels}
+    flags_given = [f"--{name}={shlex.quote(value)}" for name, value in given.items() if value]
+    return " ".join([commands.spelled("make-tfrecords"), *flags_given])
+
+
+def _next_step(options: CleaningOptions, exclusions: str) -> tuple[str, str]:
+    """What to do with the files that the page saves, and the command."""
+    own_labels = f"{options.output}/{LABELS}"
+    earlier, instead = "", "leave out --labels"
+    if options.labels:
+        earlier, instead = f", with the lines of {options.labels} added to it", f"give --labels={options.labels}"
+    words = (
+        f"Save {EXCLUSIONS} as {options.output}/{exclusions} and, if you gave a picture another class, {LABELS} as "
+        f"{own_labels}{earlier}; else {instead}. Then:"
+    )
+    return words, _shard_command(options, exclusions, own_labels)
+
+
 def main(options: CleaningOptions) -> None:
     """Looks for suspects, and says what to do next."""
     runtime.prepare()
     _, exclusions = clean_images(options)
     place = f"{options.output}/{exclusions}"
-    command = [f"--images={shlex.quote(options.images)}", f"--exclude={shlex.quote(place)}"]
-    if options.labels:
-        command.append(f"--labels={shlex.quote(options.labels)}")
     print(
         printable(
             f"next: open {options.output}/{PAGE} in a browser, decide, and save its {EXCLUSIONS} as {place}; then"
         )
     )
-    print(printable(f"      {commands.spelled('make-tfrecords')} {' '.join(command)}"))
+    print(printable(f"      {_shard_command(options, exclusions, options.labels)}"))
 
 
 if __name__ == "__main__":

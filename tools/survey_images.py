@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import shlex
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from dogcat.cleaning import survey
+from dogcat.cleaning import survey, survey_verdict
 from dogcat.cleaning.options import SurveyOptions
 from dogcat.cleaning.survey import NO_CLASS, Survey
 from dogcat.core import commands, flags, outputs, runtime
@@ -22,7 +23,7 @@ from dogcat.pictures import folders, labels
 from dogcat.reports.html import Plot
 
 from .pages import survey_page, survey_plots
-from .pages.survey_page import counted
+from .pages.survey_page import Plots, counted
 
 PAGE, TABLE, SIZES, HISTOGRAMS = "survey.html", "survey.csv", "sizes.png", "histograms.png"
 
@@ -63,6 +64,7 @@ def describe(found: Survey, output: str) -> str:
         "unusable": _counts(picture.reason for picture in kept.unusable) or "none",
     }
     lines = [f"{name:<12}  {text}" for name, text in facts.items()]
+    lines.append(f"{'conclusion':<12}  {survey_verdict.of_survey(found).headline}")
     lines.append(f"wrote {PAGE}, {TABLE}, {SIZES} and {HISTOGRAMS} in {output}")
     return "\n".join(map(printable, lines))
 
@@ -90,10 +92,24 @@ def _write(found: Survey, options: SurveyOptions, output: Path) -> None:
             f"after: {len(kept.usable):,} pictures": kept.usable,
         }
     groups = survey_plots.group(picture.label for picture in found.usable)
-    sizes = Plot(*(survey_plots.draw_sizes(panels, groups, dark) for dark in (False, True)))
-    histograms = Plot(*(survey_plots.draw_histograms(kept.usable, groups, dark) for dark in (False, True)))
-    page = survey_page.render(options.images, found, sizes, histograms)
-    contents = {SIZES: sizes.light, HISTOGRAMS: histograms.light, TABLE: found.as_csv(), PAGE: page}
+
+    def both(draw: Callable[..., bytes], *arguments: Any) -> Plot:
+        return Plot(*(draw(*arguments, groups, dark) for dark in (False, True)))
+
+    plots = Plots(
+        sizes={
+            title: both(survey_plots.draw_sizes, title, pictures, found.usable) for title, pictures in panels.items()
+        },
+        histograms=[both(survey_plots.draw_histogram, name, kept.usable) for name in survey_plots.HISTOGRAMS],
+    )
+    workers = options.workers or runtime.available_cores()
+    page = survey_page.render(Path(options.images), found, plots, options.max_pixels, workers)
+    contents = {
+        SIZES: survey_plots.beside([plot.light for plot in plots.sizes.values()], columns=len(plots.sizes)),
+        HISTOGRAMS: survey_plots.beside([plot.light for plot in plots.histograms], columns=2),
+        TABLE: found.as_csv(),
+        PAGE: page,
+    }
     outputs.write(output, contents)
 
 

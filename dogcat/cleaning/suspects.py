@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 
@@ -21,12 +22,20 @@ NEITHER, WRONG_LABEL, DUPLICATE, TINY, BLANK, UNREADABLE = KINDS = (
     "blank",
     "unreadable",
 )
-DROP, RELABEL = "drop", "relabel"
+# What may be suggested. The first two are acted upon when a person accepts all suggestions.
+DROP, RELABEL, LOOK, FINE = "drop", "relabel", "look", "probably fine"
 # Pictures of a smaller side, in pixels, are tiny; those of less contrast, in levels of 255, blank.
 SMALLEST_SIDE = 32
 LEAST_CONTRAST = 4.0
 # Pictures that are less likely than this to be neither, or wrongly labelled, are no suspects.
 _LEAST_SCORE = 0.05
+# From these scores on a change is suggested. Among 100 to 2,002 pictures without faults no score was as high
+# (docs/decisions/cleaning.md). Of neither: by features alone, and where a classifier was asked.
+_DROPPED_BY_FEATURES, _DROPPED_BY_CLASSIFIER, _RELABELLED = 0.9, 0.5, 0.998
+# Among fewer pictures some that are sound are far from all others, so features alone suggest nothing.
+_FEWEST_FOR_FEATURES = 100
+# Below it a picture is probably fine.
+_WORTH_A_LOOK = 0.5
 _FEWEST_SHOWN = 20
 # The scores of what does not depend on a measure. A copy with another label is as bad as a wrong label, which one of
 # the two has; one on both sides of the border to validation makes that look better than it is; what cannot be read
@@ -44,9 +53,10 @@ class Suspect:
         kind: What it may be, one of `KINDS`.
         score: How sure that is and how much it matters, 0 to 1; the order of the list.
         reason: Why, for a person.
-        suggestion: `DROP`, or `RELABEL` and the class after a blank.
+        suggestion: `DROP`, `LOOK`, `FINE`, or `RELABEL` and the class after a blank.
         is_certain: Whether nobody need look.
         alike: Keys of the pictures that show why: copies of it, or the most alike ones.
+        looks_like: The class that a wrong label may have to give way to; empty for other kinds.
     """
 
     path: str
@@ -56,6 +66,12 @@ class Suspect:
     suggestion: str
     is_certain: bool
     alike: list[str]
+    looks_like: str = ""
+
+    @property
+    def changes(self) -> bool:
+        """Whether the suggestion is to drop or to relabel it."""
+        return self.suggestion not in (LOOK, FINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +126,21 @@ def find(evidence: Evidence, rejections: Sequence[Rejection]) -> list[Suspect]:
             strongest[one.path] = dataclasses.replace(
                 first,
                 reason=f"{first.reason}; also {one.kind}: {one.reason}",
+                # That a picture is worth a look, or fine, in one respect is no answer to what is wrong in another.
+                suggestion=min(first.suggestion, one.suggestion, key=_caution),
+                looks_like=first.looks_like or one.looks_like,
                 is_certain=first.is_certain or one.is_certain,
             )
     return list(strongest.values())
+
+
+def _caution(suggestion: str) -> int:
+    return (LOOK, FINE).index(suggestion) + 1 if suggestion in (LOOK, FINE) else 0
+
+
+def _suggested(change: str, score: float, enough: float) -> str:
+    """The suggestion for a score of 0 to 1: the change from `enough` on."""
+    return change if score >= enough else LOOK if score >= _WORTH_A_LOOK else FINE
 
 
 def as_csv(suspects: Sequence[Suspect]) -> bytes:
@@ -173,23 +201,27 @@ def _neither(evidence: Evidence) -> list[Suspect]:
     if evidence.similar is not None:
         # Among few pictures no one is far from all others.
         listed = max(listed, min(_FEWEST_SHOWN, len(scores) // 8))
+    enough = _DROPPED_BY_CLASSIFIER if evidence.pet_ranks is not None else _DROPPED_BY_FEATURES
+    if evidence.pet_ranks is None and len(scores) < _FEWEST_FOR_FEATURES:
+        enough = math.inf
     for place in np.argsort(-scores, kind="stable")[:listed]:
         reasons, agreeing = [], 0
         if evidence.far is not None and evidence.held_out is not None:
             most = evidence.held_out[place].max()
             name = evidence.classes[int(evidence.held_out[place].argmax())]
-            reasons.append(f"far from all other pictures; held-out probability of {name} {most:.3f}")
-            agreeing += evidence.far[place] >= 0.5
+            is_far = evidence.far[place] >= _WORTH_A_LOOK
+            how_far = "far from all other pictures" if is_far else "farther from the others than most pictures"
+            reasons.append(f"{how_far}; held-out probability of {name} {most:.3f}")
+            agreeing += is_far
         if evidence.pet_ranks is not None:
             rank = int(evidence.pet_ranks[place])
             agreeing += rank >= evidence.top_n
             reasons.append(f"best cat or dog is number {rank + 1} of ImageNet's classes")
-        key = evidence.prints[place].key
-        found.append(
-            Suspect(
-                key, NEITHER, float(scores[place]), ", ".join(reasons), DROP, agreeing == 2, _alike(evidence, place)
-            )
-        )
+        key, score = evidence.prints[place].key, float(scores[place])
+        certain = bool(agreeing == 2)
+        suggestion = DROP if certain else _suggested(DROP, score, enough)
+        alike = _alike(evidence, place)
+        found.append(Suspect(key, NEITHER, score, ", ".join(reasons), suggestion, certain, alike))
     return found
 
 
@@ -206,10 +238,9 @@ def _mislabelled(evidence: Evidence, scores: np.ndarray) -> list[Suspect]:
             f"{len(evidence.similar[place])} most alike pictures are {name}"
         )
         key = evidence.prints[place].key
-        suggestion = f"{RELABEL} {name}"
-        found.append(
-            Suspect(key, WRONG_LABEL, float(scores[place]), reason, suggestion, False, _alike(evidence, place))
-        )
+        score = float(scores[place])
+        suggestion = _suggested(f"{RELABEL} {name}", score, _RELABELLED)
+        found.append(Suspect(key, WRONG_LABEL, score, reason, suggestion, False, _alike(evidence, place), name))
     return found
 
 

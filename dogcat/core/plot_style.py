@@ -55,6 +55,8 @@ COLOUR_OF_OTHERS = "#8c8c8c"
 HEAT = matplotlib.colormaps["inferno"]
 DPI = 130
 LEGEND_POINTS = 9
+# Width and height of a panel in inches: two stand beside each other on a page, and one can be read on a phone.
+PANEL = (4.8, 3.9)
 
 # As the dark page's background.
 _DARK_PAPER = "#16181c"
@@ -66,6 +68,8 @@ def style(dark: bool) -> Iterator[None]:
     own: dict[str, Any] = {
         # A file's name may have dollars.
         "text.parse_math": False,
+        # An axis says its values, not what is to be added to them.
+        "axes.formatter.useoffset": False,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "legend.frameon": False,

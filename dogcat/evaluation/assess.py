@@ -23,7 +23,7 @@ class Scoring(NamedTuple):
 
     Attributes:
         clip: Distance that probabilities keep from 0 and 1 in the clipped log loss.
-        resamples: Number of bootstrap resamples that the intervals come from.
+        resamples: Number of bootstrap resamples that intervals come from, but for those of shares of pictures.
         seed: Seed of the resamples, and of the halves that temperature and clip are fitted and scored on.
     """
 
@@ -102,11 +102,15 @@ def assess(predictions: LabelledPredictions, scoring: Scoring) -> Assessment:
         of_model = _measure(predictions.labels, log_probabilities, scoring)
         fit = (predictions.labels, log_probabilities, scoring.resamples, scoring.seed)
         measured.append(of_model)
+        matrix = metrics.confusion_matrix(predictions.labels, log_probabilities)
         models.append(
             ModelAssessment(
-                overall={name: _interval(name, *pair) for name, pair in _overall(of_model).items()},
-                by_class=[_of_class(of_model, label) for label in range(len(predictions.classes))],
-                confusion=_confusion(predictions.labels, log_probabilities, scoring),
+                overall={
+                    **{name: _interval(name, *pair) for name, pair in _overall(of_model).items()},
+                    "accuracy": bootstrap.share_interval(int(matrix.trace()), len(predictions.labels)),
+                },
+                by_class=[_of_class(of_model, matrix, label) for label in range(len(predictions.classes))],
+                confusion=[[bootstrap.count_interval(count, matrix.sum()) for count in row] for row in matrix.tolist()],
                 temperature=calibration.fit_temperature(*fit),
                 clip=calibration.fit_clip(*fit),
             )
@@ -130,26 +134,23 @@ def _overall(measured: _Measured) -> dict[str, tuple[float, np.ndarray]]:
     return {name: (values[0], measured.resampled.overall[name]) for name, values in measured.given.overall.items()}
 
 
-def _of_class(measured: _Measured, label: int) -> dict[str, Interval]:
-    return {
+def _of_class(measured: _Measured, matrix: np.ndarray, label: int) -> dict[str, Interval]:
+    resampled = {
         name: bootstrap.percentile_interval(values[0, label], measured.resampled.by_class[name][:, label])
         for name, values in measured.given.by_class.items()
     }
-
-
-def _confusion(labels: np.ndarray, log_probabilities: np.ndarray, scoring: Scoring) -> list[list[Interval]]:
-    counts = metrics.confusion_matrix(labels, log_probabilities).tolist()
-    return [
-        [bootstrap.count_interval(count, len(labels), scoring.resamples, scoring.seed) for count in row]
-        for row in counts
-    ]
+    hits = int(matrix[label, label])
+    return {
+        **resampled,
+        "recall": bootstrap.share_interval(hits, int(matrix[label].sum())),
+        "precision": bootstrap.share_interval(hits, int(matrix[:, label].sum())),
+    }
 
 
 def _interval(name: str, value: float, resampled: np.ndarray) -> Interval:
     if name != _RAISED_BY_CHANCE:
         return bootstrap.percentile_interval(value, resampled)
-    value, low, high = bootstrap.pivotal_interval(value, resampled)
-    return Interval(value, max(low, 0.0), max(high, 0.0))
+    return Interval(*np.maximum(bootstrap.pivotal_interval(value, resampled), 0.0).tolist())
 
 
 def _differences(first: _Measured, second: _Measured) -> dict[str, Interval]:

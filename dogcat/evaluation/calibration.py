@@ -44,6 +44,13 @@ class Adjustment(NamedTuple):
         """Whether the log loss fell by more than chance, or rounding, explains."""
         return self.gain.low > _ROUNDING
 
+    @property
+    def effect(self) -> str:
+        """What it did to the log loss, in words that follow on its name."""
+        if self.helped:
+            return "helps"
+        return "makes it worse" if self.gain.value < -_ROUNDING else "does not help beyond chance"
+
 
 def fit_temperature(labels: np.ndarray, log_probabilities: np.ndarray, resamples: int, seed: int) -> Adjustment:
     """Fits what the logits are divided by (temperature scaling, Guo et al. 2017).

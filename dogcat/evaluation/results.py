@@ -89,6 +89,11 @@ def verdict(predictions: LabelledPredictions, assessment: Assessment) -> str:
     """A sentence whether the data tells the two models apart."""
     difference = assessment.differences[DECIDING]
     first, second = predictions.predicted_by
+    if not difference.is_known:
+        return (
+            f"The data does not tell {first} and {second} apart: the difference of their clipped log losses is "
+            f"{_text(difference.value)} in every resample."
+        )
     figures = f"{_text(difference.value)} (95% interval {_range(difference)})"
     if not difference.excludes_zero:
         return (
@@ -114,7 +119,11 @@ def table(predictions: LabelledPredictions, assessment: Assessment, scoring: Sco
     if assessment.differences:
         lines += ["", "difference, first less second", *_rows(assessment.differences)]
         lines.append(printable(verdict(predictions, assessment)))
-    lines += ["", f"Intervals are 95%, from {scoring.resamples} resamples; log loss is clipped at {scoring.clip:g}."]
+    lines += [
+        "",
+        f"Intervals are 95%: of accuracy, recall and precision exact, of the others from {scoring.resamples} "
+        f"resamples; -: the pictures tell none. Log loss is clipped at {scoring.clip:g}.",
+    ]
     return "\n".join(lines)
 
 
@@ -141,9 +150,8 @@ def _class_rows(predictions: LabelledPredictions, model: ModelAssessment) -> lis
 
 
 def _adjustment(what: str, fitted: Adjustment) -> str:
-    helped = "helps" if fitted.helped else "does not help beyond chance"
     return (
-        f"  {what} {fitted.value:.4g}, fitted on {fitted.fitted_on} pictures, {helped}: on the other "
+        f"  {what} {fitted.value:.4g}, fitted on {fitted.fitted_on} pictures, {fitted.effect}: on the other "
         f"{fitted.scored_on} the log loss goes from {fitted.before:.4f} to {fitted.after:.4f} "
         f"(gain {_text(fitted.gain.value)}, {_range(fitted.gain)})"
     )
@@ -158,7 +166,9 @@ def _text(value: float) -> str:
 
 
 def _range(interval: Interval) -> str:
-    return "" if math.isnan(interval.value) else f"{interval.low:.4f} to {interval.high:.4f}"
+    if math.isnan(interval.value):
+        return ""
+    return f"{interval.low:.4f} to {interval.high:.4f}" if interval.is_known else "-"
 
 
 def _as_json(metrics: dict[str, Interval]) -> dict[str, Any]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from tensorflow import keras
 
-from dogcat.core import files, tables
+from dogcat.core import files, log, tables
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest, shard_plan
 from dogcat.dataset.manifest import Manifest
@@ -21,10 +22,11 @@ from dogcat.models.gradcam import HeatMaps
 from dogcat.models.model_files import Description
 from dogcat.prediction.picture_sources import DataSetSplit
 from dogcat.prediction.predictor import Predictor
-from dogcat.reports import comparison_page, run_page
-from dogcat.reports.findings import PICTURES_COLUMNS, Findings, highest_losses, least_certain, pictures_table
+from dogcat.reports import comparison_page, html, plot_texts, prediction_plots, run_page
+from dogcat.reports.comparison_page import Scored
+from dogcat.reports.findings import PICTURES_COLUMNS, Findings, least_certain, pictures_table, worst_mistakes
 from dogcat.reports.html import Plot
-from dogcat.reports.run_page import Picture
+from dogcat.reports.run_page import Picture, Plots
 from dogcat.reports.wording import legend_names
 from dogcat.training import finished_runs, plots
 from dogcat.training.finished_runs import PAGE, FinishedRun
@@ -69,37 +71,58 @@ def write(folder: Path, tfrecords: str = "") -> Path | None:
         trained_on=data.splits[shard_plan.TRAIN].pictures,
         opening=_opening(run, model),
     )
-    highest = highest_losses(findings)
-    shown = highest + least_certain(findings, highest)
-    classes = legend_names(data.classes)
-    of_predictions = (predictions.labels, predictions.log_probabilities[0], classes)
-    page = run_page.render(
-        findings,
-        _pictures(findings, shown, model, data_folder, data),
-        curves=Plot(*(plots.draw_curves(run.history, findings.opening, dark) for dark in (False, True))),
-        calibration=Plot(*(plots.draw_calibration(*of_predictions, dark) for dark in (False, True))),
-        roc=Plot(*(plots.draw_roc(*of_predictions, dark) for dark in (False, True))),
-    )
+    mistakes = worst_mistakes(findings)
+    shown = mistakes + least_certain(findings, mistakes)
+    page = run_page.render(findings, _pictures(findings, shown, model, data_folder, data), _plots(findings))
     with files.FileSet() as written:
         written.write(folder / TABLE, tables.for_spreadsheet(*pictures_table(findings)))
         written.write(folder / PAGE, page)
     return folder / PAGE
 
 
+def _plots(findings: Findings) -> Plots:
+    history = findings.run.history
+    predictions = findings.predictions
+    given = (predictions.labels, predictions.log_probabilities[0], legend_names(predictions.classes))
+
+    def of_epochs(name: str) -> Plot | None:
+        # One point is no curve.
+        if len(history) == 1:
+            return None
+        return html.plot(functools.partial(plots.draw_curve, history, name, findings.opening))
+
+    def of_predictions(draw: Callable[..., bytes | None]) -> Plot | None:
+        return html.plot(functools.partial(draw, *given))
+
+    return Plots(
+        *map(of_epochs, plots.FIGURES),
+        *map(
+            of_predictions,
+            (
+                prediction_plots.draw_reliability,
+                prediction_plots.draw_spread,
+                prediction_plots.draw_roc,
+                prediction_plots.draw_roc_corner,
+            ),
+        ),
+    )
+
+
 def _require_own(folder: Path) -> None:
     """Raises InputError where a file has the name of one of the two, and is not of this program."""
-    # What each of them, whole, has of all runs.
+    # What each of them, whole, has of all runs; the first is of pages up to 0.2.0.
+    footer = b"<footer>Made by dogcat "
     marks = {
-        PAGE: (b"<title>Run ", b"<footer>Made by dogcat "),
-        TABLE: (tables.for_spreadsheet(PICTURES_COLUMNS, []),),
+        PAGE: ((b"<title>Run ", footer), (b'content="Report of the run ', footer)),
+        TABLE: ((tables.for_spreadsheet(PICTURES_COLUMNS, []),),),
     }
-    for name, parts in marks.items():
+    for name, alternatives in marks.items():
         path = folder / name
         if not os.path.lexists(path):
             continue
         is_file = path.is_file() and not path.is_symlink()
         content = path.read_bytes() if is_file else b""
-        if not all(part in content for part in parts):
+        if not any(all(part in content for part in parts) for parts in alternatives):
             raise InputError(f"{path}: is in the way, since it is not what this program writes there; move it")
 
 
@@ -114,17 +137,26 @@ def compare(folders: Sequence[Path], tfrecords: str) -> bytes:
         InputError: A run or its data set cannot be used.
     """
     runs = [finished_runs.read(folder) for folder in folders]
-    predictions = []
+    # Runs that validated on different views are compared on the pictures as they are.
+    views = {plot_texts.view_of(run) for run in runs}
+    scored = []
     for run in runs:
         data_folder, data = _data_of(run, tfrecords)
         if data.splits[shard_plan.VALIDATION].pictures < _FEWEST_PICTURES:
             raise InputError(f"{run.path}: was validated on less than two pictures, too few to compare")
         description = model_files.describe(run.path / model_files.BEST_MODEL)
         _require_fitting(description, data, run.path)
-        predictions.append(_predictions(run, data_folder, data, description.temperature))
+        validated_on = plot_texts.view_of(run)
+        as_stored = len(views) > 1 and validated_on != plot_texts.AS_STORED
+        if as_stored:
+            log.tell(
+                f"{run.name}: predicts the pictures as they are stored, since not all runs validated on the same view"
+            )
+        predictions = _predictions(run, data_folder, data, description.temperature, as_stored)
+        scored.append(Scored(run, predictions, plot_texts.AS_STORED if as_stored else validated_on, validated_on))
     curves = {name: run.history for name, run in zip(comparison_page.curve_names(runs), runs)}
-    plot = Plot(*(plots.draw_overlay(curves, dark) for dark in (False, True)))
-    return comparison_page.render(runs, predictions, plot)
+    drawn = [html.plot(functools.partial(plots.draw_overlay, curves, name)) for name in plots.FIGURES]
+    return comparison_page.render(scored, drawn)
 
 
 def _data_of(run: FinishedRun, tfrecords: str) -> tuple[Path, Manifest]:
@@ -148,16 +180,19 @@ def _require_fitting(description: Description, data: Manifest, run: Path) -> Non
         )
 
 
-def _predictions(run: FinishedRun, folder: Path, data: Manifest, temperature: float) -> LabelledPredictions:
+def _predictions(
+    run: FinishedRun, folder: Path, data: Manifest, temperature: float, as_stored: bool = False
+) -> LabelledPredictions:
+    """What the best model says of the pictures as the run validated them, or of them as they are stored."""
     path = run.path / model_files.BEST_MODEL
     pictures = DataSetSplit(folder, data, shard_plan.VALIDATION)
-    logits = run.validation_logits(len(pictures.keys), len(data.classes))
+    logits = None if as_stored else run.validation_logits(len(pictures.keys), len(data.classes))
     if logits is None:
         # This process alone asks, also where several trained.
         strategy = devices.make_strategy("one_device")
         engine = devices.choose_engine("auto", keras.mixed_precision.global_policy().name, strategy)
-        # As near as may be to how the run validated.
-        tta = "zoom" if run.options.get("magnify") else "none"
+        # As near as may be to how the run validated, if that is asked for.
+        tta = "zoom" if run.options.get("magnify") and not as_stored else "none"
         predictor = Predictor([path], tta, _BATCH, strategy, engine)
         logits = np.concatenate(list(predictor.logits(pictures)))[:, 0]
     return LabelledPredictions(

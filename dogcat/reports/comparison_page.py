@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 import dogcat
+from dogcat.core import commands
 from dogcat.evaluation import assess
-from dogcat.evaluation.assess import Assessment, LabelledPredictions
+from dogcat.evaluation.assess import LabelledPredictions, ModelAssessment
 from dogcat.evaluation.bootstrap import Interval
 from dogcat.reports import html
 from dogcat.reports.html import Plot, Table
-from dogcat.reports.wording import duration, figure_text, interval_text, legend_names
+from dogcat.reports.wording import duration, figure_text, interval_text, legend_names, listed, share_range
 from dogcat.training import epoch_records
 from dogcat.training.finished_runs import FinishedRun
+from dogcat.training.plots import FIGURES
 
 _SCORING = assess.Scoring()
+# Resamples of fewer pictures are too much alike for their intervals to be wide enough.
+_FEW = 50
 
 
 def short_names(runs: Sequence[FinishedRun]) -> list[str]:
@@ -35,58 +41,137 @@ def curve_names(runs: Sequence[FinishedRun]) -> list[str]:
     return names if len(set(names)) == len(names) else [f"{number}: {name}" for number, name in enumerate(names, 1)]
 
 
-def render(runs: Sequence[FinishedRun], predictions: Sequence[LabelledPredictions], curves: Plot) -> bytes:
+class Scored(NamedTuple):
+    """A run as it is compared.
+
+    Attributes:
+        run: The run.
+        predictions: What its best model says of its validation split.
+        view: What that model was shown of the pictures, in words.
+        validated_on: The same of the validation of the run itself, in whose figures the best epoch was chosen.
+    """
+
+    run: FinishedRun
+    predictions: LabelledPredictions
+    view: str
+    validated_on: str
+
+
+class _Ranked(NamedTuple):
+    """A run among the others.
+
+    Attributes:
+        scored: The run.
+        found: How good it is.
+        difference: Of the deciding metric: the best one's less its own; None for the best, and where pictures differ.
+    """
+
+    scored: Scored
+    found: ModelAssessment
+    difference: Interval | None
+
+
+def render(scored: Sequence[Scored], plots: Sequence[Plot | None]) -> bytes:
     """The page, HTML in UTF-8.
 
     Args:
-        runs: Two or more.
-        predictions: What the best model of each says of its validation split, a model each.
-        curves: Plot of their epochs.
+        scored: Two runs or more, all with the same view.
+        plots: Of their epochs, one of each of `training.plots.FIGURES`.
     """
-    found = [assess.assess(of_run, _SCORING) for of_run in predictions]
-    losses = [one.models[0].overall["log_loss"].value for one in found]
-    best = int(np.argmin(losses))
-    names = [run.name for run in runs]
-    is_same = len({run.config["data_digest"] for run in runs}) == 1
-    others = "" if is_same else " Not all runs were validated on the same pictures."
+    runs = [one.run for one in scored]
+    found = [assess.assess(one.predictions, _SCORING).models[0] for one in scored]
+    best = int(np.argmin([one.overall[assess.DECIDING].value for one in found]))
+    ranked = [
+        _Ranked(one, how, None if place == best else _difference(scored[best], one))
+        for place, (one, how) in enumerate(zip(scored, found))
+    ]
+    names = short_names(runs)
+    headline, lead = _verdict(ranked, names, best)
+    in_words = "; ".join(_in_words(name, run) for name, run in zip(names, runs))
     return html.render(
         "comparison.html",
         made_by=f"dogcat {dogcat.__version__}",
         title=f"{len(runs)} runs compared",
-        lead=f"{names[best]} has the lowest validation log loss, {losses[best]:.4f}, of "
-        f"{len(predictions[best].keys):,} pictures.{others}",
-        runs=_table(runs, found),
+        headline=headline,
+        lead=lead,
+        runs=_table(ranked),
         made_with=_differences(runs),
         curves=html.figure(
-            curves,
-            "Validation log loss and accuracy of each run over its epochs. "
-            + "; ".join(_in_words(name, run) for name, run in zip(short_names(runs), runs))
-            + ".",
-            "The large dot is a run's best epoch. Epoch 0 is the model that the epochs start from.",
+            [
+                (plot, f"Validation {'log loss' if name == 'loss' else name} of each run over its epochs. {in_words}.")
+                for plot, name in zip(plots, FIGURES)
+            ],
+            "As each run validated itself. The large dot is a run's best epoch. Epoch 0 is the model that the epochs "
+            "start from.",
         ),
         best=names[best],
-        pairs=_pairs(runs, predictions, best),
+        pairs=_pairs(ranked, names[best]) if _is_same_data(runs) else None,
     )
 
 
-def _table(runs: Sequence[FinishedRun], found: Sequence[Assessment]) -> Table:
+def _is_same_data(runs: Sequence[FinishedRun]) -> bool:
+    return len({run.config["data_digest"] for run in runs}) == 1
+
+
+def _difference(best: Scored, other: Scored) -> Interval | None:
+    """The best run's deciding metric less another's on the same pictures; None where they are others."""
+    if not _is_same_data([best.run, other.run]):
+        return None
+    first, second = best.predictions, other.predictions
+    both = dataclasses.replace(
+        first,
+        predicted_by=[*first.predicted_by, *second.predicted_by],
+        log_probabilities=[*first.log_probabilities, *second.log_probabilities],
+    )
+    return assess.assess(both, _SCORING).differences[assess.DECIDING]
+
+
+def _verdict(ranked: Sequence[_Ranked], names: Sequence[str], best: int) -> tuple[str, str]:
+    """What the page begins with: a headline, and a sentence or two below it."""
+    first = ranked[best].scored
+    count = len(first.predictions.keys)
+    if not _is_same_data([one.scored.run for one in ranked]):
+        return "No order: not all runs were validated on the same pictures", (
+            "Their figures stand side by side below. To compare the models, measure both on the same pictures: "
+            f"{commands.spelled('evaluate')} --model=ONE --against=OTHER."
+        )
+    rivals = [place for place, one in enumerate(ranked) if one.difference and not one.difference.excludes_zero]
+    told = f"All are scored on the same {count:,} {first.view}."
+    if any(one.scored.validated_on != first.view for one in ranked):
+        told += " Some validated themselves on other views; those figures are in the table, and have no order."
+    if not rivals:
+        headline = f"{names[best]} is the best"
+        if count < _FEW:
+            headline = f"{names[best]} is ahead; {count} pictures are too few to be sure"
+        return headline, f"The data tells it apart from every other run. {told}"
+    alike = listed([names[place] for place in sorted([best, *rivals])])
+    others = "" if len(rivals) + 1 == len(ranked) else "; each other run is worse"
+    return "No clear winner", f"The data does not tell {alike} apart{others}. {told}"
+
+
+def _table(ranked: Sequence[_Ranked]) -> Table:
     rows = []
-    for run, one in zip(runs, found):
-        overall = one.models[0].overall
+    for one in ranked:
+        run, overall = one.scored.run, one.found.overall
         loss, accuracy = overall["log_loss"], overall["accuracy"]
+        itself = epoch_records.best_of(run.history).val_loss
         rows.append(
             (
                 run.name,
                 f"{loss.value:.4f} ({interval_text(loss)})",
-                f"{accuracy.value:.1%} ({interval_text(accuracy, '.1%')})",
+                f"{accuracy.value:.1%} ({share_range(accuracy)})",
                 figure_text(overall["roc_auc"].value),
                 f"{run.summary['best']['epoch']} of {run.summary['epochs']}",
+                f"{itself:.4f}, {one.scored.validated_on}",
                 duration(run.seconds),
                 run.config["device"],
             )
         )
-    heads = ("run", "validation log loss (95% interval)", "accuracy", "ROC AUC", "best epoch", "time", "device")
-    return Table("Each run's best model on its validation split", heads, rows)
+    heads = (
+        *("run", "validation log loss (95% interval)", "accuracy", "ROC AUC", "best epoch"),
+        *("log loss as it validated itself", "time", "device"),
+    )
+    return Table(f"Each run's best model on {ranked[0].scored.view}", heads, rows)
 
 
 def _differences(runs: Sequence[FinishedRun]) -> Table:
@@ -105,32 +190,22 @@ def _in_words(name: str, run: FinishedRun) -> str:
     return f"{name}: lowest log loss {best.val_loss:.4f} at epoch {best.epoch}, accuracy there {best.val_accuracy:.1%}"
 
 
-def _pairs(runs: Sequence[FinishedRun], predictions: Sequence[LabelledPredictions], best: int) -> Table:
-    """The best run against each other one, on the same pictures."""
-    rows = []
-    first = predictions[best]
-    for number, (run, second) in enumerate(zip(runs, predictions)):
-        if number == best:
-            continue
-        if runs[best].config["data_digest"] != run.config["data_digest"]:
-            rows.append((run.name, "-", "-", "not to be said: validated on other pictures"))
-            continue
-        both = LabelledPredictions(
-            source=first.source,
-            keys=first.keys,
-            labels=first.labels,
-            classes=first.classes,
-            predicted_by=[*first.predicted_by, *second.predicted_by],
-            log_probabilities=[*first.log_probabilities, *second.log_probabilities],
-            left_out={},
+def _pairs(ranked: Sequence[_Ranked], best: str) -> Table:
+    """The best run against each other one."""
+    rows = [
+        (
+            one.scored.run.name,
+            f"{one.difference.value:+.4f}",
+            interval_text(one.difference, "+.4f"),
+            _told_apart(one.difference),
         )
-        difference = assess.assess(both, _SCORING).differences[assess.DECIDING]
-        rows.append((run.name, f"{difference.value:+.4f}", interval_text(difference, "+.4f"), _verdict(difference)))
-    heads = ("run", "difference", "95% interval", "told apart?")
-    return Table(f"{runs[best].name} less each other run", heads, rows)
+        for one in ranked
+        if one.difference
+    ]
+    return Table(f"{best} less each other run", ("run", "difference", "95% interval", "told apart?"), rows)
 
 
-def _verdict(difference: Interval) -> str:
-    if not difference.excludes_zero:
-        return "no: the interval includes 0"
-    return "yes: it is better" if difference.value < 0 else "yes: it is worse"
+def _told_apart(difference: Interval) -> str:
+    if difference.excludes_zero:
+        return "yes: it is worse"
+    return "no: the interval includes 0" if difference.is_known else "no: they do not differ"

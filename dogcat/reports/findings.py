@@ -51,9 +51,10 @@ class Findings:
         return int((self.predicted != self.predictions.labels).sum())
 
 
-def highest_losses(findings: Findings) -> list[int]:
-    """Places of the pictures with the highest log loss, the highest first."""
-    return np.argsort(-findings.losses, kind="stable")[:MOST_SHOWN].tolist()
+def worst_mistakes(findings: Findings) -> list[int]:
+    """Places of the pictures that are taken for another class, those with the highest log loss first."""
+    order = np.argsort(-findings.losses, kind="stable")
+    return order[(findings.predicted != findings.predictions.labels)[order]][:MOST_SHOWN].tolist()
 
 
 def least_certain(findings: Findings, without: Sequence[int]) -> list[int]:

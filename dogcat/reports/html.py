@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
@@ -13,11 +13,18 @@ from dogcat.core.text import printable
 
 
 class Table(NamedTuple):
-    """A table of a page; every row has a cell for each head, a number or text."""
+    """A table of a page; every row has a cell for each head: a number, text or a Thumbnail."""
 
     caption: str
     heads: Sequence[str]
     rows: Sequence[Sequence[Any]]
+
+
+class Thumbnail(NamedTuple):
+    """A small picture as a cell of a table; nothing is shown where its address is empty."""
+
+    address: str
+    alt: str
 
 
 class Plot(NamedTuple):
@@ -53,14 +60,26 @@ def render(template: str, **content: Any) -> bytes:
     return TEMPLATES.get_template(template).render(content).encode()
 
 
-def figure(plot: Plot, alt: str, caption: str) -> dict[str, str]:
-    """What the macro `figure` of parts.html shows; `alt` says in words what the plot does."""
-    return {
-        "light": address(plot.light, "png"),
-        "dark": address(plot.dark, "png"),
-        "alt": alt,
-        "caption": caption,
-    }
+def plot(draw: Callable[[bool], bytes | None]) -> Plot | None:
+    """A plot from what draws it on white or, given True, on black; None where that draws nothing."""
+    light = draw(False)
+    dark = draw(True)
+    return None if light is None or dark is None else Plot(light, dark)
+
+
+def figure(panels: Sequence[tuple[Plot | None, str]], caption: str) -> dict[str, Any]:
+    """What the macro `figure` of parts.html shows: panels beside each other, or below on a narrow screen.
+
+    Args:
+        panels: A plot and what it shows, in words; those without a plot are left out.
+        caption: A text below all.
+    """
+    shown = [
+        {"light": address(plot.light, "png"), "dark": address(plot.dark, "png"), "alt": alt}
+        for plot, alt in panels
+        if plot
+    ]
+    return {"panels": shown, "caption": caption}
 
 
 def address(data: bytes, form: str) -> str:

@@ -1,4 +1,4 @@
-"""The page of a run, report.html: figures, plots, tables, the pictures that cost most."""
+"""The page of a run, report.html: the verdict, figures, the mistakes, plots, tables, how to repeat the run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from dogcat.core import commands
 from dogcat.evaluation.assess import ModelAssessment
 from dogcat.evaluation.bootstrap import CONFIDENCE
 from dogcat.models.backbones import BACKBONES
-from dogcat.reports import html, plot_texts, run_tables, thumbnails
-from dogcat.reports.findings import Findings, highest_losses, least_certain
+from dogcat.reports import html, plot_texts, recipe, run_tables, thumbnails, verdict
+from dogcat.reports.findings import Findings, least_certain, worst_mistakes
 from dogcat.reports.html import Plot
-from dogcat.reports.wording import duration, interval_text, listed, probability_text
-from dogcat.training import source_runs
+from dogcat.reports.wording import duration, interval_text, listed, probability_text, share_range
 from dogcat.training.finished_runs import FinishedRun
+
+# Fitted on fewer, a temperature follows one or two of them.
+_FEWEST_FOR_TEMPERATURE = 10
 
 
 class Picture(NamedTuple):
@@ -33,106 +35,137 @@ class Picture(NamedTuple):
     heat: np.ndarray
 
 
-def render(findings: Findings, pictures: Mapping[int, Picture], curves: Plot, calibration: Plot, roc: Plot) -> bytes:
+class Plots(NamedTuple):
+    """The plots of the page; None where one would say nothing."""
+
+    loss: Plot | None
+    accuracy: Plot | None
+    reliability: Plot | None
+    spread: Plot | None
+    roc: Plot | None
+    corner: Plot | None
+
+
+def render(findings: Findings, pictures: Mapping[int, Picture], plots: Plots) -> bytes:
     """The page, HTML in UTF-8.
 
     Args:
         findings: What it is about.
-        pictures: Those of `highest_losses` and `least_certain` by place.
-        curves: Plot of the epochs.
-        calibration: Reliability diagram and histogram of the probabilities.
-        roc: The ROC curve.
+        pictures: Those of `worst_mistakes` and `least_certain` by place.
+        plots: Its plots.
     """
     run, predictions = findings.run, findings.predictions
-    highest = highest_losses(findings)
-    uncertain = least_certain(findings, highest)
+    mistakes = worst_mistakes(findings)
     count, classes = len(predictions.keys), predictions.classes
-    share = findings.losses[highest].sum() / findings.losses.sum()
+    judged = verdict.of_run(findings)
+    network = BACKBONES[run.options["backbone"]].constructor
+    differing = recipe.differing(run)
     return html.render(
         "report.html",
         made_by=f"dogcat {dogcat.__version__}",
         run=run.name,
-        lead=f"{BACKBONES[run.options['backbone']].constructor} tells {listed(classes)} apart: trained on "
-        f"{findings.trained_on:,} pictures, measured on {count:,} others, in {duration(run.seconds)} on "
-        f"{run.config['device']}.",
+        verdict=judged,
+        lead=f"{network} tells {listed(classes)} apart: trained on {findings.trained_on:,} pictures, measured on "
+        f"{count:,} others, in {duration(run.seconds)} on {run.config['device']}.",
         figures=_tiles(findings),
         chose_epoch=run.summary["epochs"] > 0,
-        source=run_tables.source(findings) if classes == source_runs.CLASSES else None,
-        curves=html.figure(curves, plot_texts.curves_in_words(findings), plot_texts.curves_caption(findings)),
-        epochs=run_tables.epochs(run),
-        calibration=html.figure(calibration, plot_texts.calibration_in_words(findings), plot_texts.CALIBRATION_CAPTION),
-        temperature=_temperature(findings.assessment),
         confusion=run_tables.confusion(findings),
         of_classes=run_tables.of_classes(findings),
-        roc=html.figure(roc, plot_texts.roc_in_words(findings), plot_texts.ROC_CAPTION),
         metrics=run_tables.all_metrics(findings.assessment),
-        highest=_cards(findings, pictures, highest),
-        wrong=findings.wrong,
-        highest_lead=f"The {len(highest)} pictures with the highest log loss make up {share:.0%} of all of it; "
-        f"{sum(findings.predicted[place] != predictions.labels[place] for place in highest)} of them are taken for "
-        "the wrong class.",
-        uncertain=_cards(findings, pictures, uncertain),
+        mistakes=_cards(findings, pictures, mistakes),
+        mistakes_lead=_mistakes_lead(findings, mistakes),
+        uncertain=_cards(findings, pictures, least_certain(findings, mistakes)),
         cleaning=f"{commands.spelled('clean-images')} --images=FOLDER_OF_THE_PICTURES --output=cleaning/",
-        options=[(f"--{name}", _shown(value)) for name, value in run.options.items()],
+        calibration=html.figure(
+            [
+                (plots.reliability, plot_texts.reliability_in_words(findings)),
+                (plots.spread, plot_texts.spread_in_words(findings)),
+            ],
+            plot_texts.calibration_caption(findings),
+        ),
+        temperature=_temperature(findings.assessment),
+        roc=html.figure(
+            [
+                (plots.roc, plot_texts.roc_in_words(findings)),
+                (plots.corner, "The upper left corner of the same, enlarged."),
+            ],
+            plot_texts.ROC_CAPTION,
+        ),
+        without_roc=plot_texts.without_roc(findings),
+        curves=html.figure(
+            [
+                (plot, plot_texts.curve_in_words(findings, name))
+                for plot, name in ((plots.loss, "loss"), (plots.accuracy, "accuracy"))
+            ],
+            plot_texts.curves_caption(findings),
+        ),
+        epochs=run_tables.epochs(run),
+        preset=run.options["preset"],
+        differing=[(f"--{name}", _shown(value)) for name, value in differing.items()],
+        command=recipe.command(run),
+        options=[(f"--{name}", _shown(value)) for name, value in run.options.items() if name not in differing],
         made_with=run_tables.made_with(run),
         stages=run_tables.stages(run),
         waiting=_waiting(run),
+        source=run_tables.source(findings),
     )
 
 
 def _tiles(findings: Findings) -> list[dict[str, str]]:
     overall = findings.assessment.overall
     count = len(findings.predictions.keys)
-    tiles = []
-    for name, metric, form in (
-        ("validation log loss", "log_loss", ".4f"),
-        ("accuracy", "accuracy", ".1%"),
-        ("ROC AUC", "roc_auc", ".4f"),
-    ):
-        interval = overall[metric]
-        if metric == "accuracy" and not findings.wrong:
-            note = f"above {_accuracy_at_least(count):.1%} ({CONFIDENCE:.0%} sure)"
-        else:
-            note = f"{interval_text(interval, form)} (95% interval)"
-        if not math.isnan(interval.value):
-            tiles.append({"name": name, "value": f"{interval.value:{form}}", "note": note})
-    best = findings.run.summary
-    return [
-        *tiles,
-        {"name": "wrong", "value": f"{findings.wrong:,}", "note": f"of {count:,} pictures"},
+    tiles = [
         {
-            "name": "time",
-            "value": duration(findings.run.seconds),
-            "note": f"best epoch: {best['best']['epoch']} of {best['epochs']}",
-        },
+            "name": name,
+            "value": f"{overall[metric].value:{form}}",
+            "note": f"{CONFIDENCE:.0%} interval: {worded(overall[metric])}",
+        }
+        for name, metric, form, worded in (
+            ("accuracy", "accuracy", ".1%", share_range),
+            ("validation log loss", "log_loss", ".4f", interval_text),
+            ("ROC AUC", "roc_auc", ".4f", interval_text),
+        )
+        if not math.isnan(overall[metric].value)
     ]
+    tiles.insert(1, {"name": "wrong", "value": f"{findings.wrong:,}", "note": f"of {count:,} pictures"})
+    best = findings.run.summary
+    time = {
+        "name": "time",
+        "value": duration(findings.run.seconds),
+        "note": f"best epoch: {best['best']['epoch']} of {best['epochs']}",
+    }
+    return [*tiles, time]
 
 
-def _accuracy_at_least(pictures: int) -> float:
-    """The accuracy below which a model gets so many pictures all right in less than 5% of the cases.
-
-    No resample of flawless pictures has a flaw, so the bootstrap has nothing to tell here.
-    """
-    return (1 - CONFIDENCE) ** (1 / pictures)
+def _mistakes_lead(findings: Findings, shown: Sequence[int]) -> str:
+    share = f"{findings.losses[shown].sum() / findings.losses.sum():.0%} of the log loss of all pictures"
+    if findings.wrong == 1:
+        return f"One picture, with {share}."
+    which = "All" if len(shown) == findings.wrong else f"The {len(shown)} surest"
+    return f"{which} of {findings.wrong:,}, the surest first, with {share}."
 
 
 def _temperature(assessment: ModelAssessment) -> str:
     fitted = assessment.temperature
     error = assessment.overall["expected_calibration_error"]
-    text = f"Expected calibration error {error.value:.4f} ({interval_text(error)}). "
-    effect = f"the log loss of the other half goes from {fitted.before:.4f} to {fitted.after:.4f}"
+    interval = f" ({interval_text(error)})" if error.is_known else ""
+    text = f"Expected calibration error {error.value:.4f}{interval}. "
+    if fitted.fitted_on < _FEWEST_FOR_TEMPERATURE:
+        return text + "A temperature is not fitted on so few pictures."
+    advice = ""
     if fitted.helped:
-        return text + (
-            f"A temperature of {fitted.value:.2f}, fitted on one half, helps: {effect}; "
-            f"{commands.spelled('evaluate')} --save_temperature stores it with the model."
-        )
-    return text + f"A temperature of {fitted.value:.2f}, fitted on one half, does not help beyond chance: {effect}."
+        advice = f"; {commands.spelled('evaluate')} --save_temperature stores it with the model"
+    return text + (
+        f"A temperature of {fitted.value:.2f}, fitted on {fitted.fitted_on:,} of the pictures, {fitted.effect}: on the "
+        f"other {fitted.scored_on:,} the log loss goes from {fitted.before:.4f} to {fitted.after:.4f}{advice}."
+    )
 
 
 def _cards(findings: Findings, pictures: Mapping[int, Picture], places: Sequence[int]) -> list[dict[str, Any]]:
     predictions, losses, predicted = findings.predictions, findings.losses, findings.predicted
     probabilities = np.exp(predictions.log_probabilities[0])
-    whole = losses.sum()
+    # A model that is sure beyond what a number holds has no loss at all.
+    whole = losses.sum() or 1.0
     cards = []
     for place in places:
         label, taken = predictions.labels[place], predicted[place]

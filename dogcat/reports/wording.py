@@ -23,8 +23,16 @@ def duration(seconds: float) -> str:
 
 
 def interval_text(interval: Interval, form: str = ".4f") -> str:
-    """The ends of an interval; empty where the figure is not defined."""
-    return "" if math.isnan(interval.value) else f"{interval.low:{form}} to {interval.high:{form}}"
+    """The ends of an interval; `-` where the pictures tell none, empty where the figure itself is not defined."""
+    if math.isnan(interval.value):
+        return ""
+    return f"{interval.low:{form}} to {interval.high:{form}}" if interval.is_known else "-"
+
+
+def share_range(share: Interval) -> str:
+    """The interval of a share, in percent; never rounded to certainty."""
+    low, high = (f"{min(end, 0.999) if end < 1 else end:.1%}" for end in (share.low, share.high))
+    return f"{low.removesuffix('%')}–{high}"
 
 
 def figure_text(value: float, form: str = ".4f") -> str:

@@ -125,7 +125,7 @@ class RunFolder:
         """Writes history.csv, history.jsonl and curves.png."""
         files.write_atomically(self.path / "history.csv", epoch_records.as_csv(history).encode())
         files.write_atomically(self.path / HISTORY, epoch_records.as_jsonl(history).encode())
-        files.write_atomically(self.path / "curves.png", plots.draw_curves(history, "", dark=False))
+        files.write_atomically(self.path / "curves.png", plots.draw_curves(history, dark=False))
 
     def write_batch(self, where: str, keys: Sequence[str]) -> None:
         """Writes which pictures a step had."""

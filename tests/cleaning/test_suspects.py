@@ -72,8 +72,8 @@ def test_each_picture_comes_once_for_its_strongest_reason():
     )
     found = suspects.find(known, [])
     assert [(one.path, one.kind, one.suggestion) for one in found] == [
-        ("2.jpg", "wrong label", "relabel cat"),
-        ("0.jpg", "neither", "drop"),
+        ("2.jpg", "wrong label", "look"),
+        ("0.jpg", "neither", "look"),
     ]
     assert np.isclose(found[0].score, 0.81) and found[0].alike == ["0.jpg", "1.jpg"]
     assert (
@@ -86,6 +86,56 @@ def test_each_picture_comes_once_for_its_strongest_reason():
     assert found[1].is_certain
     found = suspects.find(dataclasses.replace(known, far=np.zeros(4), pet_ranks=np.array([40, 0, 0, 0]), top_n=30), [])
     assert not found[1].is_certain and "best cat or dog is number 41 of ImageNet's classes" in found[1].reason
+
+
+def of_many(pictures, **known) -> Evidence:
+    """Evidence of so many pictures, sound but for what is given of the first ones."""
+    nothing = {
+        **{name: np.zeros(pictures) for name in ("neither", "far", "mislabelled")},
+        "held_out": np.tile([0.9, 0.1], (pictures, 1)),
+        "similar": np.zeros((pictures, 5), int),
+    }
+    for name, values in known.items():
+        nothing[name][: len(values)] = values
+    sizes = [(100, 100)] * pictures
+    return Evidence(prints(*sizes), np.zeros(pictures, int), ["cat", "dog"], np.zeros(pictures, bool), [], **nothing)
+
+
+def suggestions(evidence) -> dict[str, str]:
+    return {one.path: one.suggestion for one in suspects.find(evidence, [])}
+
+
+def test_a_change_is_suggested_from_scores_on_that_sound_pictures_do_not_have():
+    scores = [0.95, 0.89, 0.51, 0.49]
+    found = suggestions(of_many(120, neither=scores, far=scores))
+    assert [found[f"{place}.jpg"] for place in range(4)] == ["drop", "look", "look", "probably fine"]
+    # To fill the list, pictures are shown that nothing speaks against.
+    assert len(found) == 15 and set(list(found.values())[4:]) == {"probably fine"}
+    mislabelled = [0.999, 0.99, 0.51, 0.49]
+    found = suspects.find(of_many(120, mislabelled=mislabelled), [])
+    of_label = {one.path: (one.suggestion, one.looks_like) for one in found if one.kind == "wrong label"}
+    assert [of_label[f"{place}.jpg"] for place in range(4)] == [
+        ("relabel dog", "dog"),
+        *[("look", "dog"), ("look", "dog"), ("probably fine", "dog")],
+    ]
+
+
+def test_among_few_pictures_distance_alone_suggests_nothing():
+    few = of_many(60, neither=[0.999], far=[0.999])
+    assert suggestions(few)["0.jpg"] == "look"
+    # A classifier judges each picture by itself.
+    with_classifier = dataclasses.replace(few, pet_ranks=np.array([40] + [0] * 59), top_n=30)
+    [first, *_] = suspects.find(with_classifier, [])
+    assert (first.suggestion, first.is_certain) == ("drop", True)
+
+
+def test_what_is_fine_in_one_respect_is_still_dropped_for_another():
+    known = of_many(120, neither=[0.3], far=[0.3])
+    copies = dataclasses.replace(known, copies=[Copies([0, 1], [[0, 1]])])
+    largest = [one._replace(width=200) if one.key == "1.jpg" else one for one in copies.prints]
+    found = {one.path: one for one in suspects.find(dataclasses.replace(copies, prints=largest), [])}
+    assert (found["0.jpg"].kind, found["0.jpg"].suggestion) == ("neither", "drop") and found["0.jpg"].changes
+    assert "also duplicate" in found["0.jpg"].reason
 
 
 def test_the_table():

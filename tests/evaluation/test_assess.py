@@ -8,6 +8,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from dogcat.evaluation import assess, results
 from dogcat.evaluation import metrics as evaluation
@@ -40,8 +41,9 @@ def test_equal_models_are_not_told_apart():
         **{**vars(alike), "predicted_by": ["a", "b"], "log_probabilities": alike.log_probabilities * 2}
     )
     found = assess.assess(twice, OPTIONS)
-    assert all(difference == (0, 0, 0) for difference in found.differences.values())
+    assert all(difference.value == 0 and not difference.is_known for difference in found.differences.values())
     assert "does not tell a and b apart" in results.verdict(twice, found)
+    assert "nan" not in results.table(twice, found, OPTIONS)
 
 
 def test_models_of_the_same_quality_are_not_told_apart():
@@ -116,6 +118,38 @@ def test_what_is_not_defined_is_null_and_said():
     metrics = json.loads(results.metrics_json(of_one_class, found, OPTIONS))["models"][0]
     assert metrics["metrics"]["roc_auc"] == {"value": None, "low": None, "high": None}
     assert "undefined" in results.table(of_one_class, found, OPTIONS)
+
+
+def test_flawless_predictions_have_intervals_where_the_pictures_tell_one():
+    few = predictions(0.0, pictures=12)
+    flawless = [metrics_of_logits(few.labels, 5.0)]
+    few = LabelledPredictions(**{**vars(few), "log_probabilities": flawless})
+    found = assess.assess(few, OPTIONS)
+    [model] = found.models
+    # 0.05 ** (1 / 12).
+    assert model.overall["accuracy"] == pytest.approx((1, 0.7791, 1), abs=1e-4)
+    assert model.overall["roc_auc"].value == 1 and not model.overall["roc_auc"].is_known
+    assert json.loads(results.metrics_json(few, found, OPTIONS))["models"][0]["metrics"]["roc_auc"] == {
+        **{"value": 1.0, "low": None, "high": None}
+    }
+    shown = results.table(few, found, OPTIONS)
+    [row] = [line for line in shown.splitlines() if "ROC AUC" in line]
+    assert row.split() == ["ROC", "AUC", "1.0000", "-"] and "1.0000 to 1.0000" not in shown
+
+
+def metrics_of_logits(labels, margin):
+    """Log-probabilities of two classes, the right one ahead by so much."""
+    return evaluation.log_probabilities(margin * (2.0 * labels[:, None] - 1))
+
+
+def test_shares_have_one_kind_of_interval_wherever_they_are_told():
+    found = assess.assess(predictions(2.0), OPTIONS).models[0]
+    right = sum(found.confusion[label][label].value for label in range(2))
+    test = stats.binomtest(int(right), 400).proportion_ci()
+    assert found.overall["accuracy"] == pytest.approx((right / 400, test.low, test.high))
+    of_cats = [cell.value for cell in found.confusion[0]]
+    test = stats.binomtest(int(of_cats[0]), int(sum(of_cats))).proportion_ci()
+    assert found.by_class[0]["recall"] == pytest.approx((of_cats[0] / sum(of_cats), test.low, test.high))
 
 
 def test_the_same_seed_gives_the_same_bytes():

@@ -43,11 +43,23 @@ def test_95_of_100_intervals_hold_the_truth():
     assert 0.91 <= covered <= 0.98
 
 
-def test_the_interval_of_a_count_is_the_binomial_one():
-    interval = bootstrap.count_interval(30, 200, 20_000, 0)
-    assert interval.value == 30
-    assert (interval.low, interval.high) == pytest.approx(stats.binom.ppf([0.025, 0.975], 200, 0.15), abs=1)
-    assert bootstrap.count_interval(0, 200, 100, 0) == (0, 0, 0)
+@pytest.mark.parametrize(("count", "of"), [(1, 2), (30, 200), (199, 200)])
+def test_the_interval_of_a_share_is_the_binomial_one(count, of):
+    exact = stats.binomtest(count, of).proportion_ci(bootstrap.CONFIDENCE, method="exact")
+    assert bootstrap.share_interval(count, of) == pytest.approx((count / of, exact.low, exact.high))
+    assert bootstrap.count_interval(count, of) == pytest.approx((count, exact.low * of, exact.high * of))
+
+
+def test_of_none_or_all_one_end_is_sure_and_the_other_is_as_far_as_5_in_100():
+    assert bootstrap.share_interval(12, 12) == pytest.approx((1, 0.05 ** (1 / 12), 1))
+    assert bootstrap.share_interval(0, 12) == pytest.approx((0, 0, 1 - 0.05 ** (1 / 12)))
+    assert math.isnan(bootstrap.share_interval(0, 0).value)
+
+
+def test_resamples_that_are_all_equal_tell_no_interval():
+    same = bootstrap.percentile_interval(1.0, np.array([math.nan, 1.0, 1.0 + 1e-15]))
+    assert same.value == 1 and not same.is_known and not same.excludes_zero
+    assert bootstrap.percentile_interval(1.0, np.array([0.9, 1.0])).is_known
 
 
 def test_the_calibration_error_of_a_calibrated_model_may_be_nothing():
@@ -71,8 +83,8 @@ def test_the_calibration_error_of_a_calibrated_model_may_be_nothing():
 def test_what_is_not_defined_has_no_interval():
     nothing = bootstrap.percentile_interval(math.nan, np.full(100, math.nan))
     assert all(math.isnan(value) for value in nothing) and not nothing.excludes_zero
-    some = bootstrap.percentile_interval(1.0, np.array([math.nan, 1.0, 1.0]))
-    assert some == Interval(1, 1, 1)
+    some = bootstrap.percentile_interval(1.0, np.array([math.nan, 1.0, 2.0]))
+    assert some == pytest.approx((1, 1.025, 1.975))
 
 
 @pytest.mark.parametrize(

@@ -82,3 +82,14 @@ def test_a_clip_helps_a_model_that_is_sure_of_its_errors():
     assert fitted.helped
     untouched = calibration.fit_clip(labels, metrics.log_probabilities(logits), 200, 0)
     assert untouched.value < 0.01 and not untouched.helped
+
+
+def test_a_temperature_of_few_pictures_that_makes_it_worse_is_said_to():
+    # The half that it is fitted on has the error, the other none.
+    labels = np.arange(12) % 2
+    fitted_on, _ = np.array_split(np.random.default_rng(0).permutation(12), 2)
+    logits = 4.0 * (2 * labels - 1)
+    logits[fitted_on[0]] *= -1
+    fitted = calibration.fit_temperature(labels, metrics.log_probabilities(logits[:, np.newaxis]), 200, 0)
+    assert fitted.after > fitted.before and not fitted.helped
+    assert fitted.effect == "makes it worse"

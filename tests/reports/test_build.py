@@ -17,9 +17,10 @@ from PIL import Image
 from dogcat import train as command
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest
+from dogcat.evaluation import metrics
 from dogcat.loading import pipeline, readers
-from dogcat.models import gradcam, tta_views
-from dogcat.reports import build
+from dogcat.models import gradcam, model_files, tta_views
+from dogcat.reports import build, comparison_page
 from dogcat.training import finished_runs
 from tools import make_report
 from tools.make_report import ReportOptions
@@ -98,9 +99,11 @@ def assert_quiet(page):
 def test_a_page_is_quiet_whatever_the_names(hostile_run, browser, width, dark):
     page = browser.open(hostile_run / "report.html", width, dark)
     assert_quiet(page)
-    assert page.shown.title() == f"Run {hostile_run.name}"
+    assert page.shown.title().startswith('"><script>document.titl…, =1+1 and cat: ')
+    headline, text = page.shown.locator("h1").inner_text(), page.shown.locator("body").inner_text()
+    assert "right" in headline and text.startswith(headline) and f"Run {hostile_run.name}" in text
     shown = page.shown.locator(".cards .name").all_inner_texts()
-    # Of 18 validation pictures all are among the highest losses.
+    # Of 18 validation pictures each is among the mistakes or the least certain.
     assert len(shown) == 18 and all("<img src=x onerror=" in name for name in shown)
     assert CLASSES[0] in page.shown.locator(".matrix").inner_text()
 
@@ -108,11 +111,11 @@ def test_a_page_is_quiet_whatever_the_names(hostile_run, browser, width, dark):
 def test_the_keyboard_leads_through_a_page(hostile_run, browser):
     page = browser.open(hostile_run / "report.html", PHONE)
     page.shown.keyboard.press("Tab")
-    assert page.shown.evaluate("document.activeElement.textContent") == "Training"
+    assert page.shown.evaluate("document.activeElement.textContent") == "Right and wrong"
     page.shown.keyboard.press("Enter")
-    assert page.shown.url.endswith("#training")
+    assert page.shown.url.endswith("#confusions")
     # What is moved sideways is reached too.
-    page.shown.keyboard.press("Tab")
+    page.shown.locator(".wide", has_text="Every epoch").focus()
     assert page.shown.evaluate("document.activeElement.className") == "wide"
     page.shown.keyboard.press("ArrowRight")
     # It glides there.
@@ -120,7 +123,23 @@ def test_the_keyboard_leads_through_a_page(hostile_run, browser):
         page.shown.wait_for_timeout(100)
         if page.shown.evaluate("document.activeElement.scrollLeft"):
             return
-    pytest.fail("the plot did not move")
+    pytest.fail("the table did not move")
+
+
+def test_on_a_phone_panels_stack_and_the_first_column_stays(two_runs, browser):
+    beside, below = (browser.open(two_runs[1] / "report.html", width).shown for width in (DESKTOP, PHONE))
+    places = "[...document.querySelectorAll('#training ~ figure .panels > div')].map(p => p.getBoundingClientRect())"
+    for shown, axis in ((beside, "x"), (below, "y")):
+        first, second = shown.evaluate(places)[:2]
+        assert first[axis] < second[axis] and (axis == "y" or first["y"] == second["y"])
+        assert second["right"] <= shown.evaluate("innerWidth")
+    table = below.locator(".wide", has_text="Every epoch")
+    moved, cell, edge = table.evaluate(
+        """table => { table.scrollLeft = 1000;
+        const cell = table.querySelector("tbody td").getBoundingClientRect();
+        return [table.scrollLeft, cell.left, table.getBoundingClientRect().left]; }"""
+    )
+    assert moved > 100 and cell == edge
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
@@ -133,13 +152,35 @@ def test_the_page_of_several_runs_is_quiet(two_runs, browser, tmp_path, width):
     assert "tell" in text and "--unfreeze_from" in text and "--batch_size" not in text
 
 
+def test_runs_with_other_views_are_compared_on_the_same_one(two_runs, tfrecords, tmp_path, monkeypatch):
+    plain = two_runs[0]
+    magnified = train(tfrecords, tmp_path, magnify=0.5, epochs=0, report=False)
+    given = []
+    monkeypatch.setattr(comparison_page, "render", lambda scored, drawn: given.append(scored) or b"")
+    build.compare([plain, magnified], "")
+    build.compare([magnified, magnified], "")
+    mixed, alone = given
+    assert [one.view for one in mixed] == ["pictures as they are stored"] * 2
+    assert mixed[1].validated_on == "pictures magnified about their middle" == alone[0].view
+    of_view = [one.predictions.log_probabilities[0] for one in (mixed[1], alone[1])]
+    kept = np.load(magnified / finished_runs.VALIDATION_LOGITS)
+    assert not np.allclose(*of_view) and np.allclose(of_view[1], metrics.log_probabilities(kept), atol=1e-6)
+    # What the model says of the pictures as they are.
+    reader = readers.open_split(tfrecords, manifest.load(tfrecords), "validation")
+    pictures = next(iter(pipeline.evaluation_dataset(reader, len(reader.labels))))
+    model, _ = model_files.load(magnified / "best.keras")
+    said = model(pictures, training=False).numpy().ravel()[: len(reader.labels)]
+    np.testing.assert_allclose(np.exp(of_view[0][:, 1]), said, atol=1e-3)
+
+
 def test_nothing_of_a_page_comes_from_names(hostile_run):
     page = (hostile_run / "report.html").read_text()
     elements = Elements(page).found
     assert not any(tag == "script" or name.startswith("on") for tag, attributes in elements for name in attributes)
     sources = [attributes["src"] for tag, attributes in elements if "src" in attributes]
-    # Three plots twice; each picture beside its heat map.
-    assert len(sources) == 6 + 2 * 18 and all(source.startswith("data:image/") for source in sources)
+    # The spread and the ROC curve, each twice; each picture beside its heat map.
+    assert len(sources) == 4 + 2 * 18
+    assert all(source.startswith("data:image/") for source in sources)
     assert all(attributes["alt"] for tag, attributes in elements if tag == "img")
 
 
@@ -147,7 +188,7 @@ def test_a_page_tells_the_figures_of_the_run(two_runs):
     page = (two_runs[1] / "report.html").read_text()
     best = json.loads((two_runs[1] / "summary.json").read_text())["best"]
     assert f"<strong>{best['val_loss']:.4f}</strong>" in page
-    for wanted in ("0.03855", "conv2", "tools.clean_images", "Grad-CAM", "tiny", tf.__version__, "waiting"):
+    for wanted in ("conv2", "Grad-CAM", "tiny", tf.__version__, "waiting", "--unfreeze_from=conv2"):
         assert wanted in page, wanted
 
 
@@ -219,6 +260,13 @@ def test_a_file_in_the_pages_place_stays(two_runs, tmp_path, name, theirs):
     with pytest.raises(InputError, match=f"run/{name}: is in the way"):
         build.write(run)
     assert tree(tmp_path) == before
+
+
+def test_a_page_of_an_earlier_release_is_replaced(two_runs, tmp_path):
+    run = shutil.copytree(two_runs[0], tmp_path / "run")
+    (run / "report.html").write_text("<title>Run x</title><footer>Made by dogcat 0.2.0.</footer>")
+    build.write(run)
+    assert b"Right and wrong" in (run / "report.html").read_bytes()
 
 
 def test_a_full_disk_leaves_page_and_table_as_they_were(two_runs, tmp_path):

@@ -13,10 +13,10 @@ from dogcat.cleaning.options import SurveyOptions
 from dogcat.cleaning.suspects import Suspect
 from dogcat.evaluation import assess
 from dogcat.pictures.geometry import MAX_PIXELS
-from dogcat.reports import comparison_page, run_page
-from dogcat.reports.findings import Findings, highest_losses, least_certain
-from dogcat.reports.html import Plot
-from dogcat.reports.run_page import Picture
+from dogcat.reports import comparison_page, html, prediction_plots, run_page
+from dogcat.reports.comparison_page import Scored
+from dogcat.reports.findings import Findings, least_certain, worst_mistakes
+from dogcat.reports.run_page import Picture, Plots
 from dogcat.reports.wording import legend_names
 from dogcat.training import plots
 from dogcat.training.finished_runs import FinishedRun
@@ -77,32 +77,41 @@ def plots_of(findings):
     """The plots of a page, with names in them too."""
     given = (findings.predictions.labels, findings.predictions.log_probabilities[0])
     names = legend_names(findings.predictions.classes)
-    return [
-        Plot(*(draw(*given, names, dark) for dark in (False, True)))
-        for draw in (plots.draw_calibration, plots.draw_roc)
-    ]
+    history = findings.run.history
+    return Plots(
+        *(html.plot(lambda dark, name=name: plots.draw_curve(history, name, NAMES[8], dark)) for name in plots.FIGURES),
+        *(
+            html.plot(lambda dark, draw=draw: draw(*given, names, dark))
+            for draw in (
+                *(prediction_plots.draw_reliability, prediction_plots.draw_spread),
+                *(prediction_plots.draw_roc, prediction_plots.draw_roc_corner),
+            )
+        ),
+    )
 
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_report_of_a_run(browser, tmp_path, dark):
     findings = hostile_findings()
-    highest = highest_losses(findings)
+    mistakes = worst_mistakes(findings)
     picture = Picture(np.zeros((8, 8, 3), np.uint8), np.eye(2, dtype=np.float32))
-    curves = Plot(*(plots.draw_curves(findings.run.history, NAMES[8], dark) for dark in (False, True)))
-    shown = dict.fromkeys(highest + least_certain(findings, highest), picture)
+    shown = dict.fromkeys(mistakes + least_certain(findings, mistakes), picture)
     page = tmp_path / "report.html"
-    page.write_bytes(run_page.render(findings, shown, curves, *plots_of(findings)))
+    page.write_bytes(run_page.render(findings, shown, plots_of(findings)))
     text = assert_harmless(browser.open(page, dark=dark))
     assert NAMES[1] in text and "\\u202egpj.tac" in text and "\\xff" in text
 
 
 def test_the_comparison_of_runs(browser, tmp_path):
     runs = [hostile_run(number) for number in range(COUNT)]
-    predictions = [predictions_of(2, 40, 1.0 + number / 10) for number in range(COUNT)]
+    scored = [
+        Scored(run, predictions_of(2, 40, 1.0 + number / 10), "a view", "another view")
+        for number, run in enumerate(runs)
+    ]
     curves = {name: run.history for name, run in zip(comparison_page.curve_names(runs), runs)}
-    plot = Plot(*(plots.draw_overlay(curves, dark) for dark in (False, True)))
+    drawn = [html.plot(lambda dark, name=name: plots.draw_overlay(curves, name, dark)) for name in plots.FIGURES]
     page = tmp_path / "comparison.html"
-    page.write_bytes(comparison_page.render(runs, predictions, plot))
+    page.write_bytes(comparison_page.render(scored, drawn))
     assert NAMES[1] in assert_harmless(browser.open(page))
 
 
@@ -121,7 +130,10 @@ def test_the_review_of_suspects(browser, pictures, tmp_path):
     suspects = [Suspect(key, "neither", 0.9, NAMES[0], "drop", False, [keys[0]]) for key in keys]
     label_of = dict(zip(keys, NAMES))
     page = tmp_path / "review.html"
-    page.write_bytes(review_page.render(pictures, suspects, NAMES[1], label_of, NAMES, "", MAX_PIXELS, 2))
+    after = (NAMES[2], NAMES[3])
+    page.write_bytes(
+        review_page.render(pictures, suspects, NAMES[1], label_of, NAMES, "", after, MAX_PIXELS, 2),
+    )
     opened = browser.open(page)
     assert NAMES[1] in assert_harmless(opened)
     for key in ("k", "r", "ArrowRight", "d"):

@@ -185,6 +185,23 @@ def test_a_full_disk_leaves_what_was_there(folder, tmp_path, capsys):
         assert {**tree(tmp_path / "out"), outputs.MARKER: before[outputs.MARKER]} == before
 
 
+def test_the_page_says_where_its_files_go_also_with_labels_of_an_earlier_round(folder, tmp_path, capsys):
+    (tmp_path / "earlier.csv").write_text("path,label\ncat.1.jpg,dog\n")
+    output = tmp_path / "out"
+    for given, said in (
+        ([], f"labels.csv as {output}/labels.csv; else leave out --labels. Then:"),
+        (
+            [f"--labels={tmp_path}/earlier.csv"],
+            f"labels.csv as {output}/labels.csv, with the lines of {tmp_path}/earlier.csv added to it; else give "
+            f"--labels={tmp_path}/earlier.csv. Then:",
+        ),
+    ):
+        clean(f"--images={folder}", f"--output={output}", *given, *SMALL)
+        page = (output / "review.html").read_text()
+        assert said in page and f"--exclude={output}/exclude.txt --labels={output}/labels.csv" in page
+        assert "suggested to drop 0, to relabel 0, to look at" in capsys.readouterr().out
+
+
 def test_pictures_without_a_class_are_named(folder, tmp_path, capsys):
     for name in ("holiday.jpg", "pic.jpg"):
         shutil.copy(folder / "cat.3.jpg", folder / name)

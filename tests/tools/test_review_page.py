@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from browser import PHONE
+from browser import DESKTOP, PHONE
 from conftest import draw
 from PIL import Image
 
@@ -19,11 +19,20 @@ CLASSES = ["cat", "dog"]
 
 def page(folder, output, names, suggestion="drop"):
     """Writes a review of these names, the first one among the alike of each; returns its path."""
-    suspects = [
-        Suspect(name, "neither", 0.9, "<script>alert(1)</script>", suggestion, False, [names[0]]) for name in names
-    ]
+    return write(
+        folder,
+        output,
+        [Suspect(name, "neither", 0.9, "<script>alert(1)</script>", suggestion, False, [names[0]]) for name in names],
+    )
+
+
+def write(folder, output, suspects):
+    """Writes a review of these suspects; returns its path."""
+    names = [one.path for one in suspects]
     label_of = {name: name.split(".")[0] for name in names}
-    output.write_bytes(review_page.render(folder, suspects, "Some.", label_of, CLASSES, "cat.9.jpg\n", MAX_PIXELS, 2))
+    after = ("Save them. Then:", "make it")
+    shown = review_page.render(folder, suspects, "Some.", label_of, CLASSES, "cat.9.jpg\n", after, MAX_PIXELS, 2)
+    output.write_bytes(shown)
     return output
 
 
@@ -76,6 +85,7 @@ def test_buttons_do_the_same_and_a_choice_can_be_taken_back(browser, review):
     drop.click()
     assert texts(shown) == [""] * len(ODD_NAMES)
     shown.locator("#suggested").click()
+    shown.locator("#preview button[value=accept]").click()
     assert texts(shown) == ["drop"] * len(ODD_NAMES)
     shown.keyboard.press("u")
     assert texts(shown).count("") == 1
@@ -85,6 +95,81 @@ def test_buttons_do_the_same_and_a_choice_can_be_taken_back(browser, review):
     shown.reload()
     assert texts(shown) == [""] * len(ODD_NAMES)
     assert opened.errors == []
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """A review of suspects of several kinds and suggestions."""
+    draw(tmp_path / "in", *(f"cat.{number}.jpg" for number in range(6)), size=(400, 300))
+    given = [
+        ("neither", "drop", ""),
+        ("neither", "probably fine", ""),
+        ("wrong label", "relabel dog", "dog"),
+        ("wrong label", "look", "dog"),
+        ("tiny", "drop", ""),
+        ("neither", "look", ""),
+    ]
+    suspects = [
+        Suspect(f"cat.{number}.jpg", kind, 0.5, "why", suggestion, False, ["cat.0.jpg"], looks_like)
+        for number, (kind, suggestion, looks_like) in enumerate(given)
+    ]
+    return write(tmp_path / "in", tmp_path / "review.html", suspects)
+
+
+def test_accepting_the_rest_tells_first_what_it_does_and_leaves_what_is_fine(browser, mixed):
+    opened = browser.open(mixed)
+    shown = opened.shown
+    shown.keyboard.press("k")
+    shown.locator("#suggested").click()
+    said = shown.locator("#preview p").inner_text()
+    assert said.startswith("Of the 5 to decide, this would drop 1 and relabel 1. For the other 3 no change is")
+    shown.keyboard.press("Escape")
+    assert texts(shown) == ["keep"] + [""] * 5
+    shown.locator("#suggested").click()
+    shown.locator("#preview button[value=accept]").click()
+    assert texts(shown) == ["keep", "", "relabel dog", "", "drop", ""]
+    assert opened.errors == []
+
+
+def test_kinds_are_filtered_and_keys_pass_over_what_is_hidden(browser, mixed):
+    shown = browser.open(mixed).shown
+    assert shown.locator("#kinds button").all_inner_texts() == ["neither 3", "wrong label 2", "tiny 1"]
+    shown.locator("#kinds [data-kind=neither]").click()
+    visible = shown.locator("#suspects li:visible h2").all_inner_texts()
+    assert visible == ["3. cat.2.jpg", "4. cat.3.jpg", "5. cat.4.jpg"]
+    for key in ("d", "r", "ArrowRight", "d", "d"):
+        shown.keyboard.press(key)
+    # The last one was chosen twice, since there is no further one.
+    assert texts(shown) == ["", "", "drop", "relabel dog", "drop", ""]
+    shown.locator("#suggested").click()
+    assert "drop 1 and relabel 0 (1 of them of a kind that is not shown)" in shown.locator("#preview p").inner_text()
+
+
+def test_a_click_enlarges_a_picture_and_keys_wait_for_it(browser, mixed):
+    opened = browser.open(mixed)
+    shown = opened.shown
+    small = shown.locator("#suspects .shown img").nth(1)
+    small.click()
+    large = shown.locator("#large img")
+    assert large.is_visible() and large.bounding_box()["height"] > 2 * small.bounding_box()["height"]
+    # Enough pixels for it, where there are few suspects.
+    assert large.evaluate("image => image.naturalWidth") == 400
+    shown.keyboard.press("d")
+    assert set(texts(shown)) == {""}
+    shown.keyboard.press("Escape")
+    assert not large.is_visible()
+    shown.keyboard.press("d")
+    assert texts(shown)[1] == "drop" and opened.errors == []
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_the_bar_stays_in_sight_and_the_page_says_where_its_files_go(browser, mixed, width):
+    opened = browser.open(mixed, width)
+    shown = opened.shown
+    shown.evaluate("scrollTo(0, document.body.scrollHeight)")
+    bar = shown.locator(".bar").bounding_box()
+    assert abs(bar["y"]) < 1 and bar["height"] < 260 and shown.evaluate("scrollY") > 0
+    assert shown.locator("details pre").inner_text() == "make it" and not opened.is_wider_than_window()
 
 
 def test_another_review_begins_without_choices(browser, review, tmp_path):

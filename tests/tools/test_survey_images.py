@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import csv
 import html.parser
 import io
@@ -14,11 +15,14 @@ from fuzzing import full_disk, tree
 from PIL import Image, ImageOps
 
 from dogcat.cleaning.options import SurveyOptions
-from dogcat.core import outputs
+from dogcat.cleaning.survey import Usable
+from dogcat.core import outputs, plot_style
 from dogcat.core.options import InputError
 from dogcat.pictures import folders, labels
 from tools import survey_images
 from tools.pages import survey_plots
+
+from matplotlib.text import Text
 
 FILES = ["histograms.png", "sizes.png", "survey.csv", "survey.html"]
 
@@ -144,12 +148,77 @@ def test_the_same_pictures_give_the_same_files(samples, surveyed, tmp_path):
 def test_the_page_needs_nothing_else_and_tells_figures_in_words(surveyed):
     page = Page(surveyed / "survey.html")
     assert not page.all("script") and not page.all("link")
-    plots = page.all("img")
-    assert len(plots) == 4
+    plots = [image for image in page.all("img") if "on-light" in image.get("class", "")]
+    # Sizes, and a histogram of each of four measures.
+    assert len(plots) == 5
     for plot in plots:
         assert plot["src"].startswith("data:image/png;base64,")
         assert "median" in plot["alt"] and "cat and dog" in plot["alt"]
     assert "default-src 'none'" in page.all("meta")[2]["content"]
+
+
+def test_the_page_leads_with_a_conclusion(surveyed, samples, tmp_path):
+    text = " ".join(Page(surveyed / "survey.html").text.split())
+    assert f"Survey of {samples}/train Ready to train; 2 unusable files" in text
+    draw(tmp_path / "in", "cat.0.jpg")
+    survey(tmp_path / "in", tmp_path / "out")
+    text = " ".join(Page(tmp_path / "out" / "survey.html").text.split())
+    assert "Not ready to train: all pictures are cat; 1 very small picture" in text
+
+
+def test_outliers_are_shown_beside_their_names(surveyed):
+    page = Page(surveyed / "survey.html")
+    small = [image for image in page.all("img") if image["src"].startswith("data:image/jpeg")]
+    assert len(small) >= 10 and {image["alt"] for image in small} <= set(rows(surveyed))
+    sizes = [Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))).size for image in small]
+    assert max(map(max, sizes)) <= 160
+
+
+def test_names_of_outliers_collide_with_nothing(monkeypatch):
+    """Where many pictures stand out at one place, those are named for which there is room."""
+    boxes = []
+
+    def png(figure):
+        axes = figure.axes[2]
+        frame = axes.get_window_extent()
+        # That of an annotation would have its line in it.
+        boxes.append(([Text.get_window_extent(text) for text in axes.texts], frame))
+        return b""
+
+    monkeypatch.setattr(plot_style, "png", png)
+    long = "a picture with a very long name indeed.{}.jpg"
+    pictures = [
+        Usable(long.format(number), "cat", 0, 1000, "JPEG", "RGB", 1, 300 + number % 7, 300 + number % 5, 99.0)
+        for number in range(40)
+    ] + [
+        Usable(f"o{number}.jpg", "cat", 0, 9, "JPEG", "RGB", 1, 310 + number, 306 + number, 99.0) for number in range(9)
+    ]
+    survey_plots.draw_sizes("t", pictures, pictures, survey_plots.group(["cat"]), False)
+    [(names, frame)] = boxes
+    # Three are the names of proportions.
+    assert len(names) > 4
+    for number, one in enumerate(names):
+        assert not any(one.overlaps(other) for other in names[:number])
+    assert all(name.union([name, frame]).bounds == frame.bounds for name in names[3:])
+
+
+def test_proportions_on_an_axis_are_named_where_there_is_room(monkeypatch):
+    drawn = []
+
+    def png(figure):
+        figure.draw_without_rendering()
+        [axes] = figure.axes
+        drawn.append([text.get_window_extent() for text in axes.get_xticklabels()])
+        return b""
+
+    monkeypatch.setattr(plot_style, "png", png)
+    for sides in ((100, 110, 90), (100, 40, 300), (100, 9, 1500)):
+        pictures = [Usable("a.jpg", "cat", 0, 9, "JPEG", "RGB", 1, side, 100, 99.0) for side in sides]
+        survey_plots.draw_histogram(survey_plots.ASPECT, pictures, survey_plots.group(["cat"]), False)
+    for names in drawn:
+        assert names
+        ordered = sorted(names, key=lambda box: box.x0)
+        assert all(one.x1 < other.x0 for one, other in zip(ordered, ordered[1:]))
 
 
 def test_exclusions_give_a_panel_before_and_one_after(samples, surveyed, tmp_path):
@@ -194,7 +263,7 @@ def test_names_that_are_html_or_no_text_are_harmless(tmp_path):
     page = Page(tmp_path / "out" / "survey.html")
     for name in (f"{hostile}.2.jpg", r"\xff\x1b.2.jpg", r"{{ 7*7 }}$x$中</table>\n"):
         assert name in page.text
-    assert len(page.all("img")) == 4 and not page.all("script")
+    assert not page.all("script")
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
 
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import base64
-import concurrent.futures
+import collections
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from PIL import Image
 
 import dogcat
-from dogcat.cleaning.suspects import RELABEL, Suspect
-from dogcat.core import commands, tables
-from dogcat.dataset import encoding
-from dogcat.dataset.encoding import Rejection
+from dogcat.cleaning.suspects import KINDS, Suspect
+from dogcat.core import tables
 from dogcat.pictures import labels
 from dogcat.reports import html
 
-# Longest sides in pixels, and JPEG quality: a page of 500 suspects stays near 10 MB.
-_SHOWN_SIDE, _ALIKE_SIDE = 200, 80
-_QUALITY = 75
+from . import thumbnails
+
+# Longest sides in pixels of a suspect and of those alike to it, by how many suspects there are at most: a page of 500
+# stays near 10 MB, and where there are few, a picture can be enlarged.
+_SIDES = {50: (640, 320), 150: (400, 160), 10**9: (200, 80)}
 _MOST_ALIKE = 5
 # Classes of more than these are not offered as buttons; the suggested one always is.
 _MOST_CLASSES = 6
@@ -36,6 +34,7 @@ def render(
     label_of: Mapping[str, str],
     classes: Sequence[str],
     earlier: str,
+    next_step: tuple[str, str],
     max_pixels: int,
     workers: int,
 ) -> bytes:
@@ -48,17 +47,17 @@ def render(
         label_of: Class of each key that has one.
         classes: Names of the classes.
         earlier: Lines that the list of exclusions begins with.
+        next_step: What to do with the files that the page saves: a sentence or two, and a command.
         max_pixels: Pictures of more pixels are not shown.
         workers: Number of threads.
     """
-    wanted = {(one.path, _SHOWN_SIDE) for one in suspects}
-    wanted |= {(key, _ALIKE_SIDE) for one in suspects for key in one.alike[:_MOST_ALIKE]}
-    small = sorted(wanted)
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        made = pool.map(lambda pair: _thumbnail(folder, pair[0], max_pixels, pair[1]), small)
-        pictures = dict(zip(small, made))
+    sides = next(sides for most, sides in _SIDES.items() if len(suspects) <= most)
+    wanted = {(one.path, sides[0]) for one in suspects}
+    wanted |= {(key, sides[1]) for one in suspects for key in one.alike[:_MOST_ALIKE]}
+    pictures = thumbnails.make(folder, wanted, max_pixels, workers)
     script = html.source("review.js")
-    content = [_content(one, pictures, label_of, classes) for one in suspects]
+    content = [_content(one, pictures, sides, label_of, classes) for one in suspects]
+    kinds = collections.Counter(one.kind for one in suspects)
     # Another list of suspects, or the same ones for other reasons, is another review.
     review = hashlib.sha256(repr([(one.path, one.kind, one.suggestion) for one in suspects]).encode()).hexdigest()
     return html.render(
@@ -66,7 +65,8 @@ def render(
         made_by=f"dogcat {dogcat.__version__}",
         folder=str(folder),
         lead=lead,
-        shard_command=commands.spelled("make-tfrecords"),
+        next_step=next_step,
+        kinds=[(kind, kinds[kind]) for kind in KINDS if kinds[kind]],
         suspects=content,
         earlier=_base64(earlier.encode("utf-8", "surrogateescape")),
         review=review[:16],
@@ -78,21 +78,24 @@ def render(
 def _content(
     one: Suspect,
     pictures: Mapping[tuple[str, int], str],
+    sides: tuple[int, int],
     label_of: Mapping[str, str],
     classes: Sequence[str],
 ) -> dict[str, Any]:
     label = label_of.get(one.path, "")
-    suggested = one.suggestion.partition(" ")[2] if one.suggestion.startswith(RELABEL) else ""
-    offered = [name for name in classes if name != label] if len(classes) <= _MOST_CLASSES else [suggested]
-    alike = [(key, pictures[key, _ALIKE_SIDE]) for key in one.alike[:_MOST_ALIKE]]
+    offered = [name for name in classes if name != label] if len(classes) <= _MOST_CLASSES else [one.looks_like]
+    # The first one is what the key for another class takes first.
+    offered.sort(key=lambda name: name != one.looks_like)
+    alike = [(key, pictures[key, sides[1]]) for key in one.alike[:_MOST_ALIKE]]
     return {
         "path": one.path,
         "kind": one.kind,
         "score": one.score,
         "reason": one.reason,
         "suggestion": one.suggestion,
+        "changes": one.changes,
         "label": label,
-        "picture": pictures[one.path, _SHOWN_SIDE],
+        "picture": pictures[one.path, sides[0]],
         "alike": [
             {"picture": picture, "caption": f"{key} ({label_of.get(key, 'no class')})"}
             for key, picture in alike
@@ -103,18 +106,6 @@ def _content(
             {"name": name, "line": _base64(tables.as_csv((one.path, name), []))} for name in filter(None, offered)
         ],
     }
-
-
-def _thumbnail(folder: Path, key: str, max_pixels: int, side: int) -> str:
-    """An address of the picture itself, its longer side at most `side` pixels; empty where it cannot be read."""
-    picture = encoding.read_picture(folder, key, max_pixels, side)
-    if isinstance(picture, Rejection):
-        return ""
-    image = Image.fromarray(picture.pixels)
-    image.thumbnail((side, side))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_QUALITY)
-    return html.address(buffer.getvalue(), "jpeg")
 
 
 def _base64(data: bytes) -> str:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import dogcat
-from dogcat.cleaning import survey
+from dogcat.cleaning import survey, survey_verdict
 from dogcat.cleaning.survey import NO_CLASS, Survey, Unusable, Usable
 from dogcat.reports import html
 from dogcat.reports.html import Plot, Table
 
-from .survey_plots import MEASURES, SIZE_OUTLIERS
+from . import thumbnails
+from .outlier_names import SIZE_OUTLIERS
+from .survey_plots import HISTOGRAMS, MEASURES
 
 _PERCENTILES = {"lowest": 0, "1%": 1, "median": 50, "99%": 99, "highest": 100}
 _OUTLIERS: dict[str, Callable[[Usable], float]] = {
@@ -26,6 +29,8 @@ _OUTLIERS: dict[str, Callable[[Usable], float]] = {
     "most bytes": lambda picture: picture.bytes,
 }
 _MOST_OUTLIERS = 3
+# Longest side, in pixels.
+_THUMBNAIL_SIDE = 160
 # Classes that the descriptions of plots list by name.
 _MOST_NAMED_CLASSES = 6
 # Rows of the table of unusable files; survey.csv has them all.
@@ -52,45 +57,66 @@ _ORIENTATIONS = {
 }
 
 
-def render(folder: str, found: Survey, sizes: Plot, histograms: Plot) -> bytes:
+class Plots(NamedTuple):
+    """The plots of the page.
+
+    Attributes:
+        sizes: Width against height by title: of all pictures or, where some are excluded, before and after that.
+        histograms: One for each of `HISTOGRAMS`.
+    """
+
+    sizes: dict[str, Plot]
+    histograms: list[Plot]
+
+
+def render(folder: Path, found: Survey, plots: Plots, max_pixels: int, workers: int) -> bytes:
     """The page, HTML in UTF-8.
 
     Args:
-        folder: Name of the folder of pictures.
+        folder: The folder of pictures.
         found: Its pictures, excluded ones too; at least one usable picture is not excluded.
-        sizes: Plot of the sizes.
-        histograms: Histograms of the pictures that are not excluded.
+        plots: The plots.
+        max_pixels: Pictures of more pixels are not shown.
+        workers: Number of threads.
     """
     kept = found.kept().usable
     excluded = found.pictures - found.kept().pictures
     of_excluded = f" The {excluded:,} excluded ones are only in the table of classes and in the plot before."
-    panels = f"On the left before {excluded:,} were excluded, on the right after it. " if excluded else ""
-    spread, outliers = _spread(kept), _outliers(kept)
-    by_size = (f"{row[1]} {row[3]}x{row[4]}" for row in outliers.rows if row[0] in SIZE_OUTLIERS)
+    spread = _spread(kept)
+    outliers = survey.outliers(kept, _OUTLIERS, _MOST_OUTLIERS)
     names = [name for name, _ in counted(picture.label or NO_CLASS for picture in kept)]
     classes = " and ".join(names) if len(names) <= _MOST_NAMED_CLASSES else f"{len(names)} classes"
+    judged = survey_verdict.of_survey(found)
     return html.render(
         "survey.html",
         made_by=f"dogcat {dogcat.__version__}",
-        folder=folder,
+        folder=str(folder),
+        verdict=judged,
         lead=f"{found.pictures:,} pictures, {len(found.unusable):,} of them unusable."
         + (of_excluded if excluded else ""),
         classes=_classes(found),
         sizes=html.figure(
-            sizes,
-            f"Scatter plot of width against height, {len(kept):,} pictures ({classes}). {_in_words(spread.rows[:2])}. "
-            f"{panels}Outliers: {', '.join(dict.fromkeys(by_size)) or 'none'}.",
+            [
+                (
+                    plot,
+                    f"Scatter plot of width against height, {title} ({classes}). {_in_words(spread.rows[:2])}. "
+                    f"Outliers: {_sizes_in_words(outliers)}.",
+                )
+                for title, plot in plots.sizes.items()
+            ],
             "A dot is a picture, or several of nearly the same size. The more they are, the larger it is, and the "
             "farther its colour, the mean of their classes', is from that in the legend. Curves along the edges count "
             "pictures by width and by height.",
         ),
         spread=spread,
         histograms=html.figure(
-            histograms,
-            f"Four histograms, a curve for each class ({classes}). {_in_words(spread.rows[2:])}.",
+            [
+                (plot, f"Histogram of {name}, a curve for each class ({classes}). {_in_words([row])}.")
+                for name, plot, row in zip(HISTOGRAMS, plots.histograms, spread.rows[2:])
+            ],
             "Proportions are on a logarithmic scale, area and size of the file where a few far exceed the others.",
         ),
-        outliers=outliers,
+        outliers=_outliers(folder, outliers, max_pixels, workers),
         files=[
             Table("By format", ["format", "pictures"], counted(picture.format for picture in kept)),
             Table("By colour mode", ["mode", "pictures"], counted(_MODES.get(p.mode, p.mode) for p in kept)),
@@ -136,10 +162,19 @@ def _in_words(rows: Sequence[Sequence[Any]]) -> str:
     return "; ".join(f"{name}: {low} to {high}, median {median}" for name, low, _, median, _, high in rows)
 
 
-def _outliers(pictures: Sequence[Usable]) -> Table:
+def _sizes_in_words(outliers: Mapping[str, Sequence[Usable]]) -> str:
+    """The outliers by size, each once."""
+    of_size = (picture for what in SIZE_OUTLIERS for picture in outliers[what])
+    return ", ".join(dict.fromkeys(f"{one.path} {one.width}x{one.height}" for one in of_size)) or "none"
+
+
+def _outliers(folder: Path, outliers: Mapping[str, Sequence[Usable]], max_pixels: int, workers: int) -> Table:
+    shown = [(what, picture) for what, those in outliers.items() for picture in those]
+    small = thumbnails.make(folder, [(picture.path, _THUMBNAIL_SIDE) for _, picture in shown], max_pixels, workers)
     rows = [
         (
             what,
+            html.Thumbnail(small[picture.path, _THUMBNAIL_SIDE], picture.path),
             picture.path,
             picture.label or NO_CLASS,
             picture.width,
@@ -147,10 +182,9 @@ def _outliers(pictures: Sequence[Usable]) -> Table:
             picture.bytes,
             picture.brightness,
         )
-        for what, those in survey.outliers(pictures, _OUTLIERS, _MOST_OUTLIERS).items()
-        for picture in those
+        for what, picture in shown
     ]
-    heads = ["which", "picture", "class", "width", "height", "bytes", "brightness"]
+    heads = ["which", "", "picture", "class", "width", "height", "bytes", "brightness"]
     return Table(f"Outliers, up to {_MOST_OUTLIERS} of a kind; none where more pictures are equal", heads, rows)
 
 

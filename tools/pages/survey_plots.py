@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import collections
-import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import io
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+from PIL import Image
 
-from dogcat.cleaning.survey import NO_CLASS, Usable, outliers
+from dogcat.cleaning.survey import NO_CLASS, Usable
 from dogcat.core import plot_style
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
-from matplotlib.figure import SubFigure
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
-from matplotlib.transforms import Bbox
 
-from . import lettering
+from . import outlier_names
 
 # Cells along each axis of the plot of sizes, whose pictures share a dot: with more of them dots would overlap.
 _CELLS = 130
@@ -32,10 +32,13 @@ _SHADE = 0.6
 # An axis is logarithmic where the largest value is more than this many times the median.
 _LONG_TAIL = 5
 _MARGIN = 0.04
+# The first have the axis first where there is no room for all.
 _PROPORTIONS = {
-    **{"1:4": 1 / 4, "1:2": 1 / 2, "2:3": 2 / 3, "3:4": 3 / 4, "1:1": 1.0},
-    **{"4:3": 4 / 3, "3:2": 3 / 2, "2:1": 2.0, "4:1": 4.0},
+    **{"1:1": 1.0, "3:4": 3 / 4, "4:3": 4 / 3, "1:2": 1 / 2, "2:1": 2.0, "1:4": 1 / 4, "4:1": 4.0},
+    **{"2:3": 2 / 3, "3:2": 3 / 2, "1:10": 1 / 10, "10:1": 10.0},
 }
+# Between their names on an axis, as a share of it.
+_NAME_ROOM = 0.1
 # Those that are lines in the plot of sizes.
 _LINES = ("3:4", "1:1", "4:3")
 # Fewest and most bins of a histogram; twice the root of the number of pictures in between.
@@ -54,23 +57,13 @@ MEASURES: dict[str, Callable[[Usable], float]] = {
     BYTES: lambda picture: picture.bytes / 1e3,
     BRIGHTNESS: lambda picture: picture.brightness,
 }
-SIZE_OUTLIERS: dict[str, Callable[[Usable], float]] = {
-    "widest": lambda picture: picture.width,
-    "tallest": lambda picture: picture.height,
-    "smallest": lambda picture: -picture.area,
-    "flattest": lambda picture: picture.aspect,
-    "narrowest": lambda picture: -picture.aspect,
-}
-# Pictures named for each kind of outlier.
-_MOST_OUTLIERS = 2
-_NAME_POINTS = 8
-# Pixels between a dot and its name, the best first.
-_NAME_DISTANCES = (6, 20, 40, 60, 90)
+HISTOGRAMS = (AREA, ASPECT, BYTES, BRIGHTNESS)
+# Width and height of the plot of sizes, in inches.
+_SIZES = (6.2, 6.2)
 # Pixels; a longer name loses its middle.
-_LONGEST_NAME = 230
 _LONGEST_CLASS = 90
 # As many as a panel has room for with names as long as that.
-_LEGEND_COLUMNS = 6
+_LEGEND_COLUMNS, _HISTOGRAM_COLUMNS = 5, 4
 
 
 class Groups(NamedTuple):
@@ -96,7 +89,7 @@ def group(labels: Iterable[str]) -> Groups:
     counts = collections.Counter(labels)
     alone = sorted(label for label, _ in counts.most_common(len(plot_style.COLOURS)))
     others = counts.keys() - set(alone)
-    names = [_shortened(label or NO_CLASS, _LONGEST_CLASS) for label in alone]
+    names = [outlier_names.shortened(label or NO_CLASS, _LONGEST_CLASS) for label in alone]
     colours = list(plot_style.COLOURS[: len(alone)])
     of_label = {label: index for index, label in enumerate(alone)}
     if others:
@@ -106,14 +99,18 @@ def group(labels: Iterable[str]) -> Groups:
     return Groups(names, np.array([to_rgb(colour) for colour in colours]), of_label)
 
 
-def draw_sizes(panels: Mapping[str, Sequence[Usable]], groups: Groups, dark: bool) -> bytes:
-    """Draws width against height, panels side by side on the same axes, outliers with their names.
+def draw_sizes(
+    title: str, pictures: Sequence[Usable], everything: Sequence[Usable], groups: Groups, dark: bool
+) -> bytes:
+    """Draws width against height, outliers with their names.
 
     Pictures of nearly the same size share a dot, which is larger and darker (on black: lighter) for more of them, and
     whose colour is the mean of theirs. Curves along the edges count the pictures of each class.
 
     Args:
-        panels: Pictures by title, at least one each; the first panel has all that the others have.
+        title: What stands above.
+        pictures: At least one.
+        everything: These and further ones that the axes have room for.
         groups: The groups of all their classes.
         dark: Draw on black instead of white.
 
@@ -121,23 +118,20 @@ def draw_sizes(panels: Mapping[str, Sequence[Usable]], groups: Groups, dark: boo
         A PNG.
     """
     with plot_style.style(dark):
-        figure = plt.figure(figsize=(7.2 * len(panels), 6.8), layout="constrained")
-        parts = figure.subfigures(1, len(panels), squeeze=False)[0]
-        everything = next(iter(panels.values()))
-        for part, (title, pictures) in zip(parts, panels.items()):
-            _draw_panel(part, pictures, everything, groups, dark)
-            part.suptitle(title, fontsize="medium")
+        figure = plt.figure(figsize=_SIZES, layout="constrained")
+        _draw_panel(figure, pictures, everything, groups, dark)
+        figure.suptitle(title, fontsize="medium")
         # Names are put where there is room, which is known when everything else has its place.
         figure.draw_without_rendering()
-        for part, pictures in zip(parts, panels.values()):
-            _name_outliers(part.axes[2], pictures)
+        outlier_names.write(figure.axes[2], pictures)
         return plot_style.png(figure)
 
 
-def draw_histograms(pictures: Sequence[Usable], groups: Groups, dark: bool) -> bytes:
-    """Draws how area, proportions, size of the file and brightness are spread in each class.
+def draw_histogram(name: str, pictures: Sequence[Usable], groups: Groups, dark: bool) -> bytes:
+    """Draws how one of `HISTOGRAMS` is spread in each class.
 
     Args:
+        name: Which measure.
         pictures: At least one.
         groups: The groups of all their classes.
         dark: Draw on black instead of white.
@@ -146,22 +140,32 @@ def draw_histograms(pictures: Sequence[Usable], groups: Groups, dark: bool) -> b
         A PNG.
     """
     with plot_style.style(dark):
-        figure, grid = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
-        of_group = _groups_of(pictures, groups)
-        for axes, name in zip(grid.flat, (AREA, ASPECT, BYTES, BRIGHTNESS)):
-            values = np.array([MEASURES[name](picture) for picture in pictures])
-            if name == ASPECT:
-                _scale_proportions(axes, values)
-            elif name == BRIGHTNESS:
-                axes.set_xlim(0, 255)
-            else:
-                _scale(axes, "x", values)
-            _draw_steps(axes, values, of_group, groups)
-            axes.set(xlabel=name, ylabel="pictures")
-            axes.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
-            axes.grid(alpha=0.25)
-        figure.legend(handles=_class_handles(groups), loc="outside upper center", ncols=_LEGEND_COLUMNS)
+        figure, axes = plt.subplots(figsize=plot_style.PANEL, layout="constrained")
+        values = np.array([MEASURES[name](picture) for picture in pictures])
+        if name == ASPECT:
+            _scale_proportions(axes, values)
+        elif name == BRIGHTNESS:
+            axes.set_xlim(0, 255)
+        else:
+            _scale(axes, "x", values)
+        _draw_steps(axes, values, _groups_of(pictures, groups), groups)
+        axes.set(xlabel=name, ylabel="pictures")
+        axes.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
+        axes.grid(alpha=0.25)
+        figure.legend(handles=_class_handles(groups), loc="outside upper center", ncols=_HISTOGRAM_COLUMNS)
         return plot_style.png(figure)
+
+
+def beside(panels: Sequence[bytes], columns: int) -> bytes:
+    """One PNG of several of the same size, in so many columns."""
+    images = [Image.open(io.BytesIO(panel)) for panel in panels]
+    width, height = images[0].size
+    sheet = Image.new("RGB", (columns * width, -(-len(images) // columns) * height))
+    for number, image in enumerate(images):
+        sheet.paste(image, (number % columns * width, number // columns * height))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _groups_of(pictures: Sequence[Usable], groups: Groups) -> np.ndarray:
@@ -169,7 +173,7 @@ def _groups_of(pictures: Sequence[Usable], groups: Groups) -> np.ndarray:
 
 
 def _draw_panel(
-    part: SubFigure, pictures: Sequence[Usable], everything: Sequence[Usable], groups: Groups, dark: bool
+    part: Figure, pictures: Sequence[Usable], everything: Sequence[Usable], groups: Groups, dark: bool
 ) -> None:
     """Draws one plot of sizes: the dots, a curve of the widths above and of the heights to the right."""
     grid = part.subplots(2, 2, sharex="col", sharey="row", width_ratios=(6, 1), height_ratios=(1, 6))
@@ -216,8 +220,12 @@ def _scale(axes: Axes, name: Literal["x", "y"], values: np.ndarray) -> None:
 def _scale_proportions(axes: Axes, values: np.ndarray) -> None:
     """Gives the x axis the scale, limits and ticks for width : height, where 1:2 is as far from 1:1 as 2:1."""
     axes.set(xscale="log", xlim=(values.min() / 1.1, values.max() * 1.1))
-    axes.xaxis.set_major_locator(FixedLocator(list(_PROPORTIONS.values())))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda _, place: list(_PROPORTIONS)[place or 0]))
+    shown: dict[float, str] = {}
+    for name, place in zip(_PROPORTIONS, _along(axes.xaxis, np.array(list(_PROPORTIONS.values())))):
+        if 0 <= place <= 1 and all(abs(place - other) >= _NAME_ROOM for other in shown):
+            shown[place] = name
+    axes.xaxis.set_major_locator(FixedLocator([_PROPORTIONS[name] for name in shown.values()]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda _, place: list(shown.values())[place or 0]))
     axes.xaxis.set_minor_locator(NullLocator())
 
 
@@ -296,49 +304,3 @@ def _draw_proportions(axes: Axes) -> None:
         axes.annotate(
             name, (end, end / ratio), (-3, -3), textcoords="offset points", ha="right", va="top", color="grey", size=8
         )
-
-
-def _shortened(name: str, width: int) -> str:
-    return lettering.shorten(name, lettering.font(_NAME_POINTS * plot_style.DPI // 72), width)
-
-
-def _name_outliers(axes: Axes, pictures: Sequence[Usable]) -> None:
-    """Writes the names of outliers beside their dots."""
-    dots = axes.transData.transform(axes.collections[0].get_offsets())
-    # The names of the proportions stand there already.
-    taken = [text.get_window_extent() for text in axes.texts]
-    found = outliers(pictures, SIZE_OUTLIERS, _MOST_OUTLIERS)
-    for picture in dict.fromkeys(itertools.chain.from_iterable(found.values())):
-        name = axes.annotate(
-            _shortened(picture.path, _LONGEST_NAME),
-            (picture.width, picture.height),
-            (0, 0),
-            textcoords="offset pixels",
-            size=_NAME_POINTS,
-            va="bottom",
-            arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2},
-            in_layout=False,
-        )
-        point = axes.transData.transform(name.xy)
-        place = _room_near(point, np.array(name.get_window_extent().size), dots, axes.get_window_extent(), taken)
-        taken.append(place)
-        name.set_position((place.x0 - point[0], place.y0 - point[1]))
-
-
-def _room_near(point: np.ndarray, size: np.ndarray, dots: np.ndarray, frame: Bbox, taken: Sequence[Bbox]) -> Bbox:
-    """The place near `point` for a name of `size`: in the frame, over no other name and the fewest dots; in pixels."""
-    places = []
-    for distance in _NAME_DISTANCES:
-        for angle in np.linspace(0, 2 * np.pi, 16, endpoint=False):
-            # From the point to the name's edge, not to its middle.
-            middle = point + np.array([np.cos(angle), np.sin(angle)]) * (distance + size / 2)
-            places.append(Bbox([middle - size / 2, middle + size / 2]))
-
-    def cost(place: Bbox) -> int:
-        bad = (
-            any(place.padded(3).overlaps(other) for other in taken)
-            or place.union([place, frame]).bounds != frame.bounds
-        )
-        return place.padded(4).count_contains(dots) + bad * len(dots)
-
-    return min(places, key=cost)

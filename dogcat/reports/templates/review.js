@@ -44,6 +44,20 @@ function count() {
     `${open} to decide, ${numbers.keep} kept, ${numbers.drop} dropped, ${numbers.relabel} relabelled`;
 }
 
+// What accepting the suggestions for the rest would do: the items, and that in words.
+function preview() {
+  const left = items.filter((item) => !choices[item.dataset.place]);
+  const changed = left.filter((item) => item.dataset.suggestion);
+  const numbers = { drop: 0, relabel: 0 };
+  for (const item of changed) numbers[item.dataset.suggestion.split(" ")[0]] += 1;
+  const hidden = changed.filter((item) => item.hidden).length;
+  const words =
+    `Of the ${left.length} to decide, this would drop ${numbers.drop} and relabel ${numbers.relabel}` +
+    (hidden ? ` (${hidden} of them of a kind that is not shown)` : "") +
+    `. For the other ${left.length - changed.length} no change is suggested; they stay open, and in the data set.`;
+  return { changed, words };
+}
+
 function choose(item, choice) {
   if (choice) choices[item.dataset.place] = choice;
   else delete choices[item.dataset.place];
@@ -52,10 +66,22 @@ function choose(item, choice) {
   keepChoices();
 }
 
-function go(place) {
-  current = Math.max(0, Math.min(items.length - 1, place));
+// To the next one that is shown, in steps of 1 or -1; where there is none, it stays.
+function go(step) {
+  let place = current + step;
+  while (items[place]?.hidden) place += step;
+  if (items[place]) current = place;
   items[current].focus({ preventScroll: true });
   items[current].scrollIntoView({ block: "nearest" });
+}
+
+function enlarge(picture) {
+  const large = document.getElementById("large");
+  const shown = large.querySelector("img");
+  shown.src = picture.src;
+  shown.alt = picture.alt;
+  large.querySelector("p").textContent = picture.alt;
+  large.showModal();
 }
 
 function download(name, parts) {
@@ -83,24 +109,24 @@ function relabel(item) {
     .map((button) => button.dataset.choose)
     .filter((choice) => choice.startsWith("relabel"));
   if (!names.length) return;
-  const chosen = names.indexOf(choices[item.dataset.place]);
-  const suggested = Math.max(0, names.indexOf(item.dataset.suggestion));
-  choose(item, names[chosen < 0 ? suggested : (chosen + 1) % names.length]);
+  // The one that it looks like is the first.
+  choose(item, names[(names.indexOf(choices[item.dataset.place]) + 1) % names.length]);
 }
 
 const keys = {
-  ArrowRight: () => go(current + 1),
-  n: () => go(current + 1),
-  ArrowLeft: () => go(current - 1),
-  p: () => go(current - 1),
-  k: () => { choose(items[current], "keep"); go(current + 1); },
-  d: () => { choose(items[current], "drop"); go(current + 1); },
+  ArrowRight: () => go(1),
+  n: () => go(1),
+  ArrowLeft: () => go(-1),
+  p: () => go(-1),
+  k: () => { choose(items[current], "keep"); go(1); },
+  d: () => { choose(items[current], "drop"); go(1); },
   r: () => relabel(items[current]),
   u: () => choose(items[current], ""),
 };
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || !items.length || !Object.hasOwn(keys, event.key)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || !items.length || document.querySelector("dialog[open]")) return;
+  if (items[current].hidden || !Object.hasOwn(keys, event.key)) return;
   event.preventDefault();
   keys[event.key]();
 });
@@ -113,6 +139,8 @@ list.addEventListener("click", (event) => {
   const item = event.target.closest("li");
   if (!item) return;
   current = items.indexOf(item);
+  const picture = event.target.closest(".enlarge")?.querySelector("img");
+  if (picture) enlarge(picture);
   const choice = event.target.dataset.choose;
   if (choice) choose(item, choices[item.dataset.place] === choice ? "" : choice);
 });
@@ -122,7 +150,24 @@ document.getElementById("exclude").addEventListener("click", () =>
 document.getElementById("labels").addEventListener("click", () =>
   download("labels.csv", ["path,label\n", ...linesOf("relabel")]));
 document.getElementById("suggested").addEventListener("click", () => {
-  for (const item of items) if (!choices[item.dataset.place]) choose(item, item.dataset.suggestion);
+  const dialog = document.getElementById("preview");
+  dialog.querySelector("p").textContent = preview().words;
+  dialog.returnValue = "";
+  dialog.showModal();
+});
+document.getElementById("preview").addEventListener("close", (event) => {
+  if (event.target.returnValue !== "accept") return;
+  for (const item of preview().changed) choose(item, item.dataset.suggestion);
+});
+// A click beside the picture, or on it, closes it too.
+document.getElementById("large").addEventListener("click", (event) => event.currentTarget.close());
+document.getElementById("kinds").addEventListener("click", (event) => {
+  const kind = event.target.dataset.kind;
+  if (!kind) return;
+  const shown = event.target.getAttribute("aria-pressed") !== "true";
+  event.target.setAttribute("aria-pressed", String(shown));
+  for (const item of items) if (item.dataset.kind === kind) item.hidden = !shown;
+  if (items[current].hidden) current = Math.max(0, items.findIndex((item) => !item.hidden));
 });
 document.getElementById("forget").addEventListener("click", () => {
   if (!confirm("Forget all choices?")) return;

@@ -1,0 +1,102 @@
+"""Names of outliers beside their dots in the plot of sizes, where there is room for them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from dogcat.cleaning.survey import Usable, outliers
+from dogcat.core import plot_style
+
+from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
+
+from . import lettering
+
+SIZE_OUTLIERS: dict[str, Callable[[Usable], float]] = {
+    "widest": lambda picture: picture.width,
+    "tallest": lambda picture: picture.height,
+    "smallest": lambda picture: -picture.area,
+    "flattest": lambda picture: picture.aspect,
+    "narrowest": lambda picture: -picture.aspect,
+}
+# Pictures named for each kind of outlier.
+_MOST_OUTLIERS = 2
+_NAME_POINTS = 8
+# Pixels between a dot and its name, the best first.
+_NAME_DISTANCES = (6, 20, 40, 60, 90, 130, 180)
+# Pixels; a longer name loses its middle.
+_LONGEST_NAME = 210
+# Points of the line from a dot to its name that are looked at.
+_LINE_POINTS = 12
+
+
+def shortened(name: str, width: int) -> str:
+    """A name as it fits into `width` pixels at the size of these names."""
+    return lettering.shorten(name, lettering.font(_NAME_POINTS * plot_style.DPI // 72), width)
+
+
+def write(axes: Axes, pictures: Sequence[Usable]) -> None:
+    """Writes the names of outliers beside their dots, but for those that have no room: the page has a table of all.
+
+    Args:
+        axes: Width against height, with the dots as its first collection, in their final place.
+        pictures: Those that are drawn.
+    """
+    dots = axes.transData.transform(axes.collections[0].get_offsets())
+    # The names of the proportions stand there already.
+    taken = [text.get_window_extent() for text in axes.texts]
+    lines = np.empty((0, 2))
+    found = outliers(pictures, SIZE_OUTLIERS, _MOST_OUTLIERS)
+    for picture in dict.fromkeys(itertools.chain.from_iterable(found.values())):
+        name = axes.annotate(
+            shortened(picture.path, _LONGEST_NAME),
+            (picture.width, picture.height),
+            (0, 0),
+            textcoords="offset pixels",
+            size=_NAME_POINTS,
+            va="bottom",
+            arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2},
+            in_layout=False,
+        )
+        point = axes.transData.transform(name.xy)
+        size = np.array(name.get_window_extent().size)
+        place = _room_near(point, size, dots, lines, axes.get_window_extent(), taken)
+        if place is None:
+            name.remove()
+            continue
+        taken.append(place)
+        lines = np.concatenate([lines, _line(point, place)])
+        name.set_position((place.x0 - point[0], place.y0 - point[1]))
+
+
+def _line(point: np.ndarray, place: Bbox) -> np.ndarray:
+    """Points of the line from a dot to the nearest place of its name's box, [points, 2]."""
+    end = np.clip(point, place.min, place.max)
+    return point + np.linspace(0, 1, _LINE_POINTS)[:, np.newaxis] * (end - point)
+
+
+def _room_near(
+    point: np.ndarray, size: np.ndarray, dots: np.ndarray, lines: np.ndarray, frame: Bbox, taken: Sequence[Bbox]
+) -> Bbox | None:
+    """The place near `point` for a name of `size`, in pixels: in the frame, free of other names and of their lines.
+
+    Among such places that with the fewest dots below it; None where there is none.
+    """
+    places = []
+    for distance in _NAME_DISTANCES:
+        for angle in np.linspace(0, 2 * np.pi, 16, endpoint=False):
+            # From the point to the name's edge, not to its middle.
+            middle = point + np.array([np.cos(angle), np.sin(angle)]) * (distance + size / 2)
+            place = Bbox([middle - size / 2, middle + size / 2])
+            is_free = (
+                not any(place.padded(3).overlaps(other) for other in taken)
+                and not any(other.count_contains(_line(point, place)) for other in taken)
+                and not place.count_contains(lines)
+                and place.union([place, frame]).bounds == frame.bounds
+            )
+            if is_free:
+                places.append(place)
+    return min(places, key=lambda place: place.padded(4).count_contains(dots), default=None)
