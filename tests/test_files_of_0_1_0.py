@@ -94,7 +94,7 @@ def test_a_data_set_is_read_to_the_same_pixels(name, capsys):
         reader = readers.open_split(folder, data, split)
         [pictures] = pipeline.evaluation_dataset(reader, len(reader.labels)).as_numpy_iterator()
         hashes = [zlib.crc32(picture.tobytes()) for picture in pictures]
-        found[split] = [list(row) for row in zip(reader.keys(), reader.labels.tolist(), hashes)]
+        found[split] = [list(row) for row in zip(reader.keys, reader.labels.tolist(), hashes)]
     assert found == json.loads(Path("read.json").read_text())[name]
     assert capsys.readouterr().err == ""
 

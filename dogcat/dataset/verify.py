@@ -104,9 +104,15 @@ def _check_index(folder: Path, checked: CheckedShard) -> Iterator[Problem]:
     try:
         index = shard_index.read(folder, shard)
     except InputError as error:
-        yield Problem(path.name, str(error).replace(f"{path} ", "", 1))
+        yield Problem(path.name, str(error).removeprefix(str(path)).removeprefix(":").lstrip())
+        return
+    except OSError as error:
+        yield Problem(path.name, f"cannot be read: {error.strerror}")
         return
     if checked.sha256 != shard.sha256 or len(checked.numbers) != shard.records:
+        return
+    if len(index.keys) != shard.records:
+        yield Problem(path.name, f"lists {len(index.keys)} records, {shard.name} has {shard.records}")
         return
     found = [checked.lengths, checked.labels_in_order, checked.key_hashes]
     listed = [index.lengths, index.labels, np.array([record_checks.hash_key(key) for key in index.keys], np.uint64)]
