@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 
-from dogcat.dataset import example_proto, manifest, tfrecord, verify
+import numpy as np
+
+from dogcat.dataset import example_proto, manifest, shard_index, stored_picture, tfrecord, verify
+from dogcat.dataset.shard_index import ShardIndex
+from dogcat.pictures.labels import UNLABELED
 
 HEADER = 12
 FOOTER = 4
@@ -45,11 +49,52 @@ def keys_of(path):
 
 
 def rewrite(folder, name, all_data):
-    """Writes a shard with right checksums, and its size, number and hash into the manifest."""
+    """Writes a shard with right checksums and its index, and size, number and hashes into the manifest."""
     content = b"".join(map(tfrecord.frame, all_data))
     (folder / name).write_bytes(content)
     facts = {"records": len(all_data), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    edit_manifest(folder, lambda made: next(s for s in all_shards(made) if s["name"] == name).update(facts))
+    edit_manifest(folder, lambda made: entry_of(made, name).update(facts))
+    write_index(folder, name, index_of(all_data))
+
+
+def index_of(all_data):
+    """The index of some records; those that are no pictures have no label and no key."""
+    labels, keys = [], []
+    for data in all_data:
+        try:
+            picture = stored_picture.parse_picture(data)
+        except ValueError:
+            picture = None
+        labels.append(picture.label if picture else UNLABELED)
+        keys.append(picture.key if picture else "")
+    return ShardIndex(np.array(list(map(len, all_data)), np.int64), np.array(labels, np.int64), keys)
+
+
+def write_index(folder, name, index):
+    """Writes the index beside a shard, and its hash into the manifest."""
+    content = index.to_bytes()
+    shard_index.path_beside(folder / name).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    edit_manifest(folder, lambda made: entry_of(made, name).update(index=digest))
+
+
+def make_version_1(folder):
+    """Makes a data set one of version 1, which has no indexes."""
+
+    def without_indexes(made):
+        made["format_version"] = 1
+        for shard in all_shards(made):
+            del shard["index"]
+
+    edit_manifest(folder, without_indexes)
+    for path in folder.glob("*.index"):
+        path.unlink()
+
+
+def entry_of(made, name):
+    """What a manifest says of a shard."""
+    [entry] = (shard for shard in all_shards(made) if shard["name"] == name)
+    return entry
 
 
 def all_shards(content):

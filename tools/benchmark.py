@@ -18,6 +18,9 @@ alone, in one process: what the input costs a run.
 predict: pictures a second from files to a CSV by Xception, and by the network alone on a batch that stays in memory, in
 one process, 512 pictures at most; loading and compiling the network do not count.
 
+scaling: shuffled batches from JPEG through the trainer's graph, with a wait in place of decoding, by 1 to 64 threads:
+whether anything but cores is a limit.
+
 memory: peak memory and time of writing, reading, training and predicting at the numbers of pictures of --sizes.
 
 all: each of these. With --peers the peers take part, from an environment of their own that `make peers` makes.
@@ -44,7 +47,7 @@ from dogcat.dataset.options import ShardOptions
 from dogcat.pictures import decode, folders
 from dogcat.pictures.geometry import MAX_PIXELS
 
-from .benchmarks import own_loaders, peak_memory, predict, processes, rounds, train
+from .benchmarks import own_loaders, peak_memory, predict, processes, rounds, scaling, train
 from .benchmarks.options import BenchmarkOptions
 from .benchmarks.peer_loaders import BATCH
 from .benchmarks.peer_writers import QUALITY, SIZE
@@ -55,6 +58,8 @@ from .make_tfrecords import make_data_set
 _IDLE_LOAD = 0.25
 # Pictures of a pass from disk, at least.
 _FROM_DISK = 8_000
+# Pictures that are not all read together.
+_SEVERAL_WINDOWS = 8_000
 
 
 def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
@@ -215,6 +220,21 @@ def _measure_predict(options: BenchmarkOptions, pictures: Path, work: Path) -> O
     return Outcome(about, [Group("predicted", measured.results, "files to CSV / it")], conclusions, measured.left_out)
 
 
+def _measure_scaling(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
+    keys = sorted(os.listdir(pictures))
+    peak_memory.link_pictures(pictures, keys, max(len(keys), _SEVERAL_WINDOWS), work / "pictures")
+    tfrecords = work / "tfrecords"
+    make_data_set(
+        ShardOptions(images=str(work / "pictures"), output=str(tfrecords), unlabeled=True, image_size=scaling.SIZE)
+    )
+    measurements = scaling.measure(tfrecords, options.seconds, options.rounds)
+    about = (
+        f"JPEG from record to batch, a wait of {scaling.WAIT_US} us for each picture in place of decoding, "
+        f"{runtime.available_cores()} cores, {options.rounds} rounds"
+    )
+    return Outcome(about, [], [scaling.table(measurements)], {}, measurements)
+
+
 def _measure_memory(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
     measurements = list(peak_memory.measure(pictures, options.numbers, work))
     about = "peak memory of each command's largest process; start and end of the command included in its time"
@@ -229,6 +249,7 @@ _SUBJECTS: dict[str, Callable[[BenchmarkOptions, Path, Path], Outcome]] = {
     "augment": _measure_augment,
     "train": _measure_train,
     "predict": _measure_predict,
+    "scaling": _measure_scaling,
     "memory": _measure_memory,
 }
 

@@ -20,6 +20,9 @@ from dogcat.dataset.record_checks import CheckedRecord
 from dogcat.dataset.tfrecord import Record
 from dogcat.pictures.labels import UNLABELED
 
+# Of a record, less than every label.
+WRONG_LABEL = UNLABELED - 1
+
 # Records for each task of a thread: enough to hide the cost of handing over, few enough that those in flight stay
 # small.
 _CHUNK = 16
@@ -41,7 +44,7 @@ class CheckedShard:
         damaged: Number of other records.
         labels: Number of records of each label.
         lengths: Bytes of each record's data, and
-        labels_in_order: its label, -1 without one: for records with a key.
+        labels_in_order: its label, `WRONG_LABEL` where that is none of the data set's: for records with a key.
         numbers: Place in the file of each record with a key.
         key_hashes: Hash of the key of each of `numbers`.
         problems: What is wrong with single records.
@@ -69,7 +72,7 @@ class CheckedShard:
         if checked.key_hash is not None:
             self.numbers.append(checked.number)
             self.lengths.append(checked.length)
-            self.labels_in_order.append(UNLABELED if checked.label is None else checked.label)
+            self.labels_in_order.append(WRONG_LABEL if checked.label is None else checked.label)
             self.key_hashes.append(checked.key_hash)
         if checked.problem:
             self.problems.append(checked.problem)

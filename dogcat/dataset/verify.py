@@ -14,7 +14,7 @@ from dogcat.core.text import printable
 from dogcat.dataset import manifest, record_checks, shard_index, stored_picture, tfrecord
 from dogcat.dataset.manifest import Manifest, Shard
 from dogcat.dataset.problems import Problem
-from dogcat.dataset.shard_checks import CheckedShard, ShardChecker
+from dogcat.dataset.shard_checks import WRONG_LABEL, CheckedShard, ShardChecker
 from dogcat.pictures.labels import UNLABELED
 
 # So much more than the manifest says, beside as much again, is still read of a shard.
@@ -104,11 +104,20 @@ def _check_index(folder: Path, checked: CheckedShard) -> Iterator[Problem]:
     try:
         index = shard_index.read(folder, shard)
     except InputError as error:
-        yield Problem(path.name, str(error).replace(f"{path} ", "", 1))
+        yield Problem(path.name, str(error).removeprefix(str(path)).removeprefix(":").lstrip())
+        return
+    except OSError as error:
+        yield Problem(path.name, f"cannot be read: {error.strerror}")
         return
     if checked.sha256 != shard.sha256 or len(checked.numbers) != shard.records:
         return
-    found = [checked.lengths, checked.labels_in_order, checked.key_hashes]
+    if len(index.keys) != shard.records:
+        yield Problem(path.name, f"lists {len(index.keys)} records, {shard.name} has {shard.records}")
+        return
+    labels = np.asarray(checked.labels_in_order)
+    # A record whose label is wrong has been told already.
+    labels = np.where(labels == WRONG_LABEL, index.labels, labels)
+    found = [checked.lengths, labels, checked.key_hashes]
     listed = [index.lengths, index.labels, np.array([record_checks.hash_key(key) for key in index.keys], np.uint64)]
     for what, of_records, of_index in zip(("length", "label", "key"), found, listed):
         differ = np.flatnonzero(np.asarray(of_records) != of_index)

@@ -32,6 +32,7 @@ class EncodedPictures:
         in_use: Those of which there are datasets.
         records: Where each lies.
         block: As many neighbours as have a MiB.
+        threads: Number of those that decode.
     """
 
     in_use: weakref.WeakSet[EncodedPictures] = weakref.WeakSet()
@@ -43,6 +44,8 @@ class EncodedPictures:
         self.keys = records.keys
         self.block = max(1, len(records.lengths) * _BLOCK_BYTES // max(1, int(records.lengths.sum())))
         self.image_size = image_size
+        # What reads has threads of its own. More of them than cores take a quarter of the rate.
+        self.threads = runtime.available_cores()
         self._encoding = encoding
 
     def dataset(self, runs: tf.data.Dataset, batch_size: int, block: int = 1) -> tf.data.Dataset:
@@ -57,13 +60,12 @@ class EncodedPictures:
         @tf.autograph.experimental.do_not_convert
         def decoded(place: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             encoded = tf.io.parse_single_example(record, _FEATURES)[example_proto.ENCODED]
-            return self._decode(encoded), labels[place]
+            return self.decode(encoded), labels[place]
 
         options = tf.data.Options()
         options.experimental_optimization.map_and_batch_fusion = True
-        # What reads has threads of its own. More of them than cores take a quarter of the rate.
-        options.threading.private_threadpool_size = runtime.available_cores()
-        pictures = data.map(decoded, runtime.available_cores(), deterministic=True)
+        options.threading.private_threadpool_size = self.threads
+        pictures = data.map(decoded, self.threads, deterministic=True)
         return pictures.batch(batch_size, drop_remainder=True).with_options(options)
 
     def wrong_with(self, data: bytes) -> str:
@@ -78,7 +80,7 @@ class EncodedPictures:
         is_right = (height, width) == (self.image_size, self.image_size)
         return "" if is_right else f"the picture has {width}x{height} pixels, not {self.image_size}x{self.image_size}"
 
-    def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
+    def decode(self, encoded: tf.Tensor) -> tf.Tensor:
         """Decodes a picture of the promised format and size: uint8 [image_size, image_size, 3]."""
         magic = FORMATS[self._encoding]
         size = self.image_size

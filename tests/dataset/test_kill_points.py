@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +16,10 @@ from killing import killed_at_each_step
 
 from dogcat.core import files, outputs
 from dogcat.core.options import InputError
-from dogcat.dataset import manifest, output_folder, staging, tfrecord
+from dogcat.dataset import encoding, manifest, output_folder, shard_index, staging, tfrecord, writer
 from dogcat.dataset.encoding import Rejection
 from dogcat.dataset.options import ShardOptions
+from dogcat.pictures import folders, labels
 from dogcat.prediction import partial, predictions
 from dogcat.prediction.options import PredictionOptions
 from dogcat.prediction.predictions import Predictions
@@ -43,10 +46,42 @@ def stage(source, output):
                     with tfrecord.ShardFile(stage.folder / shard.name) as file:
                         file.append((source / shard.name).read_bytes(), shard.records)
                         file.finish()
+                    index = shard_index.path_beside(stage.folder / shard.name)
+                    files.write_atomically(index, (source / index.name).read_bytes())
                     stage.add(staging.FinishedShard(shard, [1, 1], [[0] * 3] * 3, []))
         for name in ("rejected.csv", manifest.FILE_NAME):
             files.write_atomically(stage.folder / name, (source / name).read_bytes())
         stage.put_in_place()
+
+
+class InThisProcess:
+    """Calls of the writer's workers, without processes of their own."""
+
+    starmap = staticmethod(lambda calls: itertools.starmap(encoding.encode_chunk, calls))
+
+
+def test_writing_goes_on_between_a_shard_and_its_index(old_and_new, tmp_path):
+    new = old_and_new[1]
+    output = tmp_path / "place" / "out"
+    options = ShardOptions(str(new.parent / "in"), str(output), image_size=32, shards=2, quality=95)
+    listing = folders.list_images(Path(options.images))
+    pictures = labels.label_keys(listing, {}, [], "")
+    seen = set()
+
+    def begin():
+        shutil.rmtree(output.parent, ignore_errors=True)
+        output.parent.mkdir()
+
+    def write():
+        writer.write_data_set(listing.folder, pictures, options, InThisProcess)
+
+    for step in killed_at_each_step(write, begin, output.parent):
+        if not output.exists():
+            found = output.with_name("out.partial")
+            seen.add(tuple(len(list(found.glob(f"*{ending}"))) for ending in (".tfrecord", shard_index.SUFFIX)))
+            write()
+        assert contents(output) == contents(new), step
+    assert {(0, 0), (1, 0), (1, 1), (2, 1), (2, 2), (3, 3)} <= seen
 
 
 @pytest.mark.parametrize("folders_move", [True, False])

@@ -38,7 +38,7 @@ def test_the_digest_tells_data_sets_apart(copy):
 
 def test_what_is_no_data_set_is_refused(copy, tmp_path):
     assert "does not exist" in refusal(tmp_path / "nowhere")
-    shard = next(copy.glob("train-*"))
+    shard = next(copy.glob("train-*.tfrecord"))
     content = shard.read_bytes()
     shard.write_bytes(content[:-1])
     assert shard.name in refusal(copy) and str(len(content)) in refusal(copy)
@@ -54,7 +54,7 @@ def test_what_is_no_data_set_is_refused(copy, tmp_path):
     assert manifest.load(copy).splits["train"].pictures
     path = copy / manifest.FILE_NAME
     path.write_text('{"format_version": 99}')
-    assert "format_version is 99, this program reads 1; use a newer one" in refusal(copy)
+    assert "format_version is 99, this program reads 2; use a newer one" in refusal(copy)
     path.write_bytes(b" " * (33 * 2**20))
     assert "has more than 33,554,432 bytes" in refusal(copy)
     path.unlink()
@@ -116,7 +116,7 @@ SHARD = ("splits", "train", "shards", 2)
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        (("format_version",), 2, "format_version is 2, this program reads 1; use a newer one"),
+        (("format_version",), 3, "format_version is 3, this program reads 2; use a newer one"),
         (("format_version",), True, "format_version is True, not a whole number of 1 or more"),
         (("image_size",), 10**400, "image_size is inf, not a whole number of 1 to 4096"),
         (("image_size",), 10**19, "image_size is 10000000000000000000, not"),

@@ -80,5 +80,6 @@ def test_a_record_more_or_less_than_the_manifest_says(copy):
     shard = shards_of(copy)[0]
     rewrite(copy, shard.name, data_of(copy / shard.name)[:-1])
     edit_manifest(copy, lambda content: content["splits"]["train"]["shards"][0].update(records=shard.records))
-    (found,) = problems_of(copy)
+    found, of_index = problems_of(copy)
     assert f"holds {shard.records - 1} whole records, the manifest says {shard.records}" in found.what
+    assert of_index.what.startswith(f"is damaged: it is of {shard.records - 1} records in ")

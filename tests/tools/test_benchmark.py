@@ -13,7 +13,7 @@ from conftest import write_out_of_memory
 from dogcat.core.options import InputError
 from dogcat.loading.byte_ranges import RangeFile
 from tools import benchmark
-from tools.benchmarks import own_loaders, peak_memory, peer_loaders, predict, processes, rounds
+from tools.benchmarks import own_loaders, peak_memory, peer_loaders, predict, processes, rounds, scaling
 from tools.benchmarks.options import BenchmarkOptions
 from tools.benchmarks.peer_writers import Work
 
@@ -155,6 +155,15 @@ def test_each_loader_of_ours_gives_every_picture_once(to_load, name):
     processes.check_loaded(work, ours, 256)
 
 
+def test_more_threads_wait_for_more_pictures(to_load):
+    rest, one, four = scaling.measure(to_load / "jpeg", 0.3, 2, threads=(1, 4))
+    assert (rest.share, one.share) == (None, 1) and [each.waits for each in (rest, one, four)] == [False, True, True]
+    # A lock around the waits would let four threads be as slow as one.
+    assert four.share > 0.4 and one.pictures_per_second < 1e6 / scaling.WAIT_US < rest.pictures_per_second
+    assert all(each.processor_us > 1 for each in (rest, one, four))
+    assert [line.split()[0] for line in scaling.table([rest, one, four]).splitlines()[1:]] == ["no", "1", "4"]
+
+
 @pytest.fixture
 def on_disk(to_load, tmp_path):
     """What the loaders read, in files that no other test has mapped, which would keep them in memory."""
@@ -255,6 +264,7 @@ def test_a_peer_that_cannot_be_imported_is_named(samples, tmp_path, capsys):
         ({"subject": "speed"}, "--subject=speed: use one of shards"),
         ({"rounds": 1}, "--rounds=1"),
         ({"chart": "chart.bmp"}, "--chart=chart.bmp"),
+        ({"subject": "scaling", "chart": "chart.png"}, "--chart=chart.png: scaling has a table alone"),
         ({"sizes": "300,x"}, "--sizes=300,x: use whole numbers"),
         ({"sizes": "600,300"}, "--sizes=600,300: let the numbers rise"),
     ],

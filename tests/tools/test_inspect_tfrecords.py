@@ -25,7 +25,7 @@ def copy(tfrecords, tmp_path):
 
 def first_example(folder):
     """The features of the first record of the training split."""
-    record = next(tfrecord.read_records(next(iter(sorted(folder.glob("train-*"))))))
+    record = next(tfrecord.read_records(next(iter(sorted(folder.glob("train-*.tfrecord"))))))
     return {key: values[0] for key, values in example_proto.decode_example(record.data).items()}
 
 
@@ -70,7 +70,7 @@ def test_verified(run, tfrecords):
 
 
 def test_problems_are_lines_and_exit_code_1(run, copy):
-    shard = sorted(copy.glob("train-*"))[1]
+    shard = sorted(copy.glob("train-*.tfrecord"))[1]
     content = bytearray(shard.read_bytes())
     content[5000] ^= 4
     shard.write_bytes(content)
@@ -85,7 +85,7 @@ def test_problems_are_lines_and_exit_code_1(run, copy):
 
 
 def test_a_shard_that_is_gone_shows_without_verify(copy, capsys):
-    next(copy.glob("train-*")).unlink()
+    next(copy.glob("train-*.tfrecord")).unlink()
     assert inspect(copy) == 1
     assert "is missing\n1 problem found" in capsys.readouterr().out
 
@@ -102,7 +102,7 @@ def test_json_is_all_there_is_on_standard_output(run, copy):
     assert (done.code, told["verified"], told["problems"]) == (0, True, [])
     assert told["classes"] == ["cat", "dog"] and set(told["splits"]) == {"train", "validation"}
     assert told["pictures"] == sum(sum(split["counts"].values()) for split in told["splits"].values())
-    shard = sorted(copy.glob("train-*"))[0]
+    shard = sorted(copy.glob("train-*.tfrecord"))[0]
     shard.write_bytes(shard.read_bytes()[:-1])
     done = run("tools.inspect_tfrecords", copy, "--json", "--verify")
     assert done.code == 1
@@ -170,7 +170,7 @@ def test_the_preview_shows_pictures_of_each_class_and_split(copy, tmp_path, caps
     # The first picture lies under the heading; it is stored at 96 pixels.
     first_cat = next(
         values
-        for shard in sorted(copy.glob("train-*"))
+        for shard in sorted(copy.glob("train-*.tfrecord"))
         for values in (example_proto.decode_example(record.data) for record in tfrecord.read_records(shard))
         if values["image/class/label"] == [0]
     )
@@ -183,9 +183,9 @@ def test_the_preview_shows_pictures_of_each_class_and_split(copy, tmp_path, caps
 
 
 def test_the_preview_of_a_damaged_data_set_leaves_out_what_cannot_be_read(copy, tmp_path):
-    for shard in copy.glob("train-*"):
+    for shard in copy.glob("train-*.tfrecord"):
         shard.write_bytes(shard.read_bytes()[:100])
-    next(copy.glob("validation-*")).unlink()
+    next(copy.glob("validation-*.tfrecord")).unlink()
     assert inspect(copy, preview=str(tmp_path / "sheet.png")) == 1
     assert Image.open(tmp_path / "sheet.png").width > 100
 
@@ -236,7 +236,7 @@ def test_show_of_an_unknown_key_names_those_that_are_alike(tfrecords, tmp_path):
 
 
 def test_show_of_raw_pixels_writes_a_picture(copy, tmp_path, monkeypatch):
-    shard = sorted(copy.glob("train-*"))[0]
+    shard = sorted(copy.glob("train-*.tfrecord"))[0]
     pixels = bytes(range(256)) * 108
     features = {"image/encoded": pixels, "image/format": b"raw", "image/filename": b"a/b.raw"}
     features = {**first_example(copy), **features}

@@ -16,7 +16,7 @@ class BenchmarkOptions(Options):
     subject: str = option(
         "shards",
         "What to measure.",
-        choices=("shards", "load", "disk", "augment", "train", "predict", "memory", "all"),
+        choices=("shards", "load", "disk", "augment", "train", "predict", "scaling", "memory", "all"),
         positional=True,
     )
     images: str = images_option("Folder of pictures to measure on.")
@@ -24,7 +24,7 @@ class BenchmarkOptions(Options):
         "", "Folder of a data set of two classes to measure train on. Empty: made from --images.", path=True
     )
     steps: int = option(10, "Training steps of each run of train.", bounds=Bounds(at_least=1))
-    seconds: float = option(4.0, "Seconds of each run of load and augment.", bounds=Bounds(above=0))
+    seconds: float = option(4.0, "Seconds of each run of load, augment and scaling.", bounds=Bounds(above=0))
     sizes: str = option(
         "2000,25000,250000",
         "Numbers of pictures for memory, each 300 or more, in rising order; the pictures are links to those of "
@@ -61,6 +61,8 @@ class BenchmarkOptions(Options):
         are_numbers = all(word.isdecimal() and len(word) < 16 and int(word) >= 300 for word in self.sizes.split(","))
         self.require("sizes", are_numbers, "use whole numbers of 300 or more with commas between them")
         self.require("sizes", self.numbers == sorted(set(self.numbers)), "let the numbers rise")
-        self.require("chart", not self.chart or self.subject != "memory", "memory has a table alone")
+        self.require(
+            "chart", not self.chart or self.subject not in ("scaling", "memory"), f"{self.subject} has a table alone"
+        )
         drawable = not self.chart or self.chart.lower().endswith((".png", ".svg", ".pdf"))
         self.require("chart", drawable, "give a name that ends in .png, .svg or .pdf")

@@ -80,11 +80,11 @@ def _own(folder: Path, name: str) -> Stream:
 
     from dogcat.loading import pipeline, readers
 
-    reader = readers.open_split(folder / name, manifest.load(folder / name), shard_plan.TEST)
-    order = pipeline.TrainingOrder(BATCH, len(reader.labels) // BATCH, seed=0)
+    split = readers.open_split(folder / name, manifest.load(folder / name), shard_plan.TEST)
+    order = pipeline.TrainingOrder(BATCH, len(split.labels) // BATCH, seed=0)
 
     def stream(passes: int) -> Iterable[Any]:
-        dataset: tf.data.Dataset = pipeline.train_dataset(reader, order)
+        dataset: tf.data.Dataset = pipeline.train_dataset(split, order)
         return (pictures for pictures, _ in dataset.take(passes * order.steps))
 
     return stream
@@ -319,7 +319,7 @@ def measure_from_disk(make: Callable[[], Stream], folder: Path, version: str) ->
         ValueError: The file system of the folder keeps files in memory.
     """
     os.sync()
-    for path in folder.glob("*/*.tfrecord"):
+    for path in [*folder.glob("*/*.tfrecord"), *folder.glob("*/*.index")]:
         with open(path, "rb", buffering=0) as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             shard = RangeFile(path)

@@ -150,9 +150,9 @@ def _read(folder: Path) -> None:
     from dogcat.loading import pipeline, readers
 
     started = time.perf_counter()
-    reader = readers.open_split(folder, manifest.load(folder), shard_plan.TRAIN)
-    order = pipeline.TrainingOrder(_BATCH_SIZE, len(reader.labels) // _BATCH_SIZE, seed=0)
-    batches = iter(pipeline.train_dataset(reader, order).take(order.steps))
+    split = readers.open_split(folder, manifest.load(folder), shard_plan.TRAIN)
+    order = pipeline.TrainingOrder(_BATCH_SIZE, len(split.labels) // _BATCH_SIZE, seed=0)
+    batches = iter(pipeline.train_dataset(split, order).take(order.steps))
     next(batches)
     first_batch = time.perf_counter() - started
     print(first_batch, _BATCH_SIZE * (1 + sum(1 for _ in batches)))

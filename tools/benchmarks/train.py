@@ -43,10 +43,10 @@ def contestants(tfrecords: Path, steps: int) -> list[rounds.Contestant]:
         model = architecture.build_model(options.backbone, data.image_size, len(data.classes))
         architecture.open_layers(model, architecture.find_layer(architecture.backbone_of(model), options.unfreeze_from))
     trainer = Trainer(model, strategy, options, steps=10**6)
-    reader = readers.open_split(tfrecords, data, shard_plan.TRAIN)
+    training = readers.open_split(tfrecords, data, shard_plan.TRAIN)
     in_epoch = pipeline.steps_in_epoch(data.splits[shard_plan.TRAIN], options.batch_size)
     order = pipeline.TrainingOrder(options.batch_size, in_epoch, options.seed)
-    batches = distribute(strategy, lambda context: pipeline.train_dataset(reader, order, context=context))
+    batches = distribute(strategy, lambda context: pipeline.train_dataset(training, order, context=context))
     first = next(batches)
 
     @tf.function
