@@ -47,7 +47,7 @@ WITHOUT_TENSORFLOW = {
         "weights_download",
     },
     "loading": {"index", "order", "byte_ranges", "raw_pictures", "decoding"},
-    "prediction": {"options", "partial", "predictions", "submission_csv"},
+    "prediction": {"options", "partial", "pieces", "predictions", "submission_csv"},
     "training": {"options", "presets", "source_runs", "epoch_records", "finished_runs", "plots"},
     "reports": {"html", "thumbnails", "findings", "wording", "plot_texts", "run_tables", "run_page", "comparison_page"},
     "cleaning": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from contextlib import AbstractContextManager
 from typing import Any, Callable
 
@@ -41,3 +42,8 @@ def workers(place: str, function: Callable[..., Result]) -> AbstractContextManag
         f"--cluster={place}: use dask:tcp://host:port, dask:scheduler-file.json, or local:N with 1 to {MOST_WORKERS} "
         "processes"
     )
+
+
+def workers_if(place: str, function: Callable[..., Result]) -> AbstractContextManager[Calls[Result] | None]:
+    """The same where the option is given; else None."""
+    return workers(place, function) if place else contextlib.nullcontext()

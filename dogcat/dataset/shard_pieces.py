@@ -8,16 +8,12 @@ twice, or killed in the middle, it does no harm; and the bytes are those of one 
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
-import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-import dogcat
 from dogcat.core import files, journal
 from dogcat.core.calls import WorkLostError
 from dogcat.dataset import encoding, raw_layout, writer
@@ -25,13 +21,13 @@ from dogcat.dataset.encoding import Chunk, Task
 from dogcat.dataset.options import ShardOptions
 from dogcat.dataset.staging import FinishedShard, note_piece, noted_piece
 from dogcat.dataset.writer import PlannedShard, Work
+from dogcat.pictures import elsewhere
+from dogcat.pictures.elsewhere import this_process
 from dogcat.pictures.labels import LabelledKeys
 
 PLAN = "plan.json"
 PICTURES = "pictures.jsonl"
 
-# What decides the bytes of a shard besides this program.
-_LIBRARIES = ("pillow", "simplejpeg", "cykooz.resizer")
 _LARGEST_PLAN = 2**28
 
 
@@ -48,7 +44,6 @@ def write_plan(work: Work, folder: Path) -> list[PlannedShard]:
 
     planned = work.planned_shards(encode)
     folder.mkdir(exist_ok=True)
-    images = work.folder.absolute()
     shards = []
     with files.open_atomically(folder / PICTURES) as file:
         for shard in planned:
@@ -57,11 +52,9 @@ def write_plan(work: Work, folder: Path) -> list[PlannedShard]:
             shards.append([shard.name, shard.split, len(keys), file.tell(), len(line)])
             file.write(line)
     plan = {
-        "made_with": _versions(),
+        "seen": elsewhere.seen_here(work.folder, work.pictures.keys),
         "digest": work.digest,
-        "images": str(images),
-        "witness": _witness(images, work.pictures.keys),
-        "options": {**dataclasses.asdict(work.options), "images": str(images)},
+        "options": {**dataclasses.asdict(work.options), "images": str(work.folder.absolute())},
         "layout": work.layout,
         "classes": work.pictures.classes,
         "unlabelled": work.pictures.unlabelled,
@@ -70,21 +63,6 @@ def write_plan(work: Work, folder: Path) -> list[PlannedShard]:
     }
     files.write_atomically(folder / PLAN, journal.line(plan))
     return planned
-
-
-def _versions() -> dict[str, str]:
-    return {"dogcat": dogcat.__version__, **{name: importlib.metadata.version(name) for name in _LIBRARIES}}
-
-
-def _witness(images: Path, keys: list[str]) -> list[Any] | None:
-    """A picture and its size, by which a process knows that it sees the same folder; None if none can be read."""
-    for key in keys:
-        try:
-            return [key, os.stat(images / key).st_size]
-        except OSError:
-            # A link that leads nowhere.
-            continue
-    return None
 
 
 class Piece(NamedTuple):
@@ -102,6 +80,7 @@ class Plan:
 
     Attributes:
         folder: Where it is.
+        seen: What the process that made it has and sees of the pictures.
         options: Those of the data set.
         layout: As of `Work`.
         digest: As of `Work`.
@@ -112,36 +91,24 @@ class Plan:
         """Reads it.
 
         Raises:
-            WorkLostError: It is not there, or of another version.
+            WorkLostError: It is not there.
         """
         self.folder = folder
         try:
             self._content = journal.parse(files.read_bounded(folder / PLAN, _LARGEST_PLAN))
         except FileNotFoundError as error:
-            raise WorkLostError(f"{_here()} does not see {folder / PLAN}; mount it there by the same path") from error
+            raise WorkLostError(
+                f"{this_process()} does not see {folder / PLAN}; mount it there by the same path"
+            ) from error
         except ValueError as error:
             raise WorkLostError(f"{folder / PLAN} is damaged; remove {folder.parent} and begin anew") from error
-        here = _versions()
-        for name, version in self._content["made_with"].items():
-            if here.get(name) != version:
-                raise WorkLostError(
-                    f"{_here()} has {name} {here.get(name)}, the plan was made with {version}; install that there"
-                )
+        versions, *place = self._content["seen"]
+        self.seen = elsewhere.Seen(tuple(map(tuple, versions)), *place)
         self.options = ShardOptions(**self._content["options"])
         layout = self._content["layout"]
         self.layout = raw_layout.Layout(*layout) if layout else None
         self.digest = self._content["digest"]
         self.shards = [Piece(*shard) for shard in self._content["shards"]]
-
-    def require_images(self) -> None:
-        """Raises WorkLostError where this process does not see the pictures."""
-        images, witness = Path(self._content["images"]), self._content["witness"]
-        try:
-            seen = os.stat(images / witness[0]).st_size == witness[1] if witness else images.is_dir()
-        except OSError:
-            seen = False
-        if not seen:
-            raise WorkLostError(f"{_here()} does not see the pictures in {images}; mount them there by the same path")
 
     def write(self, number: int) -> str:
         """Writes a shard and its note; returns its name."""
@@ -151,7 +118,7 @@ class Plan:
             tasks = journal.parse(file.read(shard.length))
         classes = self._content["classes"]
         pictures = LabelledKeys(tasks["keys"], np.array(tasks["labels"], np.int32), classes, [])
-        images = Path(self._content["images"])
+        images = Path(self.seen.folder)
         all_pictures = np.arange(len(pictures.keys))
         chunks = (
             encoding.encode_chunk(images, tasks, self.options, self.layout)
@@ -160,7 +127,7 @@ class Plan:
         path = self.folder / shard.name
         part = writer.write_shard(path, chunks, len(classes), lambda pictures: None)
         # Had they gone meanwhile, all the rest would be unreadable.
-        self.require_images()
+        self.seen.require()
         note_piece(path, part)
         return shard.name
 
@@ -178,19 +145,19 @@ class Plan:
         content = self._content
         nothing = np.empty(0, np.int32)
         pictures = LabelledKeys([], nothing, content["classes"], content["unlabelled"], content["chosen_by"])
-        return Work(Path(content["images"]), pictures, options, self.layout, {}, self.digest)
+        return Work(Path(self.seen.folder), pictures, options, self.layout, {}, self.digest)
 
 
 def check_worker(folder: str) -> None:
     """Raises WorkLostError where this process cannot write pieces of the plan in a folder."""
     plan = Plan(Path(folder))
-    plan.require_images()
+    plan.seen.require()
     probe = files.temporary_beside(Path(folder) / PLAN)
     try:
         files.create(probe).close()
         probe.unlink()
     except OSError as error:
-        raise WorkLostError(f"{_here()} cannot write into {folder}: {error.strerror}") from error
+        raise WorkLostError(f"{this_process()} cannot write into {folder}: {error.strerror}") from error
 
 
 def write_piece(folder: str, number: int) -> str:
@@ -208,9 +175,5 @@ def write_piece(folder: str, number: int) -> str:
         OSError: The shard cannot be written.
     """
     plan = Plan(Path(folder))
-    plan.require_images()
+    plan.seen.require()
     return plan.shards[number].name if plan.is_written(number) else plan.write(number)
-
-
-def _here() -> str:
-    return f"process {os.getpid()} of {socket.gethostname()}"

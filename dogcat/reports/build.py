@@ -20,7 +20,7 @@ from dogcat.models import architecture, devices, model_files, tta_views
 from dogcat.models.gradcam import HeatMaps
 from dogcat.models.model_files import Description
 from dogcat.prediction.picture_sources import DataSetSplit
-from dogcat.prediction.predictor import Predictor
+from dogcat.prediction.runner import Predictor
 from dogcat.reports import comparison_page, run_page
 from dogcat.reports.findings import PICTURES_COLUMNS, Findings, highest_losses, least_certain, pictures_table
 from dogcat.reports.html import Plot
