@@ -65,15 +65,16 @@ def connect(place: str, function: Callable[..., Result]) -> Iterator[Calls[Resul
 
 
 def _require_same_version(client: Any, said: str) -> None:
-    for worker, found in sorted(client.run(eval, _VERSION, on_error="return").items()):
-        if found == dogcat.__version__:
-            continue
-        has = f"has dogcat {found}"
-        if isinstance(found, ImportError):
-            has = "cannot import dogcat"
-        elif isinstance(found, Exception):
-            has = f"does not answer ({found})"
-        raise InputError(f"{said}: worker {worker} {has}; give it dogcat {dogcat.__version__}, as here, or end it")
+    for worker, found in _ask_each(client, eval, _VERSION):
+        if found != dogcat.__version__:
+            has = f"cannot import dogcat ({found})" if isinstance(found, Exception) else f"has dogcat {found}"
+            raise InputError(f"{said}: worker {worker} {has}; give it dogcat {dogcat.__version__}, as here, or end it")
+
+
+def _ask_each(client: Any, function: Callable[..., Any], *arguments: object) -> list[tuple[str, Any]]:
+    """What a function gives, or raises, in each worker; of one that dies meanwhile, nothing."""
+    found = client.run(function, *arguments, on_error="return")
+    return [(worker, found[worker]) for worker in sorted(found) if not isinstance(found[worker], OSError)]
 
 
 class _DaskCalls(Calls[Result]):
@@ -114,7 +115,7 @@ class _DaskCalls(Calls[Result]):
 
     def check_each(self, check: Callable[..., None], *arguments: object) -> None:
         """See `Calls`."""
-        for worker, found in sorted(self._client.run(check, *arguments, on_error="return").items()):
+        for worker, found in _ask_each(self._client, check, *arguments):
             if isinstance(found, Exception):
                 raise WorkLostError(f"{self._said}: worker {worker}: {found}") from found
 

@@ -63,7 +63,7 @@ def write_part(output: str, part: int, parts: int, workers: Calls[str]) -> int:
         InputError: There is no plan, or this process does not fit.
         OSError: A shard cannot be written.
     """
-    plan = _plan_of(output)
+    plan = plan_of(output)
     shard_pieces.check_worker(str(plan.folder))
     numbers = range(part, len(plan.shards), parts)
     calls = ((str(plan.folder), number) for number in numbers)
@@ -80,7 +80,7 @@ def commit(output: str) -> manifest.Manifest:
         InputError: There is no plan, or a shard is missing.
         OSError: A folder cannot be read or written.
     """
-    plan = _plan_of(output)
+    plan = plan_of(output)
     options = dataclasses.replace(plan.options, output=output)
     with Staging(usable_output(options), options, plan.digest) as staging:
         staging.keep()
@@ -103,7 +103,12 @@ def commit(output: str) -> manifest.Manifest:
         return writer.complete(plan.work(options), parts, staging)
 
 
-def _plan_of(output: str) -> Plan:
+def plan_of(output: str) -> Plan:
+    """The plan that was made for an output.
+
+    Raises:
+        InputError: There is none.
+    """
     folder = unfinished_work.folder_of(Path(os.path.realpath(output)))
     plans = unfinished_work.plan_folders_in(folder) if folder.is_dir() else []
     for plan in plans:

@@ -7,9 +7,7 @@ from conftest import ROOT, command, contents, save_model, start
 from dask_cluster import DaskCluster, wait_until
 
 from dogcat.core.calls import WorkLostError
-from dogcat.models import model_files
-from dogcat.pictures import elsewhere
-from dogcat.prediction import picture_sources, pieces, predictor, runner
+from dogcat.prediction import picture_sources, pieces
 from dogcat.prediction.options import PredictionOptions
 
 
@@ -49,9 +47,7 @@ def test_predictions_of_a_split_are_the_same_bytes(fork, tfrecords, cluster, tmp
     model = save_model(tmp_path / "m.keras", image_size=96)
     for place, flags in (("one", ()), ("many", (f"--cluster={cluster.place}",))):
         split = (f"--tfrecords={tfrecords}", "--split=train")
-        done = fork(
-            "dogcat.predict", f"--model={model}", *split, f"--output={tmp_path / place}.csv", *SMALL, *flags
-        )
+        done = fork("dogcat.predict", f"--model={model}", *split, f"--output={tmp_path / place}.csv", *SMALL, *flags)
         assert done.code == 0, done.err
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "many.csv").read_bytes()
 
@@ -100,7 +96,8 @@ def test_a_worker_that_is_killed_while_it_predicts_changes_no_byte(call, model_f
                 # It appears when the first worker has loaded the model.
                 wait_until((tmp_path / "p.csv.partial").exists)
                 cluster.workers[0].kill()
-                assert process.wait(timeout=60) == 0
+                _, err = process.communicate(timeout=60)
+                assert process.returncode == 0, err
             finally:
                 process.kill()
     assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
