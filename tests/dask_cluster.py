@@ -11,7 +11,7 @@ from typing import Callable
 
 from conftest import ROOT, command, start
 
-_LONGEST_START = 60
+_LONGEST_START = 200
 
 
 class DaskCluster:

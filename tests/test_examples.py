@@ -61,7 +61,7 @@ def bash(script, *arguments, cwd, env):
         line, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as process:
         try:
-            out, _ = process.communicate(timeout=60)
+            out, _ = process.communicate(timeout=200)
         finally:
             # What the script has started and not ended.
             with contextlib.suppress(ProcessLookupError):

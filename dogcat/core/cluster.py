@@ -32,7 +32,7 @@ def workers(place: str, function: Callable[..., Result]) -> AbstractContextManag
     """
     engine, _, where = place.partition(":")
     if engine == _LOCAL and where.isascii() and where.isdecimal() and 1 <= int(where[:9]) <= MOST_WORKERS:
-        return Workers(int(where), function)
+        return Workers(int(where), function, f"--cluster={place}")
     if engine == _DASK and where:
         # Its import takes seconds, and it may not be installed.
         from dogcat.core import dask_workers

@@ -31,10 +31,10 @@ class Workers(Calls[Result]):
     Begin it early: a worker starts with what its parent has in memory by then.
     """
 
-    def __init__(self, count: int, function: Callable[..., Result]) -> None:
-        """Takes the number of processes, and the function, of a module."""
+    def __init__(self, count: int, function: Callable[..., Result], flag: str = "") -> None:
+        """Takes the number of processes, the function, of a module, and the flag that gives the number, for errors."""
         super().__init__(_executor(count, function.__module__), function, count * _CALLS_IN_FLIGHT)
-        self._count = count
+        self._flag = flag or f"--workers={count}"
 
     def __enter__(self) -> Workers[Result]:
         """Starts the processes or threads."""
@@ -60,7 +60,7 @@ class Workers(Calls[Result]):
             yield from super().starmap(calls)
         except concurrent.futures.process.BrokenProcessPool as error:
             raise WorkLostError(
-                f"--workers={self._count}: a worker was killed, most likely for want of memory; use fewer"
+                f"{self._flag}: a worker was killed, most likely for want of memory; use fewer"
             ) from error
 
     def _begin(self, calls: Iterator[tuple], pending: collections.deque[concurrent.futures.Future[Result]]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from dogcat.dataset import example_proto, raw_layout, tfrecord
 from dogcat.dataset.options import ShardOptions
+from dogcat.dataset.shard_index import ShardIndex
 from dogcat.pictures import decode, encoder, folders, rejections, resizing
 from dogcat.pictures.decode import Picture
 
@@ -47,13 +48,13 @@ class Chunk:
 
     Attributes:
         framed: Their records end to end, as they stand in a shard.
-        labels: Label of each record.
+        index: What stands of the records in the shard's index.
         rejections: The pictures that have no record.
         channel_sums: int64 [3, 3]: number, sum and sum of squares of the pixels looked at, for R, G and B.
     """
 
     framed: bytes
-    labels: list[int]
+    index: ShardIndex
     rejections: list[Rejection]
     channel_sums: np.ndarray
 
@@ -80,7 +81,7 @@ def encode_chunk(
         options: Size, encoding and limits.
         layout: That of records of raw pixels, where those are wanted.
     """
-    framed, labels, rejections = [], [], []
+    framed, encoded, rejections = [], [], []
     sampled = [np.empty(0, np.uint32)]
     for task in tasks:
         picture = read_picture(folder, task.key, options.max_pixels, options.image_size)
@@ -101,10 +102,15 @@ def encode_chunk(
         }
         data = raw_layout.encode_example(features, layout) if layout else example_proto.encode_example(features)
         framed.append(tfrecord.frame(data))
-        labels.append(task.label)
+        encoded.append(task)
         # A pixel as one number, which is quicker to gather than its channels.
         sampled.append(rgbx.view(np.uint32)[::_STATISTICS_STEP, ::_STATISTICS_STEP].reshape(-1))
-    return Chunk(b"".join(framed), labels, rejections, _sums(np.concatenate(sampled)))
+    index = ShardIndex(
+        np.array([len(record) - tfrecord.FRAME_BYTES for record in framed], np.int64),
+        np.array([task.label for task in encoded], np.int32),
+        [task.key for task in encoded],
+    )
+    return Chunk(b"".join(framed), index, rejections, _sums(np.concatenate(sampled)))
 
 
 def _encode(rgbx: np.ndarray, options: ShardOptions) -> bytes:

@@ -22,7 +22,9 @@ from dogcat.pictures.geometry import RESIZE_MODES
 from dogcat.pictures.labels import MOST_CLASSES
 
 FILE_NAME = "dataset.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# The first that has an index beside each shard.
+_WITH_INDEX = 2
 
 # The formats of pictures in shards, and what their bytes begin with.
 JPEG = "jpeg"
@@ -50,12 +52,14 @@ class Shard:
         records: Number of pictures.
         bytes: Size of the file.
         sha256: Hash of the file, hex.
+        index: Hash of its index, the file beside it (`dataset.shard_index`), hex; empty in data sets of version 1.
     """
 
     name: str
     records: int
     bytes: int
     sha256: str
+    index: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +115,12 @@ class Manifest:
 
     def to_json(self) -> str:
         """The manifest as text; the same manifest gives the same text."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        content = dataclasses.asdict(self)
+        if self.format_version < _WITH_INDEX:
+            for split in content["splits"].values():
+                for shard in split["shards"]:
+                    del shard["index"]
+        return json.dumps(content, indent=2) + "\n"
 
     def limited(self, pictures: int) -> Manifest:
         """The same data set, of each split the first `pictures` alone; its `counts` still tell of all."""
@@ -216,6 +225,7 @@ def _manifest(content: Value) -> Manifest:
     image_size = content.member("image_size").whole(1, _LARGEST_IMAGE)
     options = content.member("options")
     layout = _layout(options, image_size)
+    has_index = version >= _WITH_INDEX
     return Manifest(
         classes=classes,
         image_size=image_size,
@@ -224,7 +234,7 @@ def _manifest(content: Value) -> Manifest:
         deviation=[item.number(0, 255) for item in content.member("deviation").items(3)],
         options=options.value,
         splits={
-            name: _split(name, split, len(classes), layout)
+            name: _split(name, split, len(classes), layout, has_index)
             for name, split in content.member("splits").members(_SPLIT, 1)
         },
         rejected={reason: count.whole(0) for reason, count in content.member("rejected").members()},
@@ -256,10 +266,10 @@ def _layout(options: Value, image_size: int) -> raw_layout.Layout | None:
     return layout
 
 
-def _split(name: str, content: Value, classes: int, layout: raw_layout.Layout | None) -> Split:
+def _split(name: str, content: Value, classes: int, layout: raw_layout.Layout | None, has_index: bool) -> Split:
     of_shards = content.member("shards").items()
     found = [
-        _shard(shard, shard_plan.shard_name(name, index, len(of_shards)), layout)
+        _shard(shard, shard_plan.shard_name(name, index, len(of_shards)), layout, has_index)
         for index, shard in enumerate(of_shards)
     ]
     counts = content.member("counts")
@@ -269,16 +279,22 @@ def _split(name: str, content: Value, classes: int, layout: raw_layout.Layout | 
     return split
 
 
-def _shard(content: Value, name: str, layout: raw_layout.Layout | None) -> Shard:
+def _shard(content: Value, name: str, layout: raw_layout.Layout | None, has_index: bool) -> Shard:
     if content.member("name").text() != name:
         content.member("name").refuse(name)
     size = content.member("bytes").whole(0)
     count = content.member("records")
-    shard = Shard(name, count.whole(0), size, content.member("sha256").text())
+    shard = Shard(name, count.whole(0), size, _hash(content.member("sha256")))
+    if has_index:
+        shard = dataclasses.replace(shard, index=_hash(content.member("index")))
     if layout and shard.records * layout.record_bytes != size:
         count.refuse(f"the number of records of {layout.record_bytes} bytes in the {size} of {name}")
     if shard.records * tfrecord.FRAME_BYTES > size or (size and not shard.records):
         count.refuse(f"what the {size} bytes of {name} can hold")
-    if not _SHA256.fullmatch(shard.sha256):
-        content.member("sha256").refuse("64 hexadecimal digits")
     return shard
+
+
+def _hash(content: Value) -> str:
+    if not _SHA256.fullmatch(content.text()):
+        content.refuse("64 hexadecimal digits")
+    return content.text()

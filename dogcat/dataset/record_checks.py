@@ -20,6 +20,7 @@ class CheckedRecord(NamedTuple):
     Attributes:
         number: Its place in the file.
         whole: Whether its data can be trusted.
+        length: Bytes of its data; 0 where they cannot be told.
         label: Its label, if it is one of the data set's; else None.
         key_hash: Hash of its picture's key, if it has one.
         problem: What is wrong with it, or None.
@@ -27,6 +28,7 @@ class CheckedRecord(NamedTuple):
 
     number: int
     whole: bool
+    length: int
     label: int | None
     key_hash: int | None
     problem: Problem | None
@@ -48,7 +50,7 @@ def check_record(shard: str, record: Record, split: str, made: Manifest) -> Chec
             picture = stored_picture.parse_picture(record.data)
             filename = picture.key
             if record.trusted:
-                key_hash = _hash_key(picture.key)
+                key_hash = hash_key(picture.key)
                 label_is_right, found = _check_picture(picture, split, made)
                 found += _check_layout(record.data, made)
                 label = picture.label if label_is_right else None
@@ -57,7 +59,7 @@ def check_record(shard: str, record: Record, split: str, made: Manifest) -> Chec
     except ValueError as error:
         wrong = wrong or [str(error)]
     problem = Problem(shard, "; ".join(wrong), record.number, record.offset, filename) if wrong else None
-    return CheckedRecord(record.number, record.trusted, label, key_hash, problem)
+    return CheckedRecord(record.number, record.trusted, len(record.data or b""), label, key_hash, problem)
 
 
 def _check_picture(picture: stored_picture.StoredPicture, split: str, made: Manifest) -> tuple[bool, list[str]]:
@@ -104,5 +106,6 @@ def _check_layout(data: bytes, made: Manifest) -> list[str]:
     return []
 
 
-def _hash_key(key: str) -> int:
+def hash_key(key: str) -> int:
+    """A hash of a key, of 64 bits."""
     return int.from_bytes(hashlib.blake2b(os.fsencode(key), digest_size=8).digest(), "little")

@@ -18,6 +18,7 @@ from dogcat.dataset.manifest import Manifest, Shard
 from dogcat.dataset.problems import Problem
 from dogcat.dataset.record_checks import CheckedRecord
 from dogcat.dataset.tfrecord import Record
+from dogcat.pictures.labels import UNLABELED
 
 # Records for each task of a thread: enough to hide the cost of handing over, few enough that those in flight stay
 # small.
@@ -39,6 +40,8 @@ class CheckedShard:
         whole: Number of records whose data can be trusted.
         damaged: Number of other records.
         labels: Number of records of each label.
+        lengths: Bytes of each record's data, and
+        labels_in_order: its label, -1 without one: for records with a key.
         numbers: Place in the file of each record with a key.
         key_hashes: Hash of the key of each of `numbers`.
         problems: What is wrong with single records.
@@ -51,6 +54,8 @@ class CheckedShard:
     whole: int = 0
     damaged: int = 0
     labels: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
+    lengths: array.array[int] = dataclasses.field(default_factory=lambda: array.array("I"))
+    labels_in_order: array.array[int] = dataclasses.field(default_factory=lambda: array.array("i"))
     numbers: array.array[int] = dataclasses.field(default_factory=lambda: array.array("Q"))
     key_hashes: array.array[int] = dataclasses.field(default_factory=lambda: array.array("Q"))
     problems: list[Problem] = dataclasses.field(default_factory=list)
@@ -63,6 +68,8 @@ class CheckedShard:
             self.labels[checked.label] += 1
         if checked.key_hash is not None:
             self.numbers.append(checked.number)
+            self.lengths.append(checked.length)
+            self.labels_in_order.append(UNLABELED if checked.label is None else checked.label)
             self.key_hashes.append(checked.key_hash)
         if checked.problem:
             self.problems.append(checked.problem)

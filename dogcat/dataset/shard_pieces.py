@@ -19,7 +19,7 @@ from dogcat.core.calls import WorkLostError
 from dogcat.dataset import encoding, raw_layout, writer
 from dogcat.dataset.encoding import Chunk, Task
 from dogcat.dataset.options import ShardOptions
-from dogcat.dataset.staging import FinishedShard, note_piece, noted_piece
+from dogcat.dataset.staging import FinishedShard, is_whole, note_piece, noted_piece
 from dogcat.dataset.writer import PlannedShard, Work
 from dogcat.pictures import elsewhere
 from dogcat.pictures.elsewhere import this_process
@@ -134,7 +134,7 @@ class Plan:
     def is_written(self, number: int) -> bool:
         """Whether a shard is there, whole."""
         part = self.finished(number)
-        return part is not None and files.sha256_of(self.folder / part.shard.name) == part.shard.sha256
+        return part is not None and is_whole(self.folder, part.shard)
 
     def finished(self, number: int) -> FinishedShard | None:
         """What is noted of a shard that is there; None: it is to be written."""

@@ -77,10 +77,12 @@ def commit(output: str) -> manifest.Manifest:
     """Puts the data set of a plan in its place when all of its shards are written.
 
     Raises:
-        InputError: There is no plan, or a shard is missing.
+        InputError: There is no plan, a shard is missing, or this process does not fit.
         OSError: A folder cannot be read or written.
     """
     plan = plan_of(output)
+    # Another version would write another manifest.
+    plan.seen.require()
     options = dataclasses.replace(plan.options, output=output)
     with Staging(usable_output(options), options, plan.digest) as staging:
         staging.keep()

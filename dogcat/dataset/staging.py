@@ -18,12 +18,12 @@ from dogcat.core import files, journal
 from dogcat.core.calls import WorkLostError
 from dogcat.core.interrupts import Terminated
 from dogcat.core.options import InputError
-from dogcat.dataset import data_set_folder, manifest, output_folder, unfinished_work
+from dogcat.dataset import data_set_folder, manifest, output_folder, shard_index, unfinished_work
 from dogcat.dataset.encoding import Rejection
 from dogcat.dataset.options import ShardOptions
 from dogcat.dataset.unfinished_work import BEFORE, MARK, NEW, NOTE
 
-# Of a shard's note: the records of 128 MiB fit in.
+# Of a shard's note: one in which every picture is rejected fits in.
 _LARGEST_NOTE = 2**28
 
 
@@ -119,7 +119,9 @@ class Staging:
         part = noted_piece(self.plan_folder / name)
         if part is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.plan_folder / name))
-        os.replace(self.plan_folder / name, self.folder / name)
+        index = shard_index.path_beside(Path(name)).name
+        for file in (index, name):
+            os.replace(self.plan_folder / file, self.folder / file)
         return part
 
     def keep(self) -> None:
@@ -160,18 +162,19 @@ class Staging:
         plan, parts = self._read_note()
         if plan == self._digest:
             for part in parts:
-                path = self.folder / part.shard.name
-                if path.exists() and files.sha256_of(path) == part.shard.sha256:
+                if is_whole(self.folder, part.shard):
                     self.finished[part.shard.name] = part
             print(f"going on after {self._count_finished()} finished shards in {self.folder}")
         elif parts or self._other_plans():
             print(f"discarding unfinished work of other options or pictures in {self.folder}")
         for other in self._other_plans():
             unfinished_work.remove_plan(other)
+        kept = {MARK, NOTE, *self.finished}
+        kept.update(shard_index.path_beside(Path(name)).name for name in self.finished)
         for path in list(self.folder.iterdir()):
             if path.is_dir() and path != self.plan_folder:
                 unfinished_work.remove_moved_plan(path)
-            elif path.name not in (*self.finished, MARK, NOTE, self.plan_folder.name):
+            elif path != self.plan_folder and path.name not in kept:
                 path.unlink()
         lines = [{"plan": self._digest}, *map(dataclasses.asdict, self.finished.values())]
         files.write_atomically(self.folder / NOTE, b"".join(map(journal.line, lines)))
@@ -201,6 +204,13 @@ class Staging:
             return "", []
 
 
+def is_whole(folder: Path, shard: manifest.Shard) -> bool:
+    """Whether a shard and its index are on disk as the note says."""
+    path = folder / shard.name
+    hashes = {path: shard.sha256, shard_index.path_beside(path): shard.index}
+    return all(file.exists() and files.sha256_of(file) == hash for file, hash in hashes.items())
+
+
 def note_piece(shard: Path, part: FinishedShard) -> None:
     """Notes a finished shard for whoever puts the data set together."""
     files.write_atomically(_note_of_piece(shard), journal.line(dataclasses.asdict(part)))
@@ -208,7 +218,7 @@ def note_piece(shard: Path, part: FinishedShard) -> None:
 
 def noted_piece(shard: Path) -> FinishedShard | None:
     """What is noted of a shard that is there; None where it is not, or the note is damaged."""
-    if not shard.exists():
+    if not (shard.exists() and shard_index.path_beside(shard).exists()):
         return None
     try:
         return _from_note(journal.parse(files.read_bounded(_note_of_piece(shard), _LARGEST_NOTE)))

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from dogcat.core import runtime
+from dogcat.core.options import InputError
 from dogcat.core.text import printable
-from dogcat.dataset import manifest, stored_picture, tfrecord
+from dogcat.dataset import manifest, record_checks, shard_index, stored_picture, tfrecord
 from dogcat.dataset.manifest import Manifest, Shard
 from dogcat.dataset.problems import Problem
 from dogcat.dataset.shard_checks import CheckedShard, ShardChecker
@@ -21,19 +22,22 @@ _READ_ALL_THE_SAME = 2**30
 
 
 def check_sizes(folder: Path, made: Manifest) -> list[Problem]:
-    """Compares the shards' sizes with the manifest, without reading them."""
+    """Compares the shards' sizes with the manifest without reading them, and looks for their indexes."""
     problems = []
     for _, shard in _shards(made):
         wrong = manifest.wrong_file(folder / shard.name, shard)
         if wrong:
             problems.append(Problem(shard.name, wrong))
+        index = shard_index.path_beside(folder / shard.name)
+        if shard.index and not index.is_file():
+            problems.append(Problem(index.name, "is missing"))
     return problems
 
 
 def verify(folder: Path, made: Manifest, workers: int = 0) -> list[Problem]:
     """Reads a data set completely and compares it with its manifest.
 
-    Memory does not grow with the data set but for 16 bytes a record.
+    Memory does not grow with the data set but for 24 bytes a record.
 
     Args:
         folder: The data set.
@@ -59,7 +63,7 @@ def verify(folder: Path, made: Manifest, workers: int = 0) -> list[Problem]:
             except OSError as error:
                 problems.append(Problem(shard.name, f"cannot be read: {error.strerror}"))
                 continue
-            problems += [*_check_file(checked, made), *checked.problems]
+            problems += [*_check_file(checked, made), *_check_index(folder, checked), *checked.problems]
             checked_shards.append(checked)
     contents = _by_content(checked_shards, made)
     return problems + _duplicate_keys(folder, list(contents.values())) + _check_counts(contents, made)
@@ -89,6 +93,27 @@ def _check_file(checked: CheckedShard, made: Manifest) -> Iterator[Problem]:
     if not checked.whole <= shard.records <= checked.whole + checked.damaged:
         found = f"{checked.whole} whole" + (f" and {checked.damaged} damaged" if checked.damaged else "")
         yield Problem(shard.name, f"holds {found} records, the manifest says {shard.records}")
+
+
+def _check_index(folder: Path, checked: CheckedShard) -> Iterator[Problem]:
+    """Compares the index beside a shard with the manifest, and with the records, where these are as it says."""
+    shard = checked.shard
+    if not shard.index:
+        return
+    path = shard_index.path_beside(folder / shard.name)
+    try:
+        index = shard_index.read(folder, shard)
+    except InputError as error:
+        yield Problem(path.name, str(error).replace(f"{path} ", "", 1))
+        return
+    if checked.sha256 != shard.sha256 or len(checked.numbers) != shard.records:
+        return
+    found = [checked.lengths, checked.labels_in_order, checked.key_hashes]
+    listed = [index.lengths, index.labels, np.array([record_checks.hash_key(key) for key in index.keys], np.uint64)]
+    for what, of_records, of_index in zip(("length", "label", "key"), found, listed):
+        differ = np.flatnonzero(np.asarray(of_records) != of_index)
+        if differ.size:
+            yield Problem(path.name, f"the {what} of record {differ[0]} is not that of the record in {shard.name}")
 
 
 def _by_content(checked_shards: list[CheckedShard], made: Manifest) -> dict[str, CheckedShard]:

@@ -19,10 +19,11 @@ from dogcat.core import files, tables
 from dogcat.core.calls import Calls
 from dogcat.core.options import InputError
 from dogcat.core.progress import pictures_bar
-from dogcat.dataset import encoding, manifest, raw_layout, shard_plan, tfrecord
+from dogcat.dataset import encoding, manifest, raw_layout, shard_index, shard_plan, tfrecord
 from dogcat.dataset.encoding import Chunk, Rejection, Task
 from dogcat.dataset.options import ShardOptions
 from dogcat.dataset.output_folder import usable_output
+from dogcat.dataset.shard_index import ShardIndex
 from dogcat.dataset.staging import FinishedShard, Staging
 from dogcat.pictures import folders
 from dogcat.pictures.labels import LabelledKeys
@@ -82,7 +83,7 @@ class Work:
         """Cuts each split into shards, by the size of some pictures that are encoded for it."""
         first_split = next(iter(self.plan.values()))
         sample = list(encode(chunks(self.pictures, [first_split[:_SIZE_SAMPLE]])))
-        pictures = sum(len(chunk.labels) for chunk in sample)
+        pictures = sum(len(chunk.index.keys) for chunk in sample)
         return _planned_shards(self.plan, self.options, sum(len(chunk.framed) for chunk in sample) / max(1, pictures))
 
 
@@ -199,16 +200,21 @@ def write_shard(path: Path, chunks: Iterable[Chunk], classes: int, done: Callabl
     counts = np.zeros(classes, int)
     channel_sums = np.zeros((3, 3), np.int64)
     rejections: list[Rejection] = []
+    parts: list[ShardIndex] = []
     with tfrecord.ShardFile(path) as file:
         for chunk in chunks:
-            file.append(chunk.framed, len(chunk.labels))
+            records = len(chunk.index.keys)
+            file.append(chunk.framed, records)
+            parts.append(chunk.index)
             if classes:
-                counts += np.bincount(chunk.labels, minlength=classes).astype(int)
+                counts += np.bincount(chunk.index.labels, minlength=classes).astype(int)
             channel_sums += chunk.channel_sums
             rejections += chunk.rejections
-            done(len(chunk.labels) + len(chunk.rejections))
+            done(records + len(chunk.rejections))
         sha256 = file.finish()
-    shard = manifest.Shard(path.name, file.records, file.bytes, sha256)
+    index = shard_index.joined(parts).to_bytes()
+    files.write_atomically(shard_index.path_beside(path), index)
+    shard = manifest.Shard(path.name, file.records, file.bytes, sha256, hashlib.sha256(index).hexdigest())
     return FinishedShard(shard, counts.tolist(), channel_sums.tolist(), rejections)
 
 

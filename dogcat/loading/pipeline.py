@@ -9,14 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 from dogcat.dataset.manifest import Split
-from dogcat.loading import readers
-from dogcat.loading.order import epoch_order
-from dogcat.loading.readers import Reader
+from dogcat.loading.order import WINDOW_BLOCKS, epoch_order
+from dogcat.loading.readers import Pictures
+from dogcat.loading.stoppable import Stoppable
 
 # One process that takes all.
 ALONE = tf.distribute.InputContext()
 # Batches of a replica that wait for the device.
 _PREFETCHED = 2
+# More epochs than any run has.
+_ENDLESS = 2**31
 
 
 class Position(NamedTuple):
@@ -36,17 +38,18 @@ class TrainingOrder(NamedTuple):
         batch_size: Global batch size.
         steps: Steps of an epoch, `steps_in_epoch` at most.
         seed: Seed of the order.
-        block: So many neighbouring pictures are shuffled as one block, and read in one go; 1: no blocks.
+        block: So many neighbouring pictures are shuffled as one block, and read in one go; 1: no blocks; 0: as many
+            as are best for the data set.
     """
 
     batch_size: int
     steps: int
     seed: int
-    block: int = 1
+    block: int = 0
 
 
 def train_dataset(
-    reader: Reader,
+    pictures: Pictures,
     order: TrainingOrder,
     start: Position = BEGINNING,
     context: tf.distribute.InputContext = ALONE,
@@ -57,7 +60,7 @@ def train_dataset(
     where it begins to read, and workers and replicas share the batches that one would have.
 
     Args:
-        reader: The split to train on.
+        pictures: The split to train on.
         order: The order of its pictures.
         start: Step to begin with.
         context: The worker that asks; each gets its own part of each global batch.
@@ -66,30 +69,40 @@ def train_dataset(
         (pictures uint8 [batch, size, size, 3], labels int32 [batch]), each a replica's share of a global batch: the
         replicas take one after the other.
     """
+    count, block = len(pictures.labels), order.block or pictures.block
 
-    def shares() -> Iterator[np.ndarray]:
-        for batch in _training_batches(len(reader.labels), order, start):
-            yield from _shares(batch, context)
+    def runs_of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        places, windows = epoch_order(count, order.seed, epoch, block)
+        # The remainder is dropped here, so that no batch mixes two epochs; another one each epoch.
+        first = tf.where(epoch == start.epoch, start.step * order.batch_size, 0)
+        end = order.steps * order.batch_size
+        return _runs(places, tf.cast(first, tf.int64), end, windows, order.batch_size, context)
 
-    return finish(reader.dataset(shares, context.get_per_replica_batch_size(order.batch_size), order.block))
+    epochs = tf.data.Dataset.range(start.epoch, _ENDLESS)
+    share = context.get_per_replica_batch_size(order.batch_size)
+    return finish(pictures.dataset(epochs.flat_map(runs_of_epoch), share, block))
 
 
-def keys_of_batch(reader: Reader, order: TrainingOrder, position: Position) -> list[str]:
+def keys_of_batch(pictures: Pictures, order: TrainingOrder, position: Position) -> list[str]:
     """Keys of the pictures that `train_dataset` gives at a step, over all workers."""
-    keys = reader.keys()
-    batch = next(_training_batches(len(reader.labels), order, position))
-    return [keys[place] for place in batch]
+    keys = pictures.keys
+    places = epoch_order(len(keys), order.seed, position.epoch, order.block or pictures.block).places
+    first = position.step * order.batch_size
+    return [keys[place] for place in places[first : first + order.batch_size].numpy()]
 
 
 def evaluation_dataset(
-    reader: Reader, batch_size: int, context: tf.distribute.InputContext = ALONE, first: int = 0
+    pictures: Pictures,
+    batch_size: int,
+    context: tf.distribute.InputContext = ALONE,
+    first: int = 0,
 ) -> tf.data.Dataset:
     """Each picture of a split once, in the order of the shards; the last batch is padded to full size.
 
     Full batches give every replica the same share, so none gets an empty one.
 
     Args:
-        reader: The split.
+        pictures: The split.
         batch_size: Global batch size.
         context: The worker that asks.
         first: Place of the picture to begin with.
@@ -98,15 +111,14 @@ def evaluation_dataset(
         pictures uint8 [batch, size, size, 3], each a replica's share of a global batch. What comes after the last
         picture is padding.
     """
-
-    def shares() -> Iterator[np.ndarray]:
-        for begin in range(first, len(reader.labels), batch_size):
-            # The last picture again and again is the padding.
-            batch = np.minimum(np.arange(begin, begin + batch_size), len(reader.labels) - 1)
-            yield from _shares(batch, context)
-
-    dataset = reader.dataset(shares, context.get_per_replica_batch_size(batch_size))
-    return finish(dataset.map(lambda pictures, labels: pictures))
+    count = len(pictures.labels)
+    end = -(-(count - first) // batch_size) * batch_size
+    # The last picture again and again is the padding.
+    places = tf.minimum(tf.range(first, first + end, dtype=tf.int64), count - 1)
+    windows = tf.constant([*range(0, end, WINDOW_BLOCKS * pictures.block), end], tf.int64)
+    runs = _runs(places, 0, end, windows, batch_size, context)
+    share = context.get_per_replica_batch_size(batch_size)
+    return finish(pictures.dataset(runs, share, pictures.block).map(lambda pixels, labels: pixels))
 
 
 def prediction_dataset(
@@ -127,7 +139,7 @@ def prediction_dataset(
         pictures uint8 [batch, image_size, image_size, 3], each a replica's share of a global batch.
     """
     shape = tf.TensorSpec((None, image_size, image_size, 3), tf.uint8)
-    dataset = tf.data.Dataset.from_generator(lambda: readers.Stoppable(batches()), output_signature=shape)
+    dataset = tf.data.Dataset.from_generator(lambda: Stoppable(batches()), output_signature=shape)
     dataset = dataset.map(lambda pictures: _pad(pictures, batch_size))
     replicas = context.num_replicas_in_sync
     if replicas > 1:
@@ -140,20 +152,36 @@ def steps_in_epoch(split: Split, batch_size: int) -> int:
     return split.pictures // batch_size
 
 
-def _training_batches(pictures: int, order: TrainingOrder, start: Position) -> Iterator[np.ndarray]:
-    """Places of the pictures of each global batch, int64 [batch_size], from a step on, endless."""
-    epoch, first = start
-    while True:
-        # The remainder is dropped here, so that no batch mixes two epochs; another one each epoch.
-        places = epoch_order(pictures, order.seed, epoch, order.block)[: order.steps * order.batch_size]
-        yield from places.reshape(order.steps, order.batch_size)[first:]
-        epoch, first = epoch + 1, 0
+def _runs(
+    places: tf.Tensor,
+    first: tf.Tensor | int,
+    end: int,
+    windows: tf.Tensor,
+    batch_size: int,
+    context: tf.distribute.InputContext,
+) -> tf.data.Dataset:
+    """A worker's own part of each global batch, in runs.
 
+    Args:
+        places: Places of pictures, int64 [pictures].
+        first: The one to begin with, at the beginning of a batch.
+        end: Where the last batch ends.
+        windows: Where the parts of `places` that are read together begin, and the end; int64 [windows + 1].
+        batch_size: Global batch size.
+        context: The worker.
 
-def _shares(batch: np.ndarray, context: tf.distribute.InputContext) -> list[np.ndarray]:
-    """A worker's own part of a global batch, cut into its replicas' shares."""
-    replicas = context.num_replicas_in_sync // context.num_input_pipelines
-    return np.split(np.split(batch, context.num_input_pipelines)[context.input_pipeline_id], replicas)
+    Returns:
+        Places, int64 [any number]: of a window, those of the worker's shares of batches.
+    """
+    share = batch_size // context.num_input_pipelines
+    mine = context.input_pipeline_id
+
+    def run(window: tf.Tensor) -> tf.Tensor:
+        at = tf.range(tf.maximum(windows[window], first), tf.minimum(windows[window + 1], end))
+        return tf.gather(places, tf.boolean_mask(at, at % batch_size // share == mine))
+
+    first_window = tf.searchsorted(windows, [tf.cast(first, tf.int64)], side="right", out_type=tf.int64)[0] - 1
+    return tf.data.Dataset.range(first_window, tf.size(windows, tf.int64) - 1).map(run)
 
 
 def _pad(batch: tf.Tensor, batch_size: int) -> tf.Tensor:

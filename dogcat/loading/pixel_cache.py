@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -21,9 +20,10 @@ from dogcat.core.options import InputError
 from dogcat.core.progress import pictures_bar
 from dogcat.dataset import raw_layout
 from dogcat.dataset.manifest import Manifest
+from dogcat.loading import pipeline, readers
 from dogcat.loading.byte_ranges import ByteRanges, RangeFile, Spans
 from dogcat.loading.raw_pictures import RawPictures
-from dogcat.loading.readers import Reader
+from dogcat.loading.readers import Pictures
 
 _GIB = 2**30
 # Share of the free memory, or of the free space of a disk, that a cache may take without being asked for by name.
@@ -47,7 +47,7 @@ class PixelCache:
     gib: float
     folder: Path
 
-    def readers(self, sources: dict[str, Reader], data: Manifest) -> dict[str, Reader]:
+    def readers(self, sources: dict[str, Pictures], data: Manifest) -> dict[str, Pictures]:
         """Readers of the same pictures by split, from the cache where that is wanted and there is room.
 
         Args:
@@ -61,9 +61,9 @@ class PixelCache:
                 taken += _size(source)
         return of_split
 
-    def _reader(self, source: Reader, data: Manifest, split: str, taken: int) -> Reader:
+    def _reader(self, source: Pictures, data: Manifest, split: str, taken: int) -> Pictures:
         """That of one split, beside `taken` bytes of others."""
-        if self.where == "none" or not len(source.labels) or isinstance(source.pixels, RawPictures):
+        if self.where == "none" or not len(source.labels) or isinstance(source, RawPictures):
             return source
         size = _size(source)
         entry = Entry(self.folder, [data.digest(), split, len(source.labels)], _ENDING)
@@ -84,7 +84,7 @@ class PixelCache:
             files.note(f"no pixel cache of {split}, since {place} cannot be written: {error.strerror}")
             return source
 
-    def _keep(self, entry: Entry, source: Reader, split: str) -> Reader:
+    def _keep(self, entry: Entry, source: Pictures, split: str) -> Pictures:
         """Writes an entry and reads from it.
 
         Raises:
@@ -120,22 +120,24 @@ class PixelCache:
         return "none", f"only {memory / _GIB:.1f} GiB of memory are free and {disk / _GIB:.1f} GiB of {existing}"
 
 
-def _size(source: Reader) -> int:
+def _size(source: Pictures) -> int:
     return len(source.labels) * raw_layout.picture_bytes(source.image_size)
 
 
-def _write(file: IO[bytes], source: Reader, split: str) -> None:
+def _write(file: IO[bytes], source: Pictures, split: str) -> None:
     """Writes the pixels of all pictures, decoded, one after the other."""
     count = len(source.labels)
     with pictures_bar(count, f"decoding {split}") as progress:
-        for pictures in _pictures(source, np.arange(count)):
+        for first, pictures in enumerate(pipeline.evaluation_dataset(source, _BATCH).as_numpy_iterator()):
+            # What is behind the last one is padding.
+            pictures = pictures[: count - first * _BATCH]
             file.write(pictures.data)
             progress.update(len(pictures))
     file.flush()
     os.fsync(file.fileno())
 
 
-def _find(entry: Entry, source: Reader) -> Reader | None:
+def _find(entry: Entry, source: Pictures) -> Pictures | None:
     """A reader of an entry, if some of its pictures, spread over all of it, are what the records hold by now."""
     file = entry.open()
     if file is None:
@@ -145,23 +147,17 @@ def _find(entry: Entry, source: Reader) -> Reader | None:
     places = np.unique(np.linspace(0, len(source.labels) - 1, _CHECKED).astype(np.int64))
     if size == cache.HEAD_BYTES + _size(source):
         found = _kept(entry.path, source, cache.HEAD_BYTES)
-        if all(np.array_equal(*both) for both in zip(_pictures(found, places), _pictures(source, places))):
+        if np.array_equal(readers.take(found, places), readers.take(source, places)):
             return found
     entry.say_damaged()
     return None
 
 
-def _pictures(reader: Reader, places: np.ndarray) -> Iterator[np.ndarray]:
-    batches = [places[at : at + _BATCH] for at in range(0, len(places), _BATCH)]
-    for pictures, _ in reader.dataset(lambda: iter(batches)).as_numpy_iterator():
-        yield pictures
-
-
-def _kept(path: Path, source: Reader, start: int) -> Reader:
+def _kept(path: Path, source: Pictures, start: int) -> Pictures:
     """A reader of the pixels in a file from byte `start` on."""
     size, count = raw_layout.picture_bytes(source.image_size), len(source.labels)
     pixels = ByteRanges([RangeFile(path)], [Spans(start + np.arange(count) * size, np.full(count, size))])
-    return Reader(source.labels, source.image_size, source.keys, RawPictures(pixels, None))
+    return RawPictures(pixels, source.labels, source.keys, source.image_size, None)
 
 
 def _free_memory() -> int:

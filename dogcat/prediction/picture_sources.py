@@ -22,7 +22,7 @@ from dogcat.core.spelling import Spellings, shown
 from dogcat.dataset import encoding, manifest
 from dogcat.dataset.encoding import Rejection
 from dogcat.dataset.manifest import Manifest
-from dogcat.loading import pipeline, readers
+from dogcat.loading import damage, pipeline, readers
 from dogcat.models.model_files import Description
 from dogcat.pictures import folders, labels, resizing
 from dogcat.pictures.geometry import MAX_PIXELS
@@ -148,7 +148,7 @@ class DataSetSplit:
         self.split = split
         self.rejections: dict[str, Rejection] = {}
         self._reader = readers.open_split(folder, data, split)
-        self.keys = self._reader.keys()
+        self.keys = self._reader.keys
         self.labels = self._reader.labels
 
     def dataset(
@@ -159,7 +159,7 @@ class DataSetSplit:
 
     def naming_damage(self) -> AbstractContextManager[None]:
         """See `Pictures`."""
-        return readers.raising_own_errors()
+        return damage.naming_damage()
 
     def digest(self) -> str:
         """See `Pictures`."""

@@ -187,8 +187,8 @@ def _pictures(
     findings: Findings, places: Sequence[int], model: keras.Model, folder: Path, data: Manifest
 ) -> dict[int, Picture]:
     """Pixels and heat maps of the pictures at these places, as validation showed them to the model."""
-    stored_pixels = np.empty((len(places), data.image_size, data.image_size, 3), np.uint8)
-    readers.open_split(folder, data, shard_plan.VALIDATION).pixels.read(np.asarray(places, np.int64), stored_pixels)
+    validation = readers.open_split(folder, data, shard_plan.VALIDATION)
+    stored_pixels = readers.take(validation, np.asarray(places, np.int64))
     view = tta_views.of_validation(findings.run.options.get("magnify", 0.0))
     pixels = np.asarray(tta_views.SHOWN[view](stored_pixels))
     heat = HeatMaps(model)(pixels, findings.predicted[places])

@@ -15,7 +15,7 @@ from dogcat.core import files
 from dogcat.core.cache import cache_folder
 from dogcat.dataset.manifest import Manifest
 from dogcat.loading import pipeline
-from dogcat.loading.readers import Reader
+from dogcat.loading.readers import Pictures
 from dogcat.models import architecture, devices, feature_cache, tta_views, weights
 from dogcat.models.batch_runner import Network, make_forward
 from dogcat.models.openvino_network import OpenVinoNetwork
@@ -36,7 +36,7 @@ class FeatureExtractor:
         model: keras.Model,
         options: TrainingOptions,
         data: Manifest,
-        readers: dict[str, Reader],
+        readers: dict[str, Pictures],
         strategy: tf.distribute.Strategy,
     ) -> None:
         """Takes a model made under `strategy`, the options, the manifest of the data set and readers of its splits."""

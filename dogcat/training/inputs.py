@@ -15,7 +15,7 @@ from dogcat.dataset import shard_plan
 from dogcat.dataset.manifest import Manifest
 from dogcat.loading import readers
 from dogcat.loading.pixel_cache import PixelCache
-from dogcat.loading.readers import Reader
+from dogcat.loading.readers import Pictures
 from dogcat.training.frozen_features import FeatureExtractor
 from dogcat.training.options import TrainingOptions
 
@@ -29,8 +29,8 @@ class Inputs(NamedTuple):
         features_of: Gives the features of a split, as long as the backbone has not trained.
     """
 
-    training: Reader
-    validation: Reader
+    training: Pictures
+    validation: Pictures
     features_of: FeatureExtractor
 
 

@@ -209,10 +209,10 @@ class TrainingOptions(Options):
     shift: float = _source_range("shift")
     brightness: float = _source_range("brightness")
     shuffle_block: int = option(
-        1,
-        "Shuffle blocks of this many neighbouring pictures, and read each block in one go; 1: single pictures. Pays "
-        "off where a data set larger than memory lies on a disk that seeks: 16 with raw pixels, 128 with JPEG.",
-        bounds=Bounds(at_least=1),
+        0,
+        "Shuffle blocks of this many neighbouring pictures, 64 blocks mixed at a time, and read each block in one go; "
+        "1: single pictures; 0: those of a MiB, and single raw pictures. For raw pixels on a disk that seeks, use 16.",
+        bounds=Bounds(at_least=0),
     )
     seed: int = seed_option("Seed of the order, of augmentation and of random weights.", at_most=2**31 - 1)
     precision: str = precision_option()

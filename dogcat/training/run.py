@@ -15,7 +15,7 @@ from tensorflow import keras
 from dogcat.core.interrupts import Terminated
 from dogcat.core.log import at_level, tell
 from dogcat.core.options import InputError
-from dogcat.loading import readers
+from dogcat.loading import damage
 from dogcat.models import devices
 from dogcat.training import epoch_records, preparation, run_folder
 from dogcat.training.checkpoint import Progress
@@ -56,7 +56,7 @@ def train(options: TrainingOptions) -> Path | None:
             tell(line)
         if options.dry_run:
             return None
-        stack.enter_context(readers.raising_own_errors())
+        stack.enter_context(damage.naming_damage())
         stack.enter_context(devices.naming_full_memory(options.batch_size))
         loop = TrainingLoop(prepared, open_inputs(options, data, prepared.trainer.model, strategy))
         with _folder_of_run(prepared, loop) as folder:

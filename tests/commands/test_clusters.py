@@ -96,7 +96,7 @@ def test_a_worker_that_is_killed_while_it_predicts_changes_no_byte(call, model_f
                 # It appears when the first worker has loaded the model.
                 wait_until((tmp_path / "p.csv.partial").exists)
                 cluster.workers[0].kill()
-                _, err = process.communicate(timeout=60)
+                _, err = process.communicate(timeout=200)
                 assert process.returncode == 0, err
             finally:
                 process.kill()

@@ -1,0 +1,81 @@
+"""What was wrong with the input, in one line, where TensorFlow tells no more than that something was."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from dogcat.core import checksums
+from dogcat.core.log import tell
+from dogcat.dataset import tfrecord
+from dogcat.loading.encoded_pictures import EncodedPictures
+from dogcat.loading.records import DamagedShardError
+from dogcat.loading.stoppable import Stoppable
+
+# Of errors of TensorFlow, in those of an iterator's input.
+_OF_INPUT = "IteratorGetNext"
+
+
+@contextlib.contextmanager
+def naming_damage() -> Iterator[None]:
+    """Raises what ended a dataset of pictures in the block with a line that names shard and record.
+
+    Raises:
+        InputError: A record that was read is damaged.
+        OSError: A shard cannot be read.
+    """
+    Stoppable.failure = None
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if Stoppable.failure:
+            raise Stoppable.failure from error
+        if _OF_INPUT not in str(error):
+            raise
+        for pictures in list(EncodedPictures.in_use):
+            _name(pictures, error)
+        raise
+    finally:
+        Stoppable.failure = None
+
+
+def _name(pictures: EncodedPictures, error: tf.errors.OpError) -> None:
+    """Raises what is wrong with the first of some pictures that cannot be read, if there is one.
+
+    TensorFlow names neither file nor record. They are read once more in their order, each a batch of its own, so that
+    the number of those that came says which is next.
+    """
+    tell("a picture cannot be read; looking for its record")
+    places = tf.data.Dataset.range(len(pictures.labels)).batch(len(pictures.labels) or 1)
+    count = 0
+    try:
+        for _ in pictures.dataset(places, 1):
+            count += 1
+    except tf.errors.OpError as same:
+        records = pictures.records
+        path = records.paths[records.shard_of[count]]
+        raise DamagedShardError(path, _what(pictures, count, same), records.number_in_shard(count)) from error
+
+
+def _what(pictures: EncodedPictures, place: int, error: tf.errors.OpError) -> str:
+    """What is wrong with a record, in words."""
+    records = pictures.records
+    path, start = records.paths[records.shard_of[place]], int(records.offsets[place])
+    length = int(records.lengths[place])
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            file.seek(start)
+            framed = file.read(length + tfrecord.FRAME_BYTES)
+    except tf.errors.OpError as unreadable:
+        return f"it cannot be read ({unreadable.message})"
+    if len(framed) < length + tfrecord.FRAME_BYTES:
+        return f"it ends at byte {start + len(framed)}, and the record at {start + length + tfrecord.FRAME_BYTES}"
+    header, data = framed[: tfrecord.HEADER_BYTES], framed[tfrecord.HEADER_BYTES : -tfrecord.FOOTER_BYTES]
+    if header != tfrecord.frame_header(length):
+        return "its length is not what the index says"
+    if struct.pack("<I", checksums.masked_crc32c(data)) != framed[-tfrecord.FOOTER_BYTES :]:
+        return "the data do not match their checksum"
+    return pictures.wrong_with(data) or error.message
