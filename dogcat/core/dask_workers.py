@@ -121,10 +121,13 @@ class _DaskCalls(Calls[Result]):
 
     def _begin(self, calls: Iterator[tuple], pending: collections.deque[concurrent.futures.Future[Result]]) -> None:
         try:
-            # Workers come and go.
+            # Asked each time, since workers come and go.
             threads = sum(self._client.nthreads().values())
         except OSError as error:
             raise self._lost() from error
+        if self._client.status != "running":
+            # Else calls would wait for a new connection, until Dask's time limit.
+            raise self._lost()
         self._at_once = _CALLS_IN_FLIGHT * max(1, threads)
         super()._begin(calls, pending)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import shutil
 import signal
@@ -19,8 +20,10 @@ from dask_cluster import DaskCluster, wait_until
 from PIL import Image
 
 import dogcat
-from dogcat.core.calls import WorkLostError
-from dogcat.dataset import shard_pieces
+from dogcat.core.calls import Calls, WorkLostError
+from dogcat.dataset import shard_pieces, shard_steps, writer
+from dogcat.dataset.options import ShardOptions
+from dogcat.pictures import folders, labels
 
 SHARDS = 12
 FLAGS = (f"--shards={SHARDS}", "--image_size=32")
@@ -86,6 +89,15 @@ def test_raw_pictures_without_labels_too(images, cluster, tmp_path):
     make(images, tmp_path / "whole", **options)
     make(images, tmp_path / "out", cluster=cluster.place, **options)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_any_executor_will_do(images, whole, tmp_path):
+    options = ShardOptions(str(images), str(tmp_path / "out"), image_size=32, shards=SHARDS)
+    listing = folders.list_images(images)
+    work = writer.prepare(listing.folder, labels.label_keys(listing, {}, []), options)
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        shard_steps.write_data_set(work, Calls(executor, shard_pieces.write_piece, at_once=4))
+    assert contents(tmp_path / "out") == whole
 
 
 def test_workers_that_are_killed_at_random_change_no_byte(images, whole, tmp_path):
