@@ -15,7 +15,7 @@ import dask
 import distributed
 import numpy as np
 import pytest
-from conftest import ROOT, command, contents, make, start
+from conftest import ROOT, command, contents, make, start, without_progress
 from dask_cluster import DaskCluster, wait_until
 from PIL import Image
 
@@ -69,6 +69,11 @@ def started(images, output, place, cwd=ROOT):
             process.kill()
 
 
+def end_of(process):
+    """What the command wrote to standard error, when it has ended."""
+    return without_progress(process.communicate(timeout=200)[1])
+
+
 def wait_for_shards(output, count):
     """Until the command has taken so many shards from its workers."""
     partial = output.with_name(output.name + ".partial")
@@ -81,7 +86,7 @@ def test_the_bytes_are_those_of_one_process(images, whole, cluster, tmp_path, ca
         assert contents(tmp_path / name) == whole
         assert made.rejected == {"no_class": 1, "not_a_picture": 1, "truncated": 1}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dask", "local"]
-    assert capsys.readouterr().err == ""
+    assert without_progress(capsys.readouterr().err) == ""
 
 
 def test_raw_pictures_without_labels_too(images, cluster, tmp_path):
@@ -109,7 +114,7 @@ def test_workers_that_are_killed_at_random_change_no_byte(images, whole, tmp_pat
             cluster.workers.pop(0).kill()
             # It joins late.
             cluster.start_worker()
-        out, err = process.communicate(timeout=200)
+        err = end_of(process)
     assert process.returncode == 0 and err == "", err
     assert contents(tmp_path / "out") == whole
 
@@ -145,7 +150,7 @@ def test_the_end_of_the_scheduler_ends_the_command_with_one_line(images, whole, 
     with DaskCluster(tmp_path, workers=1) as cluster, started(images, output, cluster.place) as process:
         wait_for_shards(output, 2)
         cluster.scheduler.kill()
-        _, err = process.communicate(timeout=200)
+        err = end_of(process)
     assert process.returncode == 2
     assert len(err.splitlines()) == 1 and "the scheduler is gone" in err
     assert "finished shards are kept in" in err and "the same command goes on after them" in err
@@ -158,7 +163,7 @@ def test_ctrl_c_cancels_what_is_queued(images, whole, cluster, tmp_path):
     with started(images, output, cluster.place) as process:
         wait_for_shards(output, 2)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=200)
+        err = end_of(process)
     assert process.returncode == 130 and "the same command goes on after them" in err and "Traceback" not in err
     with distributed.Client(cluster.address, set_as_default=False) as client:
         # Those that had begun end by themselves.
@@ -187,7 +192,7 @@ def test_a_worker_that_does_not_see_the_pictures_is_refused_by_name(images, tmp_
     with DaskCluster(tmp_path) as cluster:
         cluster.start_worker(cwd=ROOT)
         with started("/proc/self/cwd/images", tmp_path / "out", cluster.place, cwd=tmp_path) as process:
-            _, err = process.communicate(timeout=200)
+            err = end_of(process)
     assert process.returncode == 2
     assert "worker tcp://127.0.0.1:" in err and ".jpg in /proc/self/cwd/images; mount the folder there" in err
     assert len(err.splitlines()) == 1
