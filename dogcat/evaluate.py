@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dogcat.core import flags, outputs, runtime
+from dogcat.core import cluster, flags, outputs, runtime
 from dogcat.core.options import InputError
 from dogcat.core.text import printable
 from dogcat.evaluation.calibration import Adjustment
+from dogcat.prediction import pieces
 from dogcat.prediction.options import EvaluationOptions
 
 _METRICS = "metrics.json"
@@ -38,13 +39,15 @@ def main(options: EvaluationOptions) -> None:
 
         predictions = submission_csv.read_labelled(options)
     else:
-        runtime.prepare()
-        from dogcat.models import model_files
-        from dogcat.prediction import predictor
+        # Before TensorFlow is there, which no process is forked with.
+        with cluster.workers_if(options.cluster, pieces.predict_piece) as workers:
+            runtime.prepare()
+            from dogcat.models import model_files
+            from dogcat.prediction import predictor
 
-        if options.save_temperature:
-            model_files.require_archive(model_files.find_file(options.model, "model"))
-        predictions = predictor.predict_labelled(options)
+            if options.save_temperature:
+                model_files.require_archive(model_files.find_file(options.model, "model"))
+            predictions = predictor.predict_labelled(options, workers)
     from dogcat.evaluation import assess, results
 
     assessed = assess.assess(predictions, options.scoring)

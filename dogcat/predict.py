@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dogcat.core import flags, runtime
+from dogcat.core import cluster, flags, runtime
 from dogcat.core.text import printable
+from dogcat.prediction import pieces
 from dogcat.prediction.options import PredictionOptions
 
 _EXIT_UNREADABLE = 3
@@ -22,11 +23,13 @@ _EXIT_UNREADABLE = 3
 
 def main(options: PredictionOptions) -> int:
     """Predicts, writes the output, says what came out; returns the exit code."""
-    runtime.prepare()
-    from dogcat.prediction import partial, predictions, predictor
+    # Before TensorFlow is there, which no process is forked with.
+    with cluster.workers_if(options.cluster, pieces.predict_piece) as workers:
+        runtime.prepare()
+        from dogcat.prediction import partial, predictions, predictor
 
+        predicted = predictor.predict(options, workers)
     path = Path(options.output)
-    predicted = predictor.predict(options)
     kept = partial.path_beside(path)
     try:
         listed = predictions.write(predicted, options)

@@ -121,6 +121,7 @@ if __name__ == "__main__":
     # Ctrl-C, which a terminal sends to all, is for those that do the work.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     runtime.prepare()
+
     import dogcat.prediction.predictor
     import dogcat.reports.build
     import dogcat.training.run  # noqa: F401

@@ -47,7 +47,7 @@ WITHOUT_TENSORFLOW = {
         "weights_download",
     },
     "loading": {"records", "byte_ranges"},
-    "prediction": {"options", "partial", "predictions", "submission_csv"},
+    "prediction": {"options", "partial", "pieces", "predictions", "submission_csv"},
     "training": {"options", "presets", "source_runs", "epoch_records", "finished_runs", "plots"},
     "reports": {
         *("html", "thumbnails", "findings", "wording", "verdict", "recipe", "prediction_plots", "plot_texts"),

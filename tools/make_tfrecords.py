@@ -12,11 +12,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from dogcat.core import commands, flags, runtime, tables
+from dogcat.core import cluster, commands, flags, runtime, tables
 from dogcat.core.options import InputError, words
 from dogcat.core.processes import Workers
 from dogcat.core.text import printable
-from dogcat.dataset import encoding, manifest, output_folder, writer
+from dogcat.dataset import encoding, manifest, output_folder, shard_pieces, shard_steps, writer
 from dogcat.dataset.options import ShardOptions
 from dogcat.pictures import folders, labels
 
@@ -30,12 +30,37 @@ def make_data_set(options: ShardOptions) -> manifest.Manifest:
     """
     # Before the pictures are listed, which may take a while.
     output_folder.usable_output(options)
+    if options.cluster:
+        with cluster.workers(options.cluster, shard_pieces.write_piece) as pieces:
+            return shard_steps.write_data_set(_prepare(options), pieces)
     # Nor do the workers need what this process then has in memory.
     with Workers(options.workers or runtime.available_cores(), encoding.encode_chunk) as workers:
-        listing = folders.list_images(Path(options.images))
-        print(listing.summary(options.images))
-        pictures = select_pictures(listing, options)
-        return writer.write_data_set(listing.folder, pictures, options, workers)
+        return writer.write_data_set(_prepare(options), workers)
+
+
+def _prepare(options: ShardOptions) -> writer.Work:
+    listing = folders.list_images(Path(options.images))
+    print(listing.summary(options.images))
+    return writer.prepare(listing.folder, select_pictures(listing, options), options)
+
+
+def do_step(options: ShardOptions) -> None:
+    """Does one of the steps plan and part, and says what to do next.
+
+    Raises:
+        InputError: As `make_data_set`; or there is no plan, or this machine does not see the folders.
+        OSError: A folder cannot be read or written.
+    """
+    command = f"{commands.spelled('make-tfrecords')} --output={options.output}"
+    if options.part is None:
+        shards = shard_steps.write_plan(_prepare(options))
+        print(f"planned {shards} shards in {options.output}.partial")
+        print(printable(f"next: {command} --only=0/{shards}, and so on to {shards - 1}/{shards}, or in fewer parts"))
+        return
+    with Workers(options.workers or runtime.available_cores(), shard_pieces.write_piece) as workers:
+        shards = shard_steps.write_part(options.output, *options.part, workers)
+    print(f"part {options.only}: {shards} shards are written")
+    print(printable(f"next, after all parts: {command} --only=commit"))
 
 
 def select_pictures(listing: folders.Listing, options: ShardOptions) -> labels.LabelledKeys:
@@ -88,9 +113,12 @@ def describe(made: manifest.Manifest, output: str) -> str:
 
 def main(options: ShardOptions) -> None:
     """Makes the data set and says what to do next."""
-    made = make_data_set(options)
+    if options.only not in ("", "commit"):
+        do_step(options)
+        return
+    made = shard_steps.commit(options.output) if options.only else make_data_set(options)
     print(describe(made, options.output))
-    if made.classes and not options.validation:
+    if made.classes and not made.options["validation"]:
         print("next: training needs validation pictures; make the data set with --validation above 0 for it")
     elif made.classes:
         where = "" if options.output == ShardOptions.output else f" --tfrecords={options.output}"

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from dogcat.core.bounds import Bounds
+from dogcat.core.cluster import cluster_option
 from dogcat.core.options import Options, option, output_folder_option, refuse_unused, seed_option, workers_option
 from dogcat.dataset.options import validation_option
 from dogcat.models.backbones import BACKBONES
@@ -23,6 +24,14 @@ class SurveyOptions(Options):
     exclude: str = exclude_option("plots show the sizes with and without these pictures")
     max_pixels: int = max_pixels_option()
     workers: int = workers_option("Number of threads.")
+    cluster: str = cluster_option("256 pictures each")
+
+    @classmethod
+    def from_given(cls, given: dict[str, Any]) -> SurveyOptions:
+        """Refuses what a cluster has no use for."""
+        if given.get("cluster"):
+            refuse_unused(given, ("workers",), "--cluster tells where; leave it out")
+        return cls(**given)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dogcat.core import tables, threads
+from dogcat.core.calls import Calls
+from dogcat.core.progress import pictures_bar
 from dogcat.dataset.encoding import UNREADABLE
-from dogcat.pictures import decode, folders, rejections
+from dogcat.pictures import decode, elsewhere, folders, rejections
+from dogcat.pictures.elsewhere import Seen
 
 # What pictures whose class nothing tells are called where people read it.
 NO_CLASS = "no class"
@@ -22,6 +25,9 @@ NO_CLASS = "no class"
 # 255: blocks that reach beyond the picture's edge count as whole ones, and for a smaller side they would be a larger
 # share. The data are read to their end at any scale, so that a file that is cut short shows.
 _SIDE = 32
+# Pictures for each call of a worker elsewhere: a second's work, and some 20 KB of names.
+_PIECE = 256
+_DOING = "surveying"
 _LUMA = np.array((0.299, 0.587, 0.114))
 
 
@@ -108,34 +114,64 @@ class Survey:
         return tables.as_csv((*Usable._fields, "reason", "detail"), rows)
 
 
-def survey(
-    folder: Path,
-    keys: Sequence[str],
-    label_of: Mapping[str, str],
-    excluded: Collection[str],
-    max_pixels: int,
-    workers: int,
-) -> Survey:
-    """Reads each picture once; memory grows by the rows alone, 0.4 KB a picture.
+def survey(found: Iterable[Usable | Unusable], label_of: Mapping[str, str], excluded: Collection[str]) -> Survey:
+    """What the pictures of a folder are like; memory grows by the rows alone, 0.4 KB a picture.
+
+    Args:
+        found: What `look_in_threads` or `look_in_pieces` gives.
+        label_of: Class of each key that has one.
+        excluded: Keys to mark as excluded.
+    """
+    survey = Survey([], [])
+    for picture in found:
+        label, is_excluded = label_of.get(picture.path, ""), int(picture.path in excluded)
+        if isinstance(picture, Usable):
+            survey.usable.append(picture._replace(label=label, excluded=is_excluded))
+        else:
+            survey.unusable.append(picture._replace(label=label, excluded=is_excluded))
+    return survey
+
+
+def look_in_threads(folder: Path, keys: Sequence[str], max_pixels: int, workers: int) -> Iterator[Usable | Unusable]:
+    """Reads each picture once.
 
     Args:
         folder: The folder that keys are relative to.
         keys: The pictures, sorted.
-        label_of: Class of each key that has one.
-        excluded: Keys to mark as excluded.
         max_pixels: Pictures of more pixels are unusable.
         workers: Number of threads; most of the time goes into decoding, which leaves Python's lock.
     """
+    return threads.of_each(lambda key: _look_at(folder, key, max_pixels), keys, workers, _DOING)
 
-    def look_at(key: str) -> Usable | Unusable:
-        return _look_at(folder, key, label_of.get(key, ""), int(key in excluded), max_pixels)
 
-    found = Survey([], [])
-    for picture in threads.of_each(look_at, keys, workers, "surveying"):
-        if isinstance(picture, Usable):
-            found.usable.append(picture)
-        else:
-            found.unusable.append(picture)
+def look_in_pieces(
+    folder: Path, keys: Sequence[str], max_pixels: int, workers: Calls[list[Usable | Unusable]]
+) -> Iterator[Usable | Unusable]:
+    """What `look_in_threads` gives, through workers that call `look_at_piece`."""
+    seen = elsewhere.seen_here(folder, list(keys))
+    workers.check_each(seen.require)
+    pieces = (keys[begin : begin + _PIECE] for begin in range(0, len(keys), _PIECE))
+    with pictures_bar(len(keys), _DOING) as progress:
+        for found in workers.starmap((seen, piece, max_pixels) for piece in pieces):
+            yield from found
+            progress.update(len(found))
+
+
+def look_at_piece(seen: Seen, keys: Sequence[str], max_pixels: int) -> list[Usable | Unusable]:
+    """Reads some pictures in this process.
+
+    Args:
+        seen: What the command has and sees of the folder.
+        keys: The pictures.
+        max_pixels: As of `look_in_threads`.
+
+    Raises:
+        WorkLostError: This process does not see the folder, or has other versions.
+    """
+    seen.require()
+    found = [_look_at(Path(seen.folder), key, max_pixels) for key in keys]
+    # Had it gone meanwhile, all the rest would be unreadable.
+    seen.require()
     return found
 
 
@@ -161,19 +197,20 @@ def outliers(
     return found
 
 
-def _look_at(folder: Path, key: str, label: str, excluded: int, max_pixels: int) -> Usable | Unusable:
+def _look_at(folder: Path, key: str, max_pixels: int) -> Usable | Unusable:
+    """What a picture is like, its class and whether it is excluded left open."""
     size = None
     try:
         with folders.open_file(folder / key) as file:
             size = os.fstat(file.fileno()).st_size
             picture = decode.decode(file, max_pixels, _SIDE)
     except rejections.RejectedPicture as rejected:
-        return Unusable(key, label, excluded, size, rejected.reason, rejected.detail)
+        return Unusable(key, "", 0, size, rejected.reason, rejected.detail)
     except OSError as error:
-        return Unusable(key, label, excluded, size, UNREADABLE, str(error.strerror))
+        return Unusable(key, "", 0, size, UNREADABLE, str(error.strerror))
     height, width = picture.rgbx.shape[:2]
     # Over one axis after the other, with the byte without meaning: several times quicker, and no copy of another type.
     red_green_blue = picture.rgbx.sum(0, dtype=np.uint32).sum(0)[:3]
     brightness = round(float(red_green_blue @ _LUMA) / (height * width), 1)
     of_file = (picture.format, picture.mode, picture.orientation)
-    return Usable(key, label, excluded, size, *of_file, picture.width, picture.height, brightness)
+    return Usable(key, "", 0, size, *of_file, picture.width, picture.height, brightness)

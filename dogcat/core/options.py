@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from dogcat.core.bounds import Bounds
 
 # More than any machine has cores; each takes memory.
-_MOST_WORKERS = 1024
+MOST_WORKERS = 1024
 
 
 class InputError(ValueError):
@@ -67,7 +67,7 @@ def seed_option(help: str, at_most: float = math.inf) -> Any:
 
 def workers_option(help: str) -> Any:
     """Declares the number of threads or processes that share a command's work."""
-    return option(0, help, bounds=Bounds(at_least=1, at_most=_MOST_WORKERS, zero="for one per processor core"))
+    return option(0, help, bounds=Bounds(at_least=1, at_most=MOST_WORKERS, zero="for one per processor core"))
 
 
 # How an address of a bucket or a server begins.

@@ -6,7 +6,6 @@ import collections
 import concurrent.futures
 import concurrent.futures.process
 import contextlib
-import itertools
 import multiprocessing
 import os
 import signal
@@ -14,23 +13,17 @@ import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing.context import ForkContext, ForkServerContext
-from typing import Callable, Generic, TypeVar
+from typing import Callable
 
 from dogcat.core import files, runtime
+from dogcat.core.calls import Calls, Result, WorkLostError
 from dogcat.core.interrupts import SIGNALS
-from dogcat.core.options import InputError
-
-Result = TypeVar("Result")
 
 # Calls in flight for each worker: no worker waits, and memory does not grow with the number of calls.
 _CALLS_IN_FLIGHT = 4
 
 
-class WorkerKilledError(InputError):
-    """A worker process was killed from outside."""
-
-
-class Workers(Generic[Result]):
+class Workers(Calls[Result]):
     """Worker processes that call a function; a context manager, after whose block there are none.
 
     Where the system has no locks for processes they are threads.
@@ -38,11 +31,10 @@ class Workers(Generic[Result]):
     Begin it early: a worker starts with what its parent has in memory by then.
     """
 
-    def __init__(self, count: int, function: Callable[..., Result]) -> None:
-        """Takes the number of processes, and the function, of a module."""
-        self._count = count
-        self._function = function
-        self._executor = _executor(count, function.__module__)
+    def __init__(self, count: int, function: Callable[..., Result], flag: str = "") -> None:
+        """Takes the number of processes, the function, of a module, and the flag that gives the number, for errors."""
+        super().__init__(_executor(count, function.__module__), function, count * _CALLS_IN_FLIGHT)
+        self._flag = flag or f"--workers={count}"
 
     def __enter__(self) -> Workers[Result]:
         """Starts the processes or threads."""
@@ -59,27 +51,21 @@ class Workers(Generic[Result]):
         self._executor.shutdown(cancel_futures=True)
 
     def starmap(self, calls: Iterator[tuple]) -> Iterator[Result]:
-        """Calls the function with each tuple of arguments, in parallel; gives the results in order.
+        """See `Calls`.
 
         Raises:
-            WorkerKilledError: A worker was killed.
+            WorkLostError: A worker was killed.
         """
-        pending: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
-
-        def begin(count: int) -> None:
-            with _interrupts_held():
-                for arguments in itertools.islice(calls, count):
-                    pending.append(self._executor.submit(self._function, *arguments))
-
         try:
-            begin(self._count * _CALLS_IN_FLIGHT)
-            while pending:
-                yield pending.popleft().result()
-                begin(1)
+            yield from super().starmap(calls)
         except concurrent.futures.process.BrokenProcessPool as error:
-            raise WorkerKilledError(
-                f"--workers={self._count}: a worker was killed, most likely for want of memory; use fewer"
+            raise WorkLostError(
+                f"{self._flag}: a worker was killed, most likely for want of memory; use fewer"
             ) from error
+
+    def _begin(self, calls: Iterator[tuple], pending: collections.deque[concurrent.futures.Future[Result]]) -> None:
+        with _interrupts_held():
+            super()._begin(calls, pending)
 
 
 def _executor(count: int, module: str) -> concurrent.futures.Executor:

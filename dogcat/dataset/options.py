@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 from dogcat.core.bounds import Bounds
+from dogcat.core.cluster import cluster_option
 from dogcat.core.options import Options, option, output_folder_option, refuse_unused, seed_option, workers_option
 from dogcat.pictures.geometry import RESIZE_MODES
 from dogcat.pictures.options import exclude_option, images_option, labels_option, max_pixels_option
@@ -61,10 +63,40 @@ class ShardOptions(Options):
     )
     workers: int = workers_option("Number of processes.")
     overwrite: bool = option(False, "Replace a data set that is already at --output.")
+    cluster: str = cluster_option("a shard each")
+    only: str = option(
+        "",
+        "One step alone, for engines that run a command by number: plan; then 0/n to (n-1)/n, each an n-th of the "
+        "shards, on whatever machines, in any order; then commit, which makes the data set appear. All steps but plan "
+        "take --output alone, and --workers. Empty: everything.",
+    )
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """Which part of the shards --only names, and of how many; None where it names none."""
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.only)
+        return (int(match[1]), int(match[2])) if match else None
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value that cannot be used."""
+        super().__post_init__()
+        part, parts = self.part or (0, 1)
+        is_step = self.only in ("", "plan", "commit") or self.part is not None
+        self.require("only", is_step and part < parts, "use plan, commit, or a part like 0/8, of which 7/8 is the last")
 
     @classmethod
     def from_given(cls, given: dict[str, Any]) -> ShardOptions:
-        """Refuses what pictures without labels have no use for."""
+        """Refuses what a step, a cluster, or pictures without labels have no use for."""
+        step = given.get("only", "")
+        if step not in ("", "plan"):
+            names = tuple(name for name in given if name not in ("only", "output", "workers"))
+            refuse_unused(given, names, f"the plan has it; leave it out with --only={step}")
+        if step in ("plan", "commit"):
+            refuse_unused(given, ("workers",), f"--only={step} works in one process; leave it out")
+        if step:
+            refuse_unused(given, ("cluster",), "runs all steps; leave out --only")
+        if given.get("cluster"):
+            refuse_unused(given, ("workers",), "--cluster tells where; leave it out")
         if given.get("unlabeled"):
             refuse_unused(given, ("validation",), "with --unlabeled all pictures go to the split `test`; leave it out")
         encoding = given.get("encoding", cls.encoding)

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
 from dogcat.core import files, journal
+from dogcat.core.calls import WorkLostError
 from dogcat.core.interrupts import Terminated
 from dogcat.core.options import InputError
-from dogcat.core.processes import WorkerKilledError
 from dogcat.dataset import data_set_folder, manifest, output_folder, shard_index, unfinished_work
 from dogcat.dataset.encoding import Rejection
 from dogcat.dataset.options import ShardOptions
 from dogcat.dataset.unfinished_work import BEFORE, MARK, NEW, NOTE
+
+# Of a shard's note: one in which every picture is rejected fits in.
+_LARGEST_NOTE = 2**28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Staging:
 
     Attributes:
         folder: `<output>.partial`.
+        plan_folder: Where workers elsewhere write the shards of this plan; made by whoever needs it.
         finished: Shards on disk that belong to this plan, by name.
     """
 
@@ -50,11 +55,13 @@ class Staging:
             digest: Tells all that shapes the data set's bytes: work of another digest is discarded.
         """
         self.folder = unfinished_work.folder_of(output)
+        self.plan_folder = unfinished_work.plan_folder_of(self.folder, digest)
         self.finished: dict[str, FinishedShard] = {}
         self._output = output
         self._options = options
         self._digest = digest
         self._is_complete = False
+        self._stays = False
 
     def __enter__(self) -> Staging:
         """Takes the folder for this process, and what it holds of the same plan.
@@ -82,16 +89,19 @@ class Staging:
             os.close(self._lock)
 
     def _keep_or_remove(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
-        if kind is None:
+        if kind is None and (self._is_complete or not self._stays):
             unfinished_work.remove(self.folder)
             return
-        of_no_use = issubclass(kind, InputError) and not issubclass(kind, WorkerKilledError) and not self._is_complete
-        if of_no_use or not self.finished:
+        if kind is None or self._stays:
+            return
+        finished = self._count_finished()
+        of_no_use = issubclass(kind, InputError) and not issubclass(kind, WorkLostError) and not self._is_complete
+        if of_no_use or not finished:
             # It has failed already, of which the user is told.
             with contextlib.suppress(OSError):
                 unfinished_work.remove(self.folder)
             return
-        kept = f"{len(self.finished)} finished shards are kept in {self.folder}; the same command goes on after them"
+        kept = f"{finished} finished shards are kept in {self.folder}; the same command goes on after them"
         if isinstance(error, OSError) and error.strerror:
             error.strerror = f"{error.strerror} ({kept})"
         elif issubclass(kind, (KeyboardInterrupt, Terminated)):
@@ -103,6 +113,20 @@ class Staging:
         """Notes a finished shard."""
         self.finished[part.shard.name] = part
         files.append_durably(self.folder / NOTE, journal.line(dataclasses.asdict(part)))
+
+    def take(self, name: str) -> FinishedShard:
+        """Takes a shard that a worker has finished from the plan's folder; the caller notes it."""
+        part = noted_piece(self.plan_folder / name)
+        if part is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.plan_folder / name))
+        index = shard_index.path_beside(Path(name)).name
+        for file in (index, name):
+            os.replace(self.plan_folder / file, self.folder / file)
+        return part
+
+    def keep(self) -> None:
+        """Lets the folder stay for other processes to go on with, until the data set is in its place."""
+        self._stays = True
 
     def put_in_place(self) -> None:
         """Gives the finished data set its name; the one that was there before goes afterwards.
@@ -138,24 +162,30 @@ class Staging:
         plan, parts = self._read_note()
         if plan == self._digest:
             for part in parts:
-                if self._is_whole(part.shard):
+                if is_whole(self.folder, part.shard):
                     self.finished[part.shard.name] = part
-            print(f"going on after {len(self.finished)} finished shards in {self.folder}")
-        elif parts:
+            print(f"going on after {self._count_finished()} finished shards in {self.folder}")
+        elif parts or self._other_plans():
             print(f"discarding unfinished work of other options or pictures in {self.folder}")
+        for other in self._other_plans():
+            unfinished_work.remove_plan(other)
         kept = {MARK, NOTE, *self.finished}
         kept.update(shard_index.path_beside(Path(name)).name for name in self.finished)
         for path in list(self.folder.iterdir()):
-            if path.name not in kept:
+            if path.is_dir() and path != self.plan_folder:
+                unfinished_work.remove_moved_plan(path)
+            elif path != self.plan_folder and path.name not in kept:
                 path.unlink()
         lines = [{"plan": self._digest}, *map(dataclasses.asdict, self.finished.values())]
         files.write_atomically(self.folder / NOTE, b"".join(map(journal.line, lines)))
 
-    def _is_whole(self, shard: manifest.Shard) -> bool:
-        """Whether a shard and its index are on disk as the note says."""
-        path = self.folder / shard.name
-        hashes = {path: shard.sha256, shard_index.path_beside(path): shard.index}
-        return all(file.exists() and files.sha256_of(file) == hash for file, hash in hashes.items())
+    def _count_finished(self) -> int:
+        """Number of shards of this plan, those that workers have finished and nobody has taken included."""
+        pieces = self.plan_folder.glob("*.tfrecord")
+        return len(self.finished) + sum(noted_piece(path) is not None for path in pieces)
+
+    def _other_plans(self) -> list[Path]:
+        return [plan for plan in unfinished_work.plan_folders_in(self.folder) if plan != self.plan_folder]
 
     def _read_note(self) -> tuple[str, list[FinishedShard]]:
         """The digest of the plan that unfinished work belongs to, empty if there is none, and its finished shards."""
@@ -172,6 +202,32 @@ class Staging:
         except (ValueError, TypeError, KeyError):
             print(f"beginning anew, since {path} is damaged")
             return "", []
+
+
+def is_whole(folder: Path, shard: manifest.Shard) -> bool:
+    """Whether a shard and its index are on disk as the note says."""
+    path = folder / shard.name
+    hashes = {path: shard.sha256, shard_index.path_beside(path): shard.index}
+    return all(file.exists() and files.sha256_of(file) == hash for file, hash in hashes.items())
+
+
+def note_piece(shard: Path, part: FinishedShard) -> None:
+    """Notes a finished shard for whoever puts the data set together."""
+    files.write_atomically(_note_of_piece(shard), journal.line(dataclasses.asdict(part)))
+
+
+def noted_piece(shard: Path) -> FinishedShard | None:
+    """What is noted of a shard that is there; None where it is not, or the note is damaged."""
+    if not (shard.exists() and shard_index.path_beside(shard).exists()):
+        return None
+    try:
+        return _from_note(journal.parse(files.read_bounded(_note_of_piece(shard), _LARGEST_NOTE)))
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _note_of_piece(shard: Path) -> Path:
+    return shard.with_name(shard.name + ".json")
 
 
 def _from_note(content: dict[str, Any]) -> FinishedShard:

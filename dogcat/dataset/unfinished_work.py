@@ -5,8 +5,10 @@ A mark in it tells that it is this program's, and of which output; whoever has l
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import re
 from pathlib import Path
 
 import dogcat
@@ -19,11 +21,24 @@ _LARGEST_MARK = 2**16
 NOTE = "finished.jsonl"
 # The finished data set, and the one that it replaces.
 NEW, BEFORE = "data", "before"
+# A folder of pieces of a plan, and what is in it besides shards: see `shard_pieces`.
+_PLAN = re.compile("plan-[0-9a-f]{16}")
+_OF_PLAN = re.compile(r"plan\.json|pictures\.jsonl|.+\.tfrecord\.json")
 
 
 def folder_of(output: Path) -> Path:
     """The folder in which the data set of an output grows."""
     return output.with_name(output.name + ".partial")
+
+
+def plan_folder_of(folder: Path, digest: str) -> Path:
+    """The folder, in that of unfinished work, for the pieces of a plan with this digest."""
+    return folder / f"plan-{digest[:16]}"
+
+
+def plan_folders_in(folder: Path) -> list[Path]:
+    """The folders of pieces in that of unfinished work, of whatever plans."""
+    return [path for path in folder.iterdir() if _PLAN.fullmatch(path.name) and path.is_dir()]
 
 
 def take_or_begin(folder: Path, output: Path) -> int:
@@ -115,7 +130,17 @@ def _foreign_file_in_work(folder: Path) -> Path | None:
             if foreign:
                 return foreign
     left_by_kill = filter(files.is_temporary, os.listdir(folder))
-    return data_set_folder.foreign_file(folder, (MARK, NOTE, NEW, BEFORE, *left_by_kill))
+    plans = plan_folders_in(folder)
+    for plan in plans:
+        foreign = data_set_folder.foreign_file(plan, tuple(filter(_is_of_plan, os.listdir(plan))))
+        if foreign:
+            return foreign
+    plan_names = (plan.name for plan in plans)
+    return data_set_folder.foreign_file(folder, (MARK, NOTE, NEW, BEFORE, *left_by_kill, *plan_names))
+
+
+def _is_of_plan(name: str) -> bool:
+    return _OF_PLAN.fullmatch(name) is not None or files.is_temporary(name)
 
 
 def set_right(folder: Path, output: Path) -> None:
@@ -135,10 +160,32 @@ def remove(folder: Path) -> None:
     for name in (NEW, BEFORE):
         if (folder / name).exists():
             data_set_folder.remove(folder / name)
+    for plan in plan_folders_in(folder):
+        remove_plan(plan)
     for path in list(folder.iterdir()):
-        if data_set_folder.is_of_data_set(path) or path.name == NOTE or files.is_temporary(path.name):
+        if path.is_dir() and files.is_temporary(path.name):
+            remove_moved_plan(path)
+        elif data_set_folder.is_of_data_set(path) or path.name == NOTE or files.is_temporary(path.name):
             path.unlink()
     remove_if_empty(folder)
+
+
+def remove_plan(plan: Path) -> None:
+    """Removes a folder of pieces, in which workers may still write: what they do then, they do not find."""
+    moved = files.temporary_beside(plan)
+    os.rename(plan, moved)
+    remove_moved_plan(moved)
+
+
+def remove_moved_plan(moved: Path) -> None:
+    """Removes a folder of pieces that was moved, perhaps by a call that was killed then."""
+    for path in list(moved.iterdir()):
+        if _is_of_plan(path.name) or data_set_folder.is_of_data_set(path):
+            # A worker removes its own temporary file when it cannot give it its name.
+            path.unlink(missing_ok=True)
+    # NFS keeps files that somebody has open, under other names.
+    with contextlib.suppress(OSError):
+        moved.rmdir()
 
 
 def remove_if_empty(folder: Path) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 
 import dogcat
 from dogcat.core import files, tables
+from dogcat.core.calls import Calls
 from dogcat.core.options import InputError
-from dogcat.core.processes import Workers
 from dogcat.core.progress import pictures_bar
 from dogcat.dataset import encoding, manifest, raw_layout, shard_index, shard_plan, tfrecord
 from dogcat.dataset.encoding import Chunk, Rejection, Task
@@ -33,51 +33,101 @@ REJECTED_FILE = "rejected.csv"
 
 # Pictures for each call of a worker: enough to hide the cost of the call, few enough that the chunks in flight stay
 # small.
-_CHUNK = 8
+CHUNK = 8
 # Pictures encoded beforehand to learn how many bytes one takes, for the number of shards.
 _SIZE_SAMPLE = 32
+Encode = Callable[[Iterator[list[Task]]], Iterator[Chunk]]
 # Options that leave the bytes as they are.
-_OPTIONS_THAT_SHAPE_NOTHING = {"images", "output", "workers", "overwrite", "labels", "exclude", "classes"}
+_OPTIONS_THAT_SHAPE_NOTHING = {
+    *("images", "output", "workers", "overwrite", "labels", "exclude", "classes", "cluster", "only"),
+}
 
 
-def write_data_set(
-    folder: Path, pictures: LabelledKeys, options: ShardOptions, workers: Workers[Chunk]
-) -> manifest.Manifest:
-    """Writes the data set, or goes on with one that an earlier call with the same input began.
+class PlannedShard(NamedTuple):
+    """A shard's name, its split, and its pictures: indices into the keys, in order."""
 
-    Args:
+    name: str
+    split: str
+    pictures: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """A data set that is to be written.
+
+    Attributes:
         folder: The folder that keys are relative to.
         pictures: Keys and labels.
         options: How.
+        layout: That of records of raw pixels, where those are wanted.
+        plan: Indices into the keys in order, for each split.
+        digest: Tells all that shapes the data set's bytes.
+    """
+
+    folder: Path
+    pictures: LabelledKeys
+    options: ShardOptions
+    layout: raw_layout.Layout | None
+    plan: dict[str, np.ndarray]
+    digest: str
+
+    def staging(self) -> Staging:
+        """The place in which it grows, to be entered.
+
+        Raises:
+            InputError: It cannot be put where it is to be.
+        """
+        return Staging(usable_output(self.options), self.options, self.digest)
+
+    def planned_shards(self, encode: Encode) -> list[PlannedShard]:
+        """Cuts each split into shards, by the size of some pictures that are encoded for it."""
+        first_split = next(iter(self.plan.values()))
+        sample = list(encode(chunks(self.pictures, [first_split[:_SIZE_SAMPLE]])))
+        pictures = sum(len(chunk.index.keys) for chunk in sample)
+        return _planned_shards(self.plan, self.options, sum(len(chunk.framed) for chunk in sample) / max(1, pictures))
+
+
+def prepare(folder: Path, pictures: LabelledKeys, options: ShardOptions) -> Work:
+    """Splits and orders the pictures.
+
+    Raises:
+        InputError: A class has too few of them, or a name that a data set cannot have.
+    """
+    manifest.check_classes(pictures.classes)
+    layout = None
+    if options.encoding == raw_layout.FORMAT:
+        layout = raw_layout.layout_for(options.image_size, pictures.keys, pictures.classes)
+    plan = _plan(pictures, options)
+    _require_enough_pictures(pictures, plan, options)
+    return Work(folder, pictures, options, layout, plan, _digest(folder, pictures, options))
+
+
+def write_data_set(work: Work, workers: Calls[Chunk]) -> manifest.Manifest:
+    """Writes the data set, or goes on with one that an earlier call with the same input began.
+
+    Args:
+        work: What is to be written.
         workers: Call `encoding.encode_chunk`.
 
     Raises:
         InputError: The output is in the way or being written by another process, or no picture of a class is usable.
         OSError: A folder cannot be read or written.
     """
-    manifest.check_classes(pictures.classes)
-    output = usable_output(options)
-    plan = _plan(pictures, options)
-    layout = None
-    if options.encoding == raw_layout.FORMAT:
-        layout = raw_layout.layout_for(options.image_size, pictures.keys, pictures.classes)
-    _require_enough_pictures(pictures, plan, options)
-    with Staging(output, options, _digest(folder, pictures, options)) as staging:
 
-        def encode(chunks: Iterator[list[Task]]) -> Iterator[Chunk]:
-            return workers.starmap((folder, tasks, options, layout) for tasks in chunks)
+    def encode(chunks: Iterator[list[Task]]) -> Iterator[Chunk]:
+        return workers.starmap((work.folder, tasks, work.options, work.layout) for tasks in chunks)
 
-        parts = _write_shards(pictures, plan, options, staging, encode)
-        rejections = [
-            Rejection(key, NO_CLASS, "neither folder nor name tells the class") for key in pictures.unlabelled
-        ]
-        rejections += [rejection for finished in parts.values() for part in finished for rejection in part.rejections]
-        made = _manifest(pictures, options, layout, parts, rejections)
-        _require_pictures(made, options.images)
-        files.write_atomically(staging.folder / REJECTED_FILE, _rejected_csv(rejections))
-        files.write_atomically(staging.folder / manifest.FILE_NAME, made.to_json().encode())
-        staging.put_in_place()
-    return made
+    with work.staging() as staging:
+
+        def write(missing: list[PlannedShard], progress: Any) -> Iterator[FinishedShard]:
+            # One sequence for all shards, so that workers go on while a finished one is brought to the disk.
+            encoded = encode(chunks(work.pictures, [shard.pictures for shard in missing]))
+            for shard in missing:
+                of_shard = itertools.islice(encoded, -(-len(shard.pictures) // CHUNK))
+                yield write_shard(staging.folder / shard.name, of_shard, len(work.pictures.classes), progress.update)
+
+        parts = write_missing(work.planned_shards(encode), staging, write)
+        return complete(work, parts, staging)
 
 
 def _plan(pictures: LabelledKeys, options: ShardOptions) -> dict[str, np.ndarray]:
@@ -108,45 +158,32 @@ def _digest(folder: Path, pictures: LabelledKeys, options: ShardOptions) -> str:
     return hashlib.sha256(json.dumps(made_from).encode() + pictures.labels.tobytes()).hexdigest()
 
 
-class _PlannedShard(NamedTuple):
-    """A shard's name, its split, and its pictures: indices into the keys, in order."""
-
-    name: str
-    split: str
-    pictures: np.ndarray
-
-
-def _write_shards(
-    pictures: LabelledKeys,
-    plan: dict[str, np.ndarray],
-    options: ShardOptions,
+def write_missing(
+    planned: list[PlannedShard],
     staging: Staging,
-    encode: Callable[[Iterator[list[Task]]], Iterator[Chunk]],
+    write: Callable[[list[PlannedShard], Any], Iterator[FinishedShard]],
 ) -> dict[str, list[FinishedShard]]:
-    """Writes the shards that are not finished; all of them, by split, in order."""
-    first_split = next(iter(plan.values()))
-    sample = list(encode(_chunks(pictures, [first_split[:_SIZE_SAMPLE]])))
-    bytes_a_picture = sum(len(chunk.framed) for chunk in sample) / max(
-        1, sum(len(chunk.index.keys) for chunk in sample)
-    )
-    planned = _planned_shards(plan, options, bytes_a_picture)
-    missing = [shard.pictures for shard in planned if shard.name not in staging.finished]
-    # One sequence for all shards, so that workers go on while a finished one is brought to the disk.
-    chunks = encode(_chunks(pictures, missing))
-    parts: dict[str, list[FinishedShard]] = {split: [] for split in plan}
-    with pictures_bar(len(pictures.keys), "writing") as progress:
+    """Has the shards written that are not finished; gives all of them, by split, in order.
+
+    Args:
+        planned: All of them.
+        staging: Where they are.
+        write: Writes shards, moves the bar of progress on, and gives each when it is finished, in order.
+    """
+    missing = [shard for shard in planned if shard.name not in staging.finished]
+    parts: dict[str, list[FinishedShard]] = {shard.split: [] for shard in planned}
+    with pictures_bar(sum(len(shard.pictures) for shard in planned), "writing") as progress:
+        written = write(missing, progress)
         for shard in planned:
             if shard.name in staging.finished:
                 progress.update(len(shard.pictures))
             else:
-                of_shard = itertools.islice(chunks, -(-len(shard.pictures) // _CHUNK))
-                path = staging.folder / shard.name
-                staging.add(_write_shard(path, of_shard, len(pictures.classes), progress))
+                staging.add(next(written))
             parts[shard.split].append(staging.finished[shard.name])
     return parts
 
 
-def _planned_shards(plan: dict[str, np.ndarray], options: ShardOptions, bytes_a_picture: float) -> list[_PlannedShard]:
+def _planned_shards(plan: dict[str, np.ndarray], options: ShardOptions, bytes_a_picture: float) -> list[PlannedShard]:
     """Cuts each split into shards."""
     planned = []
     for split, order in plan.items():
@@ -154,11 +191,12 @@ def _planned_shards(plan: dict[str, np.ndarray], options: ShardOptions, bytes_a_
         if options.shards and split != shard_plan.VALIDATION:
             count = options.shards
         for index, (first, end) in enumerate(shard_plan.shard_bounds(len(order), count)):
-            planned.append(_PlannedShard(shard_plan.shard_name(split, index, count), split, order[first:end]))
+            planned.append(PlannedShard(shard_plan.shard_name(split, index, count), split, order[first:end]))
     return planned
 
 
-def _write_shard(path: Path, chunks: Iterator[Chunk], classes: int, progress: Any) -> FinishedShard:
+def write_shard(path: Path, chunks: Iterable[Chunk], classes: int, done: Callable[[int], Any]) -> FinishedShard:
+    """Writes a shard; `done` is called with the number of pictures of each chunk."""
     counts = np.zeros(classes, int)
     channel_sums = np.zeros((3, 3), np.int64)
     rejections: list[Rejection] = []
@@ -172,7 +210,7 @@ def _write_shard(path: Path, chunks: Iterator[Chunk], classes: int, progress: An
                 counts += np.bincount(chunk.index.labels, minlength=classes).astype(int)
             channel_sums += chunk.channel_sums
             rejections += chunk.rejections
-            progress.update(records + len(chunk.rejections))
+            done(records + len(chunk.rejections))
         sha256 = file.finish()
     index = shard_index.joined(parts).to_bytes()
     files.write_atomically(shard_index.path_beside(path), index)
@@ -180,14 +218,32 @@ def _write_shard(path: Path, chunks: Iterator[Chunk], classes: int, progress: An
     return FinishedShard(shard, counts.tolist(), channel_sums.tolist(), rejections)
 
 
-def _chunks(pictures: LabelledKeys, parts: Iterable[np.ndarray]) -> Iterator[list[Task]]:
+def chunks(pictures: LabelledKeys, parts: Iterable[np.ndarray]) -> Iterator[list[Task]]:
     """What is to be encoded for some shards, of indices into the keys; a chunk lies in one shard."""
     for part in parts:
-        for first in range(0, len(part), _CHUNK):
-            indices = part[first : first + _CHUNK]
+        for first in range(0, len(part), CHUNK):
+            indices = part[first : first + CHUNK]
             labels = pictures.labels[indices].tolist()
             texts = [pictures.classes[label] if pictures.classes else "" for label in labels]
             yield [Task(pictures.keys[index], label, text) for index, label, text in zip(indices, labels, texts)]
+
+
+def complete(work: Work, parts: dict[str, list[FinishedShard]], staging: Staging) -> manifest.Manifest:
+    """Puts the data set in its place; of the pictures, the keys that have a class are not looked at.
+
+    Raises:
+        InputError: No picture of a class is usable.
+    """
+    rejections = [
+        Rejection(key, NO_CLASS, "neither folder nor name tells the class") for key in work.pictures.unlabelled
+    ]
+    rejections += [rejection for finished in parts.values() for part in finished for rejection in part.rejections]
+    made = _manifest(work.pictures, work.options, work.layout, parts, rejections)
+    _require_pictures(made, work.options.images)
+    files.write_atomically(staging.folder / REJECTED_FILE, _rejected_csv(rejections))
+    files.write_atomically(staging.folder / manifest.FILE_NAME, made.to_json().encode())
+    staging.put_in_place()
+    return made
 
 
 def _manifest(

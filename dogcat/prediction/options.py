@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from dogcat.core.bounds import Bounds
+from dogcat.core.cluster import cluster_option
 from dogcat.core.options import Options, option, output_folder_option, refuse_unused, seed_option, words
 from dogcat.dataset.options import data_set_option
 from dogcat.evaluation.assess import Scoring
@@ -82,6 +83,7 @@ class PredictionOptions(Options):
     precision: str = precision_option()
     engine: str = engine_option()
     strategy: str = strategy_option()
+    cluster: str = cluster_option("some batches each; the workers also see the models")
 
     @classmethod
     def from_given(cls, given: dict[str, Any]) -> PredictionOptions:
@@ -152,6 +154,7 @@ class EvaluationOptions(Options):
     precision: str = precision_option()
     engine: str = engine_option()
     strategy: str = strategy_option()
+    cluster: str = cluster_option("some batches each; the workers also see the models")
 
     @property
     def scoring(self) -> Scoring:
@@ -162,7 +165,9 @@ class EvaluationOptions(Options):
     def from_given(cls, given: dict[str, Any]) -> EvaluationOptions:
         """Refuses what other pictures, or none, would be described by."""
         if given.get("predictions"):
-            of_models = ("model", "tfrecords", "split", "tta", "batch_size", "precision", "engine", "strategy")
+            of_models = (
+                *("model", "tfrecords", "split", "tta", "batch_size", "precision", "engine", "strategy", "cluster"),
+            )
             refuse_unused(given, of_models, "goes with a model; --predictions runs none")
         elif given.get("images"):
             refuse_unused(given, ("tfrecords", "split"), "give it or --images, not both")

@@ -62,6 +62,7 @@ class PictureFiles:
     """Picture files, decoded in parallel and ahead of the device; `Pictures` says what the other members are.
 
     Attributes:
+        folder: The folder that the keys are relative to.
         left_out: What else is where they are, in words; empty where there is nothing.
     """
 
@@ -70,7 +71,7 @@ class PictureFiles:
         self.keys = keys
         self.left_out = left_out
         self.rejections: dict[str, Rejection] = {}
-        self._folder = folder
+        self.folder = folder
         self._max_pixels = max_pixels
 
     def dataset(
@@ -87,7 +88,7 @@ class PictureFiles:
 
     def digest(self) -> str:
         """See `Pictures`."""
-        return folders.digest(self._folder, self.keys)
+        return folders.digest(self.folder, self.keys)
 
     def _batches(self, description: Description, batch_size: int, first: int) -> Iterator[np.ndarray]:
         """Decodes in parallel, two batches ahead.
@@ -98,7 +99,7 @@ class PictureFiles:
         size = description.image_size
 
         def read(key: str) -> np.ndarray | Rejection:
-            picture = encoding.read_picture(self._folder, key, self._max_pixels, size)
+            picture = encoding.read_picture(self.folder, key, self._max_pixels, size)
             if isinstance(picture, Rejection):
                 return picture
             return resizing.resize(picture.rgbx, size, description.resize)[:, :, :3]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
 from pathlib import Path
+from typing import Callable, NamedTuple
 
 import numpy as np
-import tensorflow as tf
-from tensorflow import keras
 
 from dogcat.core import files
 from dogcat.core.interrupts import Interrupts
@@ -19,126 +17,64 @@ from dogcat.dataset.encoding import Rejection
 from dogcat.dataset.manifest import Manifest
 from dogcat.evaluation import metrics
 from dogcat.evaluation.assess import LabelledPredictions
-from dogcat.models import architecture, devices, model_files, tta_views
-from dogcat.models.batch_runner import make_forward
-from dogcat.models.openvino_network import OpenVinoNetwork
+from dogcat.models import model_files
 from dogcat.pictures import folders, labels
-from dogcat.prediction import picture_sources, predictions
+from dogcat.prediction import picture_sources, predictions, runner
 from dogcat.prediction.options import EvaluationOptions, PredictionOptions
 from dogcat.prediction.partial import PartialPredictions
-from dogcat.prediction.picture_sources import DataSetSplit, PictureFiles, Pictures
+from dogcat.prediction.picture_sources import DataSetSplit, PictureFiles
+from dogcat.prediction.pieces import Pieces, PiecesOfPredictions, setup_for
 from dogcat.prediction.predictions import Predictions
+from dogcat.prediction.runner import Manner, Predictor
 
 
-class Predictor:
-    """Models that predict on the devices of a strategy, all on the same batches, wherever these come from.
+class _Way(NamedTuple):
+    """Where models run, and how.
 
     Attributes:
-        temperatures: That of each model.
+        predictor: Makes what predicts pictures with models.
+        manner: How it computes.
+        devices: On what, for people.
     """
 
-    def __init__(
-        self, paths: list[Path], tta: str, batch_size: int, strategy: tf.distribute.Strategy, engine: str
-    ) -> None:
-        """Loads the models.
-
-        Args:
-            paths: Their files; all of them for the same classes and pictures.
-            tta: none; or flip: the logits of each picture and its mirror image are averaged; or zoom: those of its
-                middle, magnified.
-            batch_size: Pictures a step; rounded up so that each replica gets the same share.
-            strategy: The devices.
-            engine: tensorflow or openvino.
-
-        Raises:
-            InputError: A file is not a model of this program, or is damaged.
-        """
-        policy = keras.mixed_precision.global_policy().name
-        with strategy.scope(), architecture.precision("float32" if engine == "openvino" else policy):
-            loaded = [model_files.load(path) for path in paths]
-            to_logits = [architecture.logits_model(model) for model, _ in loaded]
-        self._paths = paths
-        self.temperatures = [description.temperature for _, description in loaded]
-        self._description = loaded[0][1]
-
-        def of_models(pictures: tf.Tensor) -> tf.Tensor:
-            return tf.stack([of_model(pictures, training=False) for of_model in to_logits], axis=1)
-
-        def network(pictures: tf.Tensor) -> tf.Tensor:
-            if tta == "none":
-                return of_models(pictures)
-            shown = tta_views.magnified(pictures) if tta == "zoom" else pictures
-            return (of_models(shown) + of_models(tta_views.mirrored(shown))) / 2
-
-        replicas = strategy.num_replicas_in_sync
-        self._batch_size = -(-batch_size // replicas) * replicas
-        size = self._description.image_size
-        with devices.naming_full_memory(self._batch_size):
-            self._forward = make_forward(
-                OpenVinoNetwork(network, to_logits, self._batch_size, size, policy)
-                if engine == "openvino"
-                else network,
-                strategy,
-            )
-
-    def logits(self, pictures: Pictures, first: int = 0) -> Generator[np.ndarray, None, None]:
-        """Predicts the pictures from place `first` on, batch by batch.
-
-        Yields:
-            Logits as the models give them, float32 [pictures of the batch, models, 1 or classes]; without meaning where
-            a picture is unreadable.
-
-        Raises:
-            InputError: A model gives NaN or infinity.
-        """
-        with pictures.naming_damage(), devices.naming_full_memory(self._batch_size):
-            for logits in self._forward.batches(
-                lambda context: pictures.dataset(self._description, self._batch_size, context, first),
-                len(pictures.keys),
-                "predicting",
-                first,
-            ):
-                finite = np.isfinite(logits).all(axis=(0, 2))
-                if not finite.all():
-                    raise InputError(f"{self._paths[finite.argmin()]}: its weights give no numbers; train it anew")
-                yield logits
-
-    def log_probabilities(self, pictures: Pictures) -> np.ndarray:
-        """Predicts with one model: its calibrated log-probabilities, float64 [pictures, classes]."""
-        return metrics.averaged_log_probabilities(
-            np.concatenate(list(self.logits(pictures))), self.temperatures, "logits"
-        )
+    predictor: Callable[[list[Path], PictureFiles | DataSetSplit], Predictor | PiecesOfPredictions]
+    manner: Manner
+    devices: str
 
 
-def choose_devices(precision: str, strategy: str, engine: str) -> tuple[tf.distribute.Strategy, str]:
-    """Sets the precision and gives the devices and the engine; `auto` for any is what this machine does fast.
+def _way(
+    paths: list[Path],
+    pictures: PictureFiles | DataSetSplit,
+    options: PredictionOptions | EvaluationOptions,
+    pieces: Pieces | None,
+) -> _Way:
+    """The devices of this process or, where the work is done in pieces, those of the workers."""
+    if pieces is None:
+        strategy, engine = runner.choose_devices(options.precision, options.strategy, options.engine)
 
-    Raises:
-        InputError: This machine does not have what is asked for.
-    """
-    policy = devices.choose_precision(precision)[0]
-    keras.mixed_precision.set_global_policy(policy)
-    chosen = devices.make_strategy(strategy, alone=True)
-    return chosen, devices.choose_engine(engine, policy, chosen)
+        def here(paths: list[Path], pictures: PictureFiles | DataSetSplit) -> Predictor:
+            return Predictor(paths, options.tta, options.batch_size, strategy, engine)
+
+        return _Way(here, runner.manner(strategy, engine), runner.describe(strategy, engine))
+
+    def elsewhere(paths: list[Path], pictures: PictureFiles | DataSetSplit) -> PiecesOfPredictions:
+        hashes = [files.sha256_of(model_files.weights_file(path)) for path in paths]
+        temperatures = [model_files.describe(path).temperature for path in paths]
+        return PiecesOfPredictions(pieces, setup_for(pictures, list(zip(paths, hashes)), options), temperatures)
+
+    first = elsewhere(paths, pictures)
+    return _Way(elsewhere, first.manner, first.devices)
 
 
-def _describe(strategy: tf.distribute.Strategy, engine: str) -> str:
-    """Devices, precision and engine, for people."""
-    policy = keras.mixed_precision.global_policy().name
-    return f"{devices.describe(strategy)}; {policy}, {devices.describe_engine(engine)}"
-
-
-def _choose_and_say(options: EvaluationOptions) -> tuple[tf.distribute.Strategy, str]:
-    strategy, engine = choose_devices(options.precision, options.strategy, options.engine)
-    print(f"device: {_describe(strategy, engine)}")
-    return strategy, engine
-
-
-def predict(options: PredictionOptions) -> Predictions:
+def predict(options: PredictionOptions, pieces: Pieces | None = None) -> Predictions:
     """Predicts every picture of --images or --tfrecords, with --resume from where it was stopped.
 
     What it computes is kept in the file `partial.path_beside` the output, for the caller to remove when the output is
     written.
+
+    Args:
+        options: What is predicted, and how.
+        pieces: Call `pieces.predict_piece`, and do the work; None: this process does it.
 
     Raises:
         InputError: A model or the pictures cannot be used, or do not fit each other; or --on_error=fail and a picture
@@ -154,28 +90,29 @@ def predict(options: PredictionOptions) -> Predictions:
     pictures = picture_sources.open_pictures(options)
     if isinstance(pictures, DataSetSplit):
         _require_fitting_data(descriptions, pictures)
-    strategy, engine = choose_devices(options.precision, options.strategy, options.engine)
+    way = _way(paths, pictures, options, pieces)
     made_from = {
         "model": [files.sha256_of(model_files.weights_file(path)) for path in paths],
         "tfrecords" if options.tfrecords else "images": pictures.digest(),
         "tta": options.tta,
         "batch_size": options.batch_size,
-        "precision": keras.mixed_precision.global_policy().name,
-        "strategy": strategy.num_replicas_in_sync,
-        "engine": devices.describe_engine(engine),
+        "precision": way.manner.precision,
+        "strategy": way.manner.replicas,
+        "engine": way.manner.engine,
     }
     outputs = len(paths), 1 if len(classes) == 2 else len(classes)
     with Interrupts() as interrupts, PartialPredictions(options, made_from, pictures.keys, outputs) as partial:
-        predictor = Predictor(paths, options.tta, options.batch_size, strategy, engine)
+        predictor = way.predictor(paths, pictures)
         for path in paths:
             print(f"model: {path} ({' or '.join(classes)})")
-        print(f"device: {_describe(strategy, engine)}")
+        print(f"device: {way.devices}")
         print(f"pictures: {len(pictures.keys)} in {options.images or options.tfrecords}")
         _check_unreadable(partial.rejections, options)
         with contextlib.closing(predictor.logits(pictures, partial.pictures)) as batches:
             while True:
                 # TensorFlow and OpenVINO call Python in many places, and an exception from outside suits none of them.
-                with interrupts.deferred():
+                # Workers elsewhere are not waited for.
+                with interrupts.deferred() if pieces is None else contextlib.nullcontext():
                     logits = next(batches, None)
                     if logits is None:
                         break
@@ -213,8 +150,12 @@ def _check_unreadable(rejections: list[Rejection], options: PredictionOptions) -
         )
 
 
-def predict_labelled(options: EvaluationOptions) -> LabelledPredictions:
+def predict_labelled(options: EvaluationOptions, pieces: Pieces | None = None) -> LabelledPredictions:
     """Predicts pictures whose classes are known, with --model and, where given, --against.
+
+    Args:
+        options: What is predicted, and how.
+        pieces: As for `predict`.
 
     Raises:
         InputError: A model, the data set or the folder cannot be used, or they do not fit each other.
@@ -223,11 +164,16 @@ def predict_labelled(options: EvaluationOptions) -> LabelledPredictions:
     if options.against:
         paths["against"] = model_files.find_file(options.against, "against")
     descriptions = {f"--{flag}={path}": model_files.describe(path) for flag, path in paths.items()}
-    return (_predict_labelled_files if options.images else _predict_split)(options, list(paths.values()), descriptions)
+    return (_predict_labelled_files if options.images else _predict_split)(
+        options, list(paths.values()), descriptions, pieces
+    )
 
 
 def _predict_labelled_files(
-    options: EvaluationOptions, paths: list[Path], descriptions: dict[str, model_files.Description]
+    options: EvaluationOptions,
+    paths: list[Path],
+    descriptions: dict[str, model_files.Description],
+    pieces: Pieces | None,
 ) -> LabelledPredictions:
     folder = Path(options.images)
     listing = folders.list_images(folder)
@@ -243,13 +189,13 @@ def _predict_labelled_files(
             f"{', '.join(classes)}; name pictures or their folders after these"
         )
     _require_classes(descriptions, classes)
-    strategy, engine = _choose_and_say(options)
+    way = _way(paths, PictureFiles(folder, labelled.keys), options, pieces)
+    print(f"device: {way.devices}")
     predicted = []
     left_out = {key: "no class" for key in labelled.unlabelled}
     for path in paths:
         pictures = PictureFiles(folder, labelled.keys)
-        predictor = Predictor([path], options.tta, options.batch_size, strategy, engine)
-        predicted.append(predictor.log_probabilities(pictures))
+        predicted.append(way.predictor([path], pictures).log_probabilities(pictures))
         left_out |= {picture.key: f"{picture.reason}, {picture.detail}" for picture in pictures.rejections.values()}
     read = [place for place, key in enumerate(labelled.keys) if key not in left_out]
     if len(read) < 2:
@@ -266,7 +212,10 @@ def _predict_labelled_files(
 
 
 def _predict_split(
-    options: EvaluationOptions, paths: list[Path], descriptions: dict[str, model_files.Description]
+    options: EvaluationOptions,
+    paths: list[Path],
+    descriptions: dict[str, model_files.Description],
+    pieces: Pieces | None,
 ) -> LabelledPredictions:
     folder = Path(options.tfrecords)
     data = manifest.load(folder)
@@ -276,17 +225,15 @@ def _predict_split(
     if len(pictures.keys) < 2:
         raise InputError(f"--split={options.split}: has {len(pictures.keys)} pictures; two are needed")
     _require_fitting_data(descriptions, pictures)
-    strategy, engine = _choose_and_say(options)
+    way = _way(paths, pictures, options, pieces)
+    print(f"device: {way.devices}")
     return LabelledPredictions(
         source=f"{folder}, split {options.split}",
         keys=pictures.keys,
         labels=pictures.labels,
         classes=data.classes,
         predicted_by=[str(path) for path in paths],
-        log_probabilities=[
-            Predictor([path], options.tta, options.batch_size, strategy, engine).log_probabilities(pictures)
-            for path in paths
-        ],
+        log_probabilities=[way.predictor([path], pictures).log_probabilities(pictures) for path in paths],
         left_out={},
     )
 

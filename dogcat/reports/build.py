@@ -21,7 +21,7 @@ from dogcat.models import architecture, devices, model_files, tta_views
 from dogcat.models.gradcam import HeatMaps
 from dogcat.models.model_files import Description
 from dogcat.prediction.picture_sources import DataSetSplit
-from dogcat.prediction.predictor import Predictor
+from dogcat.prediction.runner import Predictor
 from dogcat.reports import comparison_page, html, plot_texts, prediction_plots, run_page
 from dogcat.reports.comparison_page import Scored
 from dogcat.reports.findings import PICTURES_COLUMNS, Findings, least_certain, pictures_table, worst_mistakes

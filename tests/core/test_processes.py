@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dogcat.core.processes import WorkerKilledError, Workers
+from dogcat.core.calls import WorkLostError
+from dogcat.core.processes import Workers
 from dogcat.dataset import encoding
 from dogcat.dataset.encoding import Task
 from dogcat.dataset.options import ShardOptions
@@ -70,7 +71,7 @@ def test_a_worker_that_is_killed_is_told(folder):
         chunks = workers.starmap(calls(folder))
         next(chunks)
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-        with pytest.raises(WorkerKilledError, match="killed"):
+        with pytest.raises(WorkLostError, match="killed"):
             list(chunks)
 
 

@@ -18,7 +18,7 @@ from dogcat.core.options import InputError
 from dogcat.models import architecture, devices, model_files, workers
 from dogcat.pictures import decode, resizing
 from dogcat.pictures.geometry import MAX_PIXELS
-from dogcat.prediction import partial, predictor
+from dogcat.prediction import partial, predictor, runner
 from dogcat.prediction.options import PredictionOptions
 from tools import make_report
 
@@ -302,7 +302,7 @@ def test_the_given_options_are_used(monkeypatch):
     chosen = []
     monkeypatch.setattr(devices, "make_strategy", lambda name, alone: chosen.append(name))
     monkeypatch.setattr(devices, "choose_engine", lambda *given: given)
-    _, engine = predictor.choose_devices("mixed_bfloat16", "mirrored", "tensorflow")
+    _, engine = runner.choose_devices("mixed_bfloat16", "mirrored", "tensorflow")
     assert chosen == ["mirrored"]
     assert engine == ("tensorflow", "mixed_bfloat16", None)
     assert keras.mixed_precision.global_policy().name == "mixed_bfloat16"
@@ -311,7 +311,7 @@ def test_the_given_options_are_used(monkeypatch):
 def test_prediction_stays_in_its_process_where_training_would_not(monkeypatch):
     cluster = {"cluster": {"worker": ["localhost:1", "localhost:2"]}, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
-    strategy, _ = predictor.choose_devices("float32", "auto", "tensorflow")
+    strategy, _ = runner.choose_devices("float32", "auto", "tensorflow")
     assert not workers.are_several(strategy) and strategy.num_replicas_in_sync == 1
 
 

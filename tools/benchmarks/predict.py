@@ -45,7 +45,7 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
     from dogcat.loading import pipeline
     from dogcat.models import architecture, model_files
     from dogcat.pictures import folders
-    from dogcat.prediction import predictions, predictor
+    from dogcat.prediction import predictions, runner
     from dogcat.prediction.picture_sources import PictureFiles
     from dogcat.prediction.predictions import Predictions
 
@@ -70,7 +70,7 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
     keys = folders.list_images(images).keys[:_PICTURES]
     with tempfile.TemporaryDirectory(prefix="dogcat-benchmark-") as folder:
         output = PredictionOptions(output=str(Path(folder, "submission.csv")))
-        strategy, engine = predictor.choose_devices("auto", "auto", "auto")
+        strategy, engine = runner.choose_devices("auto", "auto", "auto")
         path = Path(folder, "model.keras")
         model_files.save(
             architecture.build_model(backbone, SIZE, len(_CLASSES)),
@@ -79,10 +79,10 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
         )
         policy = keras.mixed_precision.global_policy().name
 
-        def made_for(through: str) -> predictor.Predictor:
-            return predictor.Predictor([path], "none", _BATCH_SIZE, strategy, through)
+        def made_for(through: str) -> runner.Predictor:
+            return runner.Predictor([path], "none", _BATCH_SIZE, strategy, through)
 
-        def to_csv(made: predictor.Predictor) -> Work:
+        def to_csv(made: runner.Predictor) -> Work:
             started = time.perf_counter()
             files = PictureFiles(images, keys)
             logits = np.concatenate(list(made.logits(files)))
@@ -93,7 +93,7 @@ def contestants(images: Path, backbone: str) -> Iterator[list[rounds.Contestant]
             rows = Path(output.output).read_text().count("\n") - 1
             return Work(rows - len(files.rejections), 0, seconds, dogcat.__version__)
 
-        def alone(made: predictor.Predictor) -> Work:
+        def alone(made: runner.Predictor) -> Work:
             started = time.perf_counter()
             done = sum(map(len, made.logits(SameBatch(keys))))
             return Work(done, 0, time.perf_counter() - started, dogcat.__version__)

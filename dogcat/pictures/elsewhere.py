@@ -1,0 +1,69 @@
+"""Whether a process on another machine has the same program and sees the same files as this one."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import socket
+from pathlib import Path
+from typing import NamedTuple
+
+import dogcat
+from dogcat.core.calls import WorkLostError
+
+# What decides the pixels and bytes of pictures besides this program.
+_LIBRARIES = ("pillow", "simplejpeg", "cykooz.resizer")
+
+
+class Seen(NamedTuple):
+    """What a process has and sees, for another to compare itself with.
+
+    Attributes:
+        versions: Versions of what decides the result, by name, as pairs.
+        folder: A folder, absolute.
+        name: A file in it, by which it is known; empty: there is none.
+        size: The file's size in bytes.
+    """
+
+    versions: tuple[tuple[str, str], ...]
+    folder: str
+    name: str
+    size: int
+
+    def require(self) -> None:
+        """Raises WorkLostError where this process has other versions, or does not see the folder."""
+        for name, version in self.versions:
+            here = _version(name)
+            if here != version:
+                raise WorkLostError(f"{this_process()} has {name} {here}, the command {version}; install that there")
+        try:
+            place = os.path.join(self.folder, self.name)
+            is_same = os.stat(place).st_size == self.size if self.name else os.path.isdir(place)
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise WorkLostError(
+                f"{this_process()} does not see {self.name} in {self.folder}; mount the folder there by the same path"
+            )
+
+
+def seen_here(folder: Path, names: list[str]) -> Seen:
+    """What this process has and sees: of the files, the first that is there."""
+    folder = folder.absolute()
+    versions = tuple((name, _version(name)) for name in ("dogcat", *_LIBRARIES))
+    for name in names:
+        try:
+            return Seen(versions, str(folder), name, os.stat(folder / name).st_size)
+        except OSError:
+            # A link that leads nowhere.
+            continue
+    return Seen(versions, str(folder), "", 0)
+
+
+def this_process() -> str:
+    """Which process this is, for people."""
+    return f"process {os.getpid()} of {socket.gethostname()}"
+
+
+def _version(name: str) -> str:
+    return dogcat.__version__ if name == "dogcat" else importlib.metadata.version(name)

@@ -1,0 +1,114 @@
+"""The commands through the workers of a Dask cluster on 127.0.0.1: what they write is what one process writes."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import ROOT, command, contents, save_model, start
+from dask_cluster import DaskCluster, wait_until
+
+from dogcat.core.calls import WorkLostError
+from dogcat.prediction import picture_sources, pieces
+from dogcat.prediction.options import PredictionOptions
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with DaskCluster(tmp_path_factory.mktemp("cluster"), workers=2) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model") / "m.keras")
+
+
+@pytest.fixture(scope="module")
+def other_model(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model") / "other.keras", seed=1)
+
+
+# A piece has 16 batches.
+SMALL = ("--batch_size=1", "--columns=logit,probabilities")
+
+
+def test_predictions_of_files_are_the_same_bytes(fork, model_file, other_model, samples, cluster, tmp_path):
+    for place, flags in (("one", ()), ("many", (f"--cluster={cluster.place}",))):
+        (tmp_path / place).mkdir()
+        done = fork(
+            *("dogcat.predict", f"--model={model_file},{other_model}", f"--images={samples / 'train'}"),
+            *(f"--output={tmp_path / place / 'p.csv'}", "--tta=flip", *SMALL, *flags),
+        )
+        assert done.code == 0, done.err
+    assert contents(tmp_path / "one") == contents(tmp_path / "many")
+    assert sorted(contents(tmp_path / "one")) == ["p.csv", "p.unreadable.csv"]
+
+
+def test_predictions_of_a_split_are_the_same_bytes(fork, tfrecords, cluster, tmp_path):
+    model = save_model(tmp_path / "m.keras", image_size=96)
+    for place, flags in (("one", ()), ("many", (f"--cluster={cluster.place}",))):
+        split = (f"--tfrecords={tfrecords}", "--split=train")
+        done = fork("dogcat.predict", f"--model={model}", *split, f"--output={tmp_path / place}.csv", *SMALL, *flags)
+        assert done.code == 0, done.err
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "many.csv").read_bytes()
+
+
+@pytest.mark.parametrize("source", ["split", "images"])
+def test_an_evaluation_is_the_same_bytes(fork, samples, tfrecords, cluster, tmp_path, source):
+    model = save_model(tmp_path / "m.keras", image_size=96)
+    other = save_model(tmp_path / "other.keras", image_size=96, seed=1)
+    pictures = f"--tfrecords={tfrecords}" if source == "split" else f"--images={samples / 'train'}"
+    for place, flags in (("one", ()), ("many", (f"--cluster={cluster.place}",))):
+        common = (f"--model={model}", f"--against={other}", pictures, "--batch_size=1", "--resamples=100")
+        done = fork("dogcat.evaluate", *common, f"--output={tmp_path / place}", *flags)
+        assert done.code == 0, done.err
+    assert contents(tmp_path / "one") == contents(tmp_path / "many")
+
+
+def test_a_survey_is_the_same_bytes(call, samples, cluster, tmp_path, monkeypatch):
+    from dogcat.cleaning import survey
+
+    monkeypatch.setattr(survey, "_PIECE", 7)
+    for place in ("", "local:2", cluster.place):
+        folder = tmp_path / (place[:5] or "one")
+        flags = (f"--images={samples / 'train'}", f"--output={folder}", *([f"--cluster={place}"] if place else []))
+        assert call("tools.survey_images", *flags).code == 0
+    tables = [(tmp_path / name / "survey.csv").read_bytes() for name in ("one", "local", "dask:")]
+    assert tables[0] == tables[1] == tables[2]
+
+
+def test_a_prediction_that_was_stopped_goes_on_elsewhere(call, model_file, samples, cluster, tmp_path):
+    common = ("dogcat.predict", f"--model={model_file}", f"--images={samples / 'train'}", *SMALL)
+    assert call(*common, f"--output={tmp_path / 'whole.csv'}").code == 0
+    stopped = call(*common, f"--output={tmp_path / 'p.csv'}", "--on_error=fail", f"--cluster={cluster.place}")
+    assert stopped.code == 2 and "cannot be read" in stopped.err
+    done = call(*common, f"--output={tmp_path / 'p.csv'}", "--resume")
+    assert done.code == 0 and "going on after 16 pictures" in done.out
+    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_worker_that_is_killed_while_it_predicts_changes_no_byte(call, model_file, samples, tmp_path):
+    common = (f"--model={model_file}", f"--images={samples / 'train'}", *SMALL)
+    assert call("dogcat.predict", *common, f"--output={tmp_path / 'whole.csv'}").code == 0
+    with DaskCluster(tmp_path, workers=2) as cluster:
+        line = command("dogcat.predict", *common, f"--output={tmp_path / 'p.csv'}", f"--cluster={cluster.place}")
+        with start(line, ROOT) as process:
+            try:
+                # It appears when the first worker has loaded the model.
+                wait_until((tmp_path / "p.csv.partial").exists)
+                cluster.workers[0].kill()
+                _, err = process.communicate(timeout=200)
+                assert process.returncode == 0, err
+            finally:
+                process.kill()
+    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_worker_with_another_model_or_manner_does_not_take_part(model_file, samples, tmp_path):
+    options = PredictionOptions(model=str(model_file), images=str(samples / "test"))
+    pictures = picture_sources.open_pictures(options)
+    wrong = pieces.setup_for(pictures, [(model_file, "0" * 64)], options)
+    with pytest.raises(WorkLostError, match="is another file there than here"):
+        pieces.predict_piece(wrong, 0, [])
+    missing = pieces.setup_for(pictures, [(tmp_path / "none.keras", "0" * 64)], options)
+    with pytest.raises(WorkLostError, match="does not see .*none.keras"):
+        pieces.check_worker(missing)
