@@ -34,7 +34,9 @@ class DaskCluster:
     def __enter__(self) -> DaskCluster:
         with contextlib.ExitStack() as started:
             started.callback(self._end)
-            self.scheduler = self._start("scheduler", "--port=0", f"--scheduler-file={self._file}", cwd=ROOT)
+            # Where the tests themselves are killed it ends by itself, and its workers with it.
+            flags = ("--port=0", f"--scheduler-file={self._file}", "--idle-timeout=600s")
+            self.scheduler = self._start("scheduler", *flags, cwd=ROOT)
             wait_until(self._file.exists)
             for _ in range(self._first):
                 self.start_worker()
