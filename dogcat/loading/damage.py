@@ -28,6 +28,8 @@ def naming_damage() -> Iterator[None]:
         OSError: A shard cannot be read.
     """
     Stoppable.failure = None
+    before = list(EncodedPictures.in_use)
+    EncodedPictures.in_use.clear()
     try:
         yield
     except tf.errors.OpError as error:
@@ -40,27 +42,27 @@ def naming_damage() -> Iterator[None]:
         raise
     finally:
         Stoppable.failure = None
+        EncodedPictures.in_use.update(before)
 
 
 def _name(pictures: EncodedPictures, error: tf.errors.OpError) -> None:
     """Raises what is wrong with the first of some pictures that cannot be read, if there is one.
 
-    TensorFlow names neither file nor record. They are read once more in their order, each a batch of its own, so that
-    the number of those that came says which is next.
+    TensorFlow names neither file nor record. They are read once more in their order, each by itself, so that the number
+    of those that came says which is next.
     """
     tell("a picture cannot be read; looking for its record")
-    places = tf.data.Dataset.range(len(pictures.labels)).batch(len(pictures.labels) or 1)
     count = 0
     try:
-        for _ in pictures.dataset(places, 1):
+        for _ in pictures.one_by_one():
             count += 1
-    except tf.errors.OpError as same:
+    except tf.errors.OpError:
         records = pictures.records
         path = records.paths[records.shard_of[count]]
-        raise DamagedShardError(path, _what(pictures, count, same), records.number_in_shard(count)) from error
+        raise DamagedShardError(path, _what(pictures, count), records.number_in_shard(count)) from error
 
 
-def _what(pictures: EncodedPictures, place: int, error: tf.errors.OpError) -> str:
+def _what(pictures: EncodedPictures, place: int) -> str:
     """What is wrong with a record, in words."""
     records = pictures.records
     path, start = records.paths[records.shard_of[place]], int(records.offsets[place])
@@ -78,4 +80,4 @@ def _what(pictures: EncodedPictures, place: int, error: tf.errors.OpError) -> st
         return "its length is not what the index says"
     if struct.pack("<I", checksums.masked_crc32c(data)) != framed[-tfrecord.FOOTER_BYTES :]:
         return "the data do not match their checksum"
-    return pictures.wrong_with(data) or error.message
+    return pictures.wrong_with(data) or "TensorFlow cannot decode the picture"

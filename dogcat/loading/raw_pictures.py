@@ -141,6 +141,9 @@ class RawPictures:
         head = np.empty(self._layout.pixels_offset, np.uint8)
         checksum = np.empty(tfrecord.FOOTER_BYTES, np.uint8)
         file.read_into(start - len(head), head, picture, checksum)
+        length = self._layout.record_bytes - tfrecord.FRAME_BYTES
+        if head[: tfrecord.HEADER_BYTES].tobytes() != tfrecord.frame_header(length):
+            raise ValueError("its length is not what the index says")
         if not head.tobytes().endswith(raw_layout.pixels_start(self.image_size)):
             raise ValueError(f"its pixels do not begin at {self._layout.pixels_offset}, where the manifest says")
         crc = google_crc32c.extend(google_crc32c.value(head[tfrecord.HEADER_BYTES :]), picture)

@@ -46,7 +46,7 @@ def test_results_come_in_order_whatever_the_number_of_workers(folder, count):
         got = list(workers.starmap(calls(folder)))
     wanted = [encoding.encode_chunk(*call) for call in calls(folder)]
     assert [chunk.framed for chunk in got] == [chunk.framed for chunk in wanted]
-    assert [chunk.labels for chunk in got] == [chunk.labels for chunk in wanted]
+    assert [chunk.index.to_bytes() for chunk in got] == [chunk.index.to_bytes() for chunk in wanted]
     assert got[-1].rejections == wanted[-1].rejections != []
     np.testing.assert_array_equal([chunk.channel_sums for chunk in got], [chunk.channel_sums for chunk in wanted])
 

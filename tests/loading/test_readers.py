@@ -216,7 +216,7 @@ def test_a_raw_shard_with_a_record_of_another_length_is_refused(data_sets, tmp_p
     framed[2:4] = [tfrecord.frame(longer), tfrecord.frame(shorter)]
     shard.write_bytes(b"".join(framed))
     assert shard.stat().st_size == len(framed) * size
-    assert f"{shard} is damaged: record 2: it is not one of" in refused(folder)
+    assert f"{shard} is damaged: record 2: its length is not what the index says" in refused(folder)
 
 
 def test_a_raw_record_is_checked_when_it_is_first_read(data_sets, tmp_path):

@@ -50,7 +50,7 @@ from dogcat.core import runtime
 from dogcat.dataset.options import ShardOptions
 runtime.keep_large_blocks()
 chunk = encoding.encode_chunk(Path(sys.argv[1]), [encoding.Task(sys.argv[2], 0, "")], ShardOptions())
-assert len(chunk.labels) == 1, chunk.rejections
+assert len(chunk.index.labels) == 1, chunk.rejections
 # Not ru_maxrss: that begins with the memory of the process from which this one came.
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """

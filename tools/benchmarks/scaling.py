@@ -11,15 +11,12 @@ import statistics
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from dogcat.core import runtime
 from dogcat.dataset import manifest, shard_plan
 
 from .peer_loaders import BATCH
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 # Pixels; so small that batches take next to nothing.
 SIZE = 32
@@ -95,7 +92,7 @@ def _run(folder: Path, seconds: float, threads: int, waits: bool) -> tuple[float
     class WaitingPictures(EncodedPictures):
         """Pictures of which each is black, after a wait."""
 
-        def decode(self, encoded: tf.Tensor) -> tf.Tensor:
+        def decode(self, encoded: Any) -> Any:
             waited_for = _waited_for(encoded) if waits else encoded
             # Never more than 0, which TensorFlow does not know beforehand.
             black = tf.cast(tf.strings.length(waited_for) < 0, tf.uint8)
@@ -115,7 +112,7 @@ def _run(folder: Path, seconds: float, threads: int, waits: bool) -> tuple[float
     return count / taken, (time.process_time() - busy) / taken
 
 
-def _waited_for(value: tf.Tensor) -> tf.Tensor:
+def _waited_for(value: Any) -> Any:
     """The same string, after the wait of an operation; it takes a core some 0.2 ms to be set up."""
     import tensorflow as tf
 
