@@ -7,10 +7,10 @@ import weakref
 import tensorflow as tf
 
 from dogcat.core import runtime
-from dogcat.core.text import printable
 from dogcat.dataset import example_proto, stored_picture, tfrecord
 from dogcat.dataset.manifest import FORMATS, JPEG
 from dogcat.loading.records import Records
+from dogcat.loading.untuned import untuned
 
 # Reads that wait at a time, so that a disk or a network has several to answer.
 _READS = 16
@@ -62,11 +62,8 @@ class EncodedPictures:
             encoded = tf.io.parse_single_example(record, _FEATURES)[example_proto.ENCODED]
             return self.decode(encoded), labels[place]
 
-        options = tf.data.Options()
-        options.experimental_optimization.map_and_batch_fusion = True
-        options.threading.private_threadpool_size = self.threads
         pictures = data.map(decoded, self.threads, deterministic=True)
-        return pictures.batch(batch_size, drop_remainder=True).with_options(options)
+        return untuned(pictures.batch(batch_size, drop_remainder=True), self.threads)
 
     def one_by_one(self) -> tf.data.Dataset:
         """Each picture in the order of the shards, read by itself: uint8 [image_size, image_size, 3]."""
@@ -76,14 +73,14 @@ class EncodedPictures:
             [record] = tf.unstack(table.read(place[None], 1), 1)
             return self.decode(tf.io.parse_single_example(record, _FEATURES)[example_proto.ENCODED])
 
-        return tf.data.Dataset.range(len(self.labels)).map(picture, self.threads, deterministic=True)
+        return untuned(tf.data.Dataset.range(len(self.labels)).map(picture, self.threads, deterministic=True))
 
     def wrong_with(self, data: bytes) -> str:
         """What keeps a record's data from being such a picture, in words; empty: nothing that can be told."""
         try:
             picture = stored_picture.parse_picture(data)
-            if picture.format != self._encoding:
-                return f"the picture is {printable(picture.format)}, not {self._encoding}, as the manifest says"
+            if not picture.encoded.startswith(FORMATS[self._encoding]):
+                return f"the picture is not {self._encoding.upper()}, as the manifest says"
             height, width, _ = stored_picture.pixels_of(picture).shape
         except ValueError as error:
             return str(error)
@@ -127,7 +124,7 @@ class _Table:
         records = tf.data.Dataset.from_tensor_slices((blocks * block, counts)).interleave(
             self._neighbours, cycle_length=_READS, block_length=block, num_parallel_calls=_READS, deterministic=True
         )
-        together = records.batch(tf.reduce_sum(counts)).get_single_element()
+        together = untuned(records.batch(tf.reduce_sum(counts))).get_single_element()
         return tf.gather(together, tf.gather(tf.cumsum(counts, exclusive=True), of_place) + places % block)
 
     def _neighbours(self, first: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:

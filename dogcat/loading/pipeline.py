@@ -12,6 +12,7 @@ from dogcat.dataset.manifest import Split
 from dogcat.loading.order import WINDOW_BLOCKS, epoch_order
 from dogcat.loading.readers import Pictures
 from dogcat.loading.stoppable import Stoppable
+from dogcat.loading.untuned import untuned
 
 # One process that takes all.
 ALONE = tf.distribute.InputContext()
@@ -195,9 +196,4 @@ def _pad(batch: tf.Tensor, batch_size: int) -> tf.Tensor:
 
 def finish(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """What every dataset ends with: it prefetches, and is not tuned; the strategy moves on to the device."""
-    options = tf.data.Options()
-    options.deterministic = True
-    # Nothing here is left to be tuned, and an iterator may have to wait for the tuner's thread at its end
-    # (`distribution`).
-    options.autotune.enabled = False
-    return dataset.prefetch(_PREFETCHED).with_options(options)
+    return untuned(dataset.prefetch(_PREFETCHED))

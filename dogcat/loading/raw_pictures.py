@@ -25,6 +25,7 @@ from dogcat.dataset import raw_layout, tfrecord
 from dogcat.loading.byte_ranges import ByteRanges, RangeFile, Spans
 from dogcat.loading.records import DamagedShardError, Records
 from dogcat.loading.stoppable import Stoppable
+from dogcat.loading.untuned import untuned
 
 # Batches read ahead of the one that is asked for.
 _BATCHES_AHEAD = 2
@@ -86,9 +87,7 @@ class RawPictures:
         size = self.image_size
         pictures = tf.TensorSpec((batch_size, size, size, 3), tf.uint8)
         labels = tf.TensorSpec((batch_size,), tf.int32)
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        batches = runs.unbatch().batch(batch_size, drop_remainder=True).with_options(options)
+        batches = untuned(runs.unbatch().batch(batch_size, drop_remainder=True))
         return tf.data.Dataset.from_generator(
             lambda: Stoppable(self._read(batches.as_numpy_iterator(), block)), output_signature=(pictures, labels)
         )

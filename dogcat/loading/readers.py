@@ -13,6 +13,7 @@ from dogcat.dataset.manifest import Manifest
 from dogcat.loading import records
 from dogcat.loading.encoded_pictures import EncodedPictures
 from dogcat.loading.raw_pictures import RawPictures
+from dogcat.loading.untuned import untuned
 
 
 class Pictures(Protocol):
@@ -58,4 +59,4 @@ def open_split(folder: Path, made: Manifest, split: str) -> Pictures:
 def take(pictures: Pictures, places: np.ndarray) -> np.ndarray:
     """Some pictures, uint8 [places, image_size, image_size, 3]."""
     runs = tf.data.Dataset.from_tensors(tf.constant(places, tf.int64))
-    return next(pictures.dataset(runs, max(1, len(places))).as_numpy_iterator())[0]
+    return next(untuned(pictures.dataset(runs, max(1, len(places)))).as_numpy_iterator())[0]
