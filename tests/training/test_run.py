@@ -25,8 +25,8 @@ from dogcat.dataset import manifest
 from dogcat.loading import pipeline, readers
 from dogcat.models import architecture, model_files, tta_views
 from dogcat.reports import build
+from dogcat.training import agreement, frozen_features, loop, run_folder, step
 from dogcat.training import checkpoint as state
-from dogcat.training import frozen_features, loop, run_folder, step
 from dogcat.training import run as training
 
 pytestmark = pytest.mark.usefixtures("without_drawings")
@@ -289,7 +289,7 @@ def test_a_run_that_diverges_names_the_step_and_its_pictures(tfrecords, tmp_path
 
 def test_a_damaged_shard_is_named(tfrecords, tmp_path, call):
     copy = shutil.copytree(tfrecords, tmp_path / "copy")
-    shard = sorted(copy.glob("train-*"))[1]
+    shard = sorted(copy.glob("train-*.tfrecord"))[1]
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
@@ -401,7 +401,7 @@ def test_a_signal_late_in_a_step_loses_no_losses(tfrecords, tmp_path, monkeypatc
             monkeypatch.setattr(bar, "update", stop)
             yield bar
 
-    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_READS", 1000)
+    monkeypatch.setattr(agreement, "_SECONDS", 1000)
     pictures_bar = loop.pictures_bar
     monkeypatch.setattr(loop, "pictures_bar", stopping_bar)
     with pytest.raises(Terminated):
