@@ -10,7 +10,7 @@ from pathlib import Path
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest
 
-_OF_DATA_SET = re.compile(r"dataset\.json|rejected\.csv|(train|validation|test)-\d+-of-\d+\.(tfrecord|index)")
+_OF_DATA_SET = re.compile(r"dataset\.json|rejected\.csv|(train|validation|test)-\d+-of-\d+\.tfrecord(\.index)?")
 # Former versions, killed at the right moment, left these two beside them.
 FORMER_FILES = ("finished.jsonl", ".lock")
 

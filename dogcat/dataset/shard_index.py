@@ -118,5 +118,8 @@ def read(folder: Path, shard: Shard) -> ShardIndex:
 
 
 def path_beside(shard: Path) -> Path:
-    """Where the index of a shard is."""
-    return shard.with_suffix(SUFFIX)
+    """Where the index of a shard is.
+
+    TensorFlow Datasets takes whatever ends as a shard does in one word for a shard.
+    """
+    return shard.with_name(shard.name + SUFFIX)

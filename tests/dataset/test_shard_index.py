@@ -111,7 +111,7 @@ def test_of_fewer_records_than_the_shard():
 
 
 def test_damage_is_told_in_one_line(tmp_path):
-    path = tmp_path / "train-00000-of-00001.index"
+    path = tmp_path / "train-00000-of-00001.tfrecord.index"
 
     def refusal(**changes):
         with pytest.raises(InputError) as caught:
@@ -134,7 +134,7 @@ def test_damage_is_told_in_one_line(tmp_path):
 
 @pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=pytest.mark.long)])
 def test_whatever_stands_in_the_file(tmp_path, count):
-    path = tmp_path / "train-00000-of-00001.index"
+    path = tmp_path / "train-00000-of-00001.tfrecord.index"
 
     def read(content):
         path.write_bytes(content)
@@ -146,7 +146,7 @@ def test_whatever_stands_in_the_file(tmp_path, count):
 
 def test_verification_compares_index_and_records(copy):
     shard = shards_of(copy)[0]
-    name, right = "train-00000-of-00002.index", index_of(data_of(copy / shard.name))
+    name, right = "train-00000-of-00002.tfrecord.index", index_of(data_of(copy / shard.name))
 
     def said_of(index):
         write_index(copy, shard.name, index)
@@ -170,7 +170,7 @@ def test_verification_compares_index_and_records(copy):
 
 
 def test_verification_names_an_index_that_is_not_as_written(copy, capsys):
-    name = "train-00001-of-00002.index"
+    name = "train-00001-of-00002.tfrecord.index"
     content = (copy / name).read_bytes()
 
     def printed():
