@@ -73,7 +73,7 @@ def test_writing_goes_on_between_a_shard_and_its_index(old_and_new, tmp_path):
         output.parent.mkdir()
 
     def write():
-        writer.write_data_set(listing.folder, pictures, options, InThisProcess)
+        writer.write_data_set(writer.prepare(listing.folder, pictures, options), InThisProcess)
 
     for step in killed_at_each_step(write, begin, output.parent):
         if not output.exists():

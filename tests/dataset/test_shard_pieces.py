@@ -153,7 +153,8 @@ def test_the_end_of_the_scheduler_ends_the_command_with_one_line(images, whole, 
         err = end_of(process)
     assert process.returncode == 2
     assert len(err.splitlines()) == 1 and "the scheduler is gone" in err
-    assert "finished shards are kept in" in err and "the same command goes on after them" in err
+    # The middle of the line is left out where the paths are long.
+    assert "the same command goes on after them" in err
     make(images, output, shards=SHARDS)
     assert contents(output) == whole
 

@@ -261,7 +261,7 @@ def write(path, text):
         ({"model": "owls.keras", "tfrecords": "labelled", "split": "train"}, "knows cat, owl, and not cat, dog"),
         ({"tfrecords": "labelled"}, "--tfrecords=labelled: has the splits train, validation; choose one with --split"),
         ({"tfrecords": "test", "split": "train"}, "--split=train: test has no such split; use one of test"),
-        ({"tfrecords": "broken"}, "00001.tfrecord is damaged: record 2: its length does not match the checksum"),
+        ({"tfrecords": "broken"}, "00001.tfrecord is damaged: record 2: its length is not what the index says"),
         ({"tfrecords": "/no/data"}, "/no/data does not exist"),
         ({"images": "/no/images"}, "/no/images does not exist"),
         ({"images": "nothing"}, "nothing holds no picture"),
