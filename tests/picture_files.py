@@ -23,6 +23,19 @@ def encoded(image, format="PNG", **options):
     return buffer.getvalue()
 
 
+def write_noise(folder, count, size):
+    """Pictures of two classes, `count` of each, that take some 10 ms each; two of them are unusable.
+
+    As PNG, which is always decoded whole, so that there is time to interrupt.
+    """
+    for number in range(count):
+        for name in ("cat", "dog"):
+            noise = Image.effect_noise((150, 150), 20 + number).resize(size)
+            noise.save(folder / f"{name}.{number}.jpg", "PNG", compress_level=1)
+    (folder / "cat.3.jpg").write_text("no picture")
+    (folder / "dog.7.jpg").write_bytes((folder / "dog.8.jpg").read_bytes()[:5000])
+
+
 def ramp(width=60, height=40):
     """A picture in which each pixel tells where it is."""
     y, x = np.mgrid[:height, :width]

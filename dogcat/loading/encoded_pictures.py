@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 
 import tensorflow as tf
@@ -51,7 +52,7 @@ class EncodedPictures:
     def dataset(self, runs: tf.data.Dataset, batch_size: int, block: int = 1) -> tf.data.Dataset:
         """See `readers.Pictures`."""
         self.in_use.add(self)
-        table = _Table(self.records)
+        table = self._table
         if block == 1:
             runs = runs.unbatch().batch(_SINGLE)
         data = runs.map(lambda run: (run, table.read(run, block)), _RUNS_AHEAD, deterministic=True).unbatch()
@@ -65,9 +66,14 @@ class EncodedPictures:
         pictures = data.map(decoded, self.threads, deterministic=True)
         return untuned(pictures.batch(batch_size, drop_remainder=True), self.threads)
 
+    @functools.cached_property
+    def _table(self) -> _Table:
+        """For all datasets."""
+        return _Table(self.records)
+
     def one_by_one(self) -> tf.data.Dataset:
         """Each picture in the order of the shards, read by itself: uint8 [image_size, image_size, 3]."""
-        table = _Table(self.records)
+        table = self._table
 
         def picture(place: tf.Tensor) -> tf.Tensor:
             [record] = tf.unstack(table.read(place[None], 1), 1)

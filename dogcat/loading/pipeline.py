@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from dogcat.dataset.manifest import Split
-from dogcat.loading.order import WINDOW_BLOCKS, epoch_order
+from dogcat.loading.order import WINDOW_BLOCKS, EpochOrder, epoch_order
 from dogcat.loading.readers import Pictures
 from dogcat.loading.stoppable import Stoppable
 from dogcat.loading.untuned import untuned
@@ -70,10 +70,9 @@ def train_dataset(
         (pictures uint8 [batch, size, size, 3], labels int32 [batch]), each a replica's share of a global batch: the
         replicas take one after the other.
     """
-    count, block = len(pictures.labels), order.block or pictures.block
 
     def runs_of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        places, windows = epoch_order(count, order.seed, epoch, block)
+        places, windows = _epoch_order(pictures, order, epoch)
         # The remainder is dropped here, so that no batch mixes two epochs; another one each epoch.
         first = tf.where(epoch == start.epoch, start.step * order.batch_size, 0)
         end = order.steps * order.batch_size
@@ -81,15 +80,14 @@ def train_dataset(
 
     epochs = tf.data.Dataset.range(start.epoch, _ENDLESS)
     share = context.get_per_replica_batch_size(order.batch_size)
-    return finish(pictures.dataset(epochs.flat_map(runs_of_epoch), share, block))
+    return finish(pictures.dataset(epochs.flat_map(runs_of_epoch), share, _block(pictures, order)))
 
 
 def keys_of_batch(pictures: Pictures, order: TrainingOrder, position: Position) -> list[str]:
     """Keys of the pictures that `train_dataset` gives at a step, over all workers."""
-    keys = pictures.keys
-    places = epoch_order(len(keys), order.seed, position.epoch, order.block or pictures.block).places
+    places = _epoch_order(pictures, order, position.epoch).places
     first = position.step * order.batch_size
-    return [keys[place] for place in places[first : first + order.batch_size].numpy()]
+    return [pictures.keys[place] for place in places[first : first + order.batch_size].numpy()]
 
 
 def evaluation_dataset(
@@ -151,6 +149,14 @@ def prediction_dataset(
 def steps_in_epoch(split: Split, batch_size: int) -> int:
     """Full batches in one pass over a split."""
     return split.pictures // batch_size
+
+
+def _block(pictures: Pictures, order: TrainingOrder) -> int:
+    return order.block or pictures.block
+
+
+def _epoch_order(pictures: Pictures, order: TrainingOrder, epoch: tf.Tensor | int) -> EpochOrder:
+    return epoch_order(len(pictures.labels), order.seed, epoch, _block(pictures, order))
 
 
 def _runs(

@@ -74,7 +74,7 @@ class RawPictures:
             place = int(wrong[0])
             what = f"it is not one of {layout.record_bytes} bytes with pixels at {layout.pixels_offset}"
             raise DamagedShardError(records.paths[records.shard_of[place]], what, records.number_in_shard(place))
-        of_shards = [records.offsets[records.shard_of == shard] for shard in range(len(records.paths))]
+        of_shards = np.split(records.offsets, np.searchsorted(records.shard_of, range(1, len(records.paths))))
         spans = [
             Spans(offsets + layout.pixels_offset, np.full_like(offsets, raw_layout.picture_bytes(size)))
             for offsets in of_shards

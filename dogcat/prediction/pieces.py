@@ -18,7 +18,6 @@ from dogcat.core.calls import Calls, WorkLostError
 from dogcat.core.progress import pictures_bar
 from dogcat.dataset import manifest
 from dogcat.dataset.encoding import Rejection
-from dogcat.evaluation import metrics
 from dogcat.pictures import elsewhere
 from dogcat.pictures.elsewhere import Seen, this_process
 from dogcat.prediction.options import EvaluationOptions, PredictionOptions
@@ -111,7 +110,7 @@ class PiecesOfPredictions:
         Raises:
             WorkLostError: A worker computes otherwise than the first one.
         """
-        batch_size = -(-self._setup.batch_size // self.manner.replicas) * self.manner.replicas
+        batch_size = self.manner.whole_batch(self._setup.batch_size)
         pieces = range(first, len(pictures.keys), batch_size * _BATCHES)
         calls = ((self._setup, begin, pictures.keys[begin : begin + pieces.step]) for begin in pieces)
         with pictures_bar(len(pictures.keys), "predicting", first) as progress:
@@ -125,12 +124,6 @@ class PiecesOfPredictions:
                 pictures.rejections.update({rejection.key: rejection for rejection in computed.rejections})
                 progress.update(len(computed.logits))
                 yield computed.logits
-
-    def log_probabilities(self, pictures: Pictures) -> np.ndarray:
-        """See `runner.Predictor`."""
-        return metrics.averaged_log_probabilities(
-            np.concatenate(list(self.logits(pictures))), self.temperatures, "logits"
-        )
 
 
 def setup_for(

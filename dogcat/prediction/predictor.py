@@ -22,7 +22,7 @@ from dogcat.pictures import folders, labels
 from dogcat.prediction import picture_sources, predictions, runner
 from dogcat.prediction.options import EvaluationOptions, PredictionOptions
 from dogcat.prediction.partial import PartialPredictions
-from dogcat.prediction.picture_sources import DataSetSplit, PictureFiles
+from dogcat.prediction.picture_sources import DataSetSplit, PictureFiles, Pictures
 from dogcat.prediction.pieces import Pieces, PiecesOfPredictions, setup_for
 from dogcat.prediction.predictions import Predictions
 from dogcat.prediction.runner import Manner, Predictor
@@ -195,7 +195,7 @@ def _predict_labelled_files(
     left_out = {key: "no class" for key in labelled.unlabelled}
     for path in paths:
         pictures = PictureFiles(folder, labelled.keys)
-        predicted.append(way.predictor([path], pictures).log_probabilities(pictures))
+        predicted.append(_log_probabilities(way.predictor([path], pictures), pictures))
         left_out |= {picture.key: f"{picture.reason}, {picture.detail}" for picture in pictures.rejections.values()}
     read = [place for place, key in enumerate(labelled.keys) if key not in left_out]
     if len(read) < 2:
@@ -233,9 +233,15 @@ def _predict_split(
         labels=pictures.labels,
         classes=data.classes,
         predicted_by=[str(path) for path in paths],
-        log_probabilities=[way.predictor([path], pictures).log_probabilities(pictures) for path in paths],
+        log_probabilities=[_log_probabilities(way.predictor([path], pictures), pictures) for path in paths],
         left_out={},
     )
+
+
+def _log_probabilities(predictor: Predictor | PiecesOfPredictions, pictures: Pictures) -> np.ndarray:
+    """Predicts with one model: its calibrated log-probabilities, float64 [pictures, classes]."""
+    logits = np.concatenate(list(predictor.logits(pictures)))
+    return metrics.averaged_log_probabilities(logits, predictor.temperatures, "logits")
 
 
 def _require_fitting_data(descriptions: dict[str, model_files.Description], pictures: DataSetSplit) -> None:

@@ -11,7 +11,6 @@ import tensorflow as tf
 from tensorflow import keras
 
 from dogcat.core.options import InputError
-from dogcat.evaluation import metrics
 from dogcat.models import architecture, devices, model_files, tta_views
 from dogcat.models.batch_runner import make_forward
 from dogcat.models.openvino_network import OpenVinoNetwork
@@ -24,6 +23,10 @@ class Manner(NamedTuple):
     precision: str
     replicas: int
     engine: str
+
+    def whole_batch(self, pictures: int) -> int:
+        """As many pictures or a few more, of which each replica gets the same share."""
+        return -(-pictures // self.replicas) * self.replicas
 
 
 class Predictor:
@@ -66,8 +69,7 @@ class Predictor:
             shown = tta_views.magnified(pictures) if tta == "zoom" else pictures
             return (of_models(shown) + of_models(tta_views.mirrored(shown))) / 2
 
-        replicas = strategy.num_replicas_in_sync
-        self._batch_size = -(-batch_size // replicas) * replicas
+        self._batch_size = manner(strategy, engine).whole_batch(batch_size)
         size = self._description.image_size
         with devices.naming_full_memory(self._batch_size):
             self._forward = make_forward(
@@ -98,12 +100,6 @@ class Predictor:
                 if not finite.all():
                     raise InputError(f"{self._paths[finite.argmin()]}: its weights give no numbers; train it anew")
                 yield logits
-
-    def log_probabilities(self, pictures: Pictures) -> np.ndarray:
-        """Predicts with one model: its calibrated log-probabilities, float64 [pictures, classes]."""
-        return metrics.averaged_log_probabilities(
-            np.concatenate(list(self.logits(pictures))), self.temperatures, "logits"
-        )
 
 
 def choose_devices(precision: str, strategy: str, engine: str) -> tuple[tf.distribute.Strategy, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, contents, make
+from picture_files import write_noise
 from PIL import Image
 
 from dogcat.core.options import InputError
@@ -24,13 +25,7 @@ from dogcat.dataset import manifest
 def noisy(tmp_path_factory):
     """80 pictures that take a while, two of them unusable."""
     images = tmp_path_factory.mktemp("noisy")
-    for i in range(40):
-        for name in ("cat", "dog"):
-            noise = Image.effect_noise((150, 150), 20 + i).resize((1200, 900))
-            # As PNG, which is always decoded whole: 10 ms each, so that there is time to interrupt.
-            noise.save(images / f"{name}.{i}.jpg", "PNG", compress_level=1)
-    (images / "cat.3.jpg").write_text("no picture")
-    (images / "dog.7.jpg").write_bytes((images / "dog.8.jpg").read_bytes()[:5000])
+    write_noise(images, 40, (1200, 900))
     return images
 
 

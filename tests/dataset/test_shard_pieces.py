@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, command, contents, make, start, without_progress
 from dask_cluster import DaskCluster, wait_until
-from PIL import Image
+from picture_files import write_noise
 
 import dogcat
 from dogcat.core.calls import Calls, WorkLostError
@@ -34,12 +34,7 @@ OTHER_VERSION = "import dogcat; dogcat.__version__ = '0.0.1'"
 def images(tmp_path_factory):
     """48 pictures that take some 7 ms each, two of them unusable, and one without a class."""
     folder = tmp_path_factory.mktemp("pieces")
-    for number in range(24):
-        for name in ("cat", "dog"):
-            noise = Image.effect_noise((150, 150), 20 + number).resize((1000, 750))
-            noise.save(folder / f"{name}.{number}.jpg", "PNG", compress_level=1)
-    (folder / "cat.3.jpg").write_text("no picture")
-    (folder / "dog.7.jpg").write_bytes((folder / "dog.8.jpg").read_bytes()[:5000])
+    write_noise(folder, 24, (1000, 750))
     (folder / "nothing.png").write_bytes((folder / "dog.8.jpg").read_bytes())
     return folder
 
@@ -78,6 +73,13 @@ def wait_for_shards(output, count):
     """Until the command has taken so many shards from its workers."""
     partial = output.with_name(output.name + ".partial")
     wait_until(lambda: len(list(partial.glob("*.tfrecord"))) >= count)
+
+
+def kill_after_two_shards(images, output, cluster):
+    with started(images, output, cluster.place) as process:
+        wait_for_shards(output, 2)
+        process.kill()
+        process.wait()
 
 
 def test_the_bytes_are_those_of_one_process(images, whole, cluster, tmp_path, capsys):
@@ -121,10 +123,7 @@ def test_workers_that_are_killed_at_random_change_no_byte(images, whole, tmp_pat
 
 def test_after_a_kill_of_the_command_it_goes_on(images, whole, cluster, tmp_path, capsys):
     output = tmp_path / "out"
-    with started(images, output, cluster.place) as process:
-        wait_for_shards(output, 2)
-        process.kill()
-        process.wait()
+    kill_after_two_shards(images, output, cluster)
     make(images, output, shards=SHARDS, cluster=cluster.place)
     said = capsys.readouterr().out
     assert "going on after" in said and "after 0" not in said
@@ -134,10 +133,7 @@ def test_after_a_kill_of_the_command_it_goes_on(images, whole, cluster, tmp_path
 
 def test_work_that_a_killed_command_left_to_workers_is_not_mixed_in(images, whole, cluster, tmp_path, capsys):
     output = tmp_path / "out"
-    with started(images, output, cluster.place) as process:
-        wait_for_shards(output, 2)
-        process.kill()
-        process.wait()
+    kill_after_two_shards(images, output, cluster)
     # While a worker may still write a shard of the same name.
     make(images, output, shards=SHARDS, cluster=cluster.place, quality=80)
     assert "discarding unfinished work" in capsys.readouterr().out

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import io
 
+import drawn_axes
 import numpy as np
 import pytest
 from PIL import Image
 
-from dogcat.core import plot_style
 from dogcat.reports import prediction_plots as plots
 
 DRAW = (plots.draw_reliability, plots.draw_spread, plots.draw_roc, plots.draw_roc_corner)
@@ -65,16 +65,7 @@ def test_a_panel_that_says_nothing_is_not_drawn():
 
 @pytest.fixture
 def finished(monkeypatch):
-    """The axes of each plot as they were when it was finished."""
-    axes = []
-
-    def png(figure):
-        figure.canvas.draw()
-        axes.extend(figure.axes)
-        return b""
-
-    monkeypatch.setattr(plot_style, "png", png)
-    return axes
+    return drawn_axes.of_finished_plots(monkeypatch)
 
 
 def test_the_roc_curve_and_its_zoom_are_called_that_and_keep_off_the_frame(finished):

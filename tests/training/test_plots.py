@@ -4,6 +4,7 @@ import dataclasses
 import io
 import math
 
+import drawn_axes
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,16 +74,7 @@ def test_runs_far_apart_are_drawn_on_a_logarithmic_scale():
 
 @pytest.fixture
 def finished(monkeypatch):
-    """The axes of each plot as they were when it was finished."""
-    axes = []
-
-    def png(figure):
-        figure.canvas.draw()
-        axes.extend(figure.axes)
-        return b""
-
-    monkeypatch.setattr(plot_style, "png", png)
-    return axes
+    return drawn_axes.of_finished_plots(monkeypatch)
 
 
 def epochs_of(losses, accuracies):
