@@ -27,15 +27,15 @@ Stream = Callable[[int], Iterable[Any]]
 
 
 def measure(stream: Stream, seconds: float, version: str) -> Work:
-    """Times a stream, after one pass in which every pixel is looked at."""
+    """Times a stream for at least one batch, after one pass in which every pixel is looked at."""
     pictures, mean = check(stream)
     batches = iter(stream(_ENDLESS))
     next(batches)
     started = time.perf_counter()
-    count = 0
-    while time.perf_counter() - started < seconds:
+    count = len(next(batches))
+    while (elapsed := time.perf_counter() - started) < seconds:
         count += len(next(batches))
-    return Work(count, 0, time.perf_counter() - started, version, pictures, mean)
+    return Work(count, 0, elapsed, version, pictures, mean)
 
 
 def check(stream: Stream) -> tuple[int, float]:

@@ -105,7 +105,8 @@ def _run(folder: Path, seconds: float, threads: int, waits: bool) -> tuple[float
     batches = iter(pipeline.train_dataset(pictures, order))
     for _ in range(_BEFORE):
         next(batches)
-    started, busy, count = time.perf_counter(), time.process_time(), 0
+    started, busy = time.perf_counter(), time.process_time()
+    count = len(next(batches)[0])
     while time.perf_counter() - started < seconds:
         count += len(next(batches)[0])
     taken = time.perf_counter() - started
