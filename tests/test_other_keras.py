@@ -25,7 +25,8 @@ OF_EACH_KIND = ("tiny", "xception", "vgg16", "inceptionresnetv2", "mobilenetv3sm
 # PyTorch, the third of the backends, takes a gigabyte; JAX compiles large models for minutes.
 EXPORTED = {"tensorflow": OF_EACH_KIND, "jax": ("tiny", "vgg16", "mobilenetv3small")}
 if keras_versions.IS_KERAS_3:
-    # Nothing is turned into anything else.
+    # Nothing is turned into anything else; each kind of name and of layer is read by Keras 2 in one of these.
+    OF_EACH_KIND = ("tiny", "xception", "mobilenetv3small")
     EXPORTED = dict.fromkeys(EXPORTED, ("tiny",))
 
 PLAIN = """
