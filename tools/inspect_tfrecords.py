@@ -23,7 +23,7 @@ from dogcat.core.options import InputError, Options, option, refuse_unused, work
 from dogcat.core.text import printable, shortened
 from dogcat.dataset import foreign_files, foreign_summary, manifest, stored_picture, verify
 from dogcat.dataset.manifest import Manifest
-from dogcat.dataset.options import data_set_option
+from dogcat.dataset.options import records_option
 from dogcat.dataset.problems import Problem
 from dogcat.pictures import encoder
 
@@ -44,7 +44,7 @@ _ENDINGS = {manifest.JPEG: (".jpg", ".jpeg"), manifest.PNG: (".png",)}
 class InspectOptions(Options):
     """Options of `tools.inspect_tfrecords`."""
 
-    folder: str = data_set_option(positional=True)
+    folder: str = records_option(positional=True)
     verify: bool = option(False, "Read everything: checksums, hashes, labels, counts, names, pictures.")
     preview: str = option(
         "", "Picture file to write, like sheet.png: some pictures of each class. Empty: none.", path=True
@@ -234,7 +234,8 @@ def _inspect_foreign(options: InspectOptions) -> int:
         print(f"{printable(options.folder)}: {files_}; {read}:\n")
         print("\n".join([*summary.lines(), "", *map(str, summary.problems)]).rstrip())
         verified = "every checksum is right, and every picture's header" if options.verify else ""
-        print(f"{len(summary.problems)} files with problems" if summary.problems else verified or "--verify reads all")
+        wrong = len(summary.problems)
+        print(f"{wrong} file{'s' if wrong > 1 else ''} with problems" if wrong else verified or "--verify reads all")
     return EXIT_WRONG_DATA_SET if summary.problems else 0
 
 

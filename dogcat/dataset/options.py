@@ -12,14 +12,18 @@ from dogcat.core.options import Options, option, output_folder_option, refuse_un
 from dogcat.pictures.geometry import RESIZE_MODES
 from dogcat.pictures.options import exclude_option, images_option, labels_option, max_pixels_option
 
+_DATA_SET = "Folder of the data set, as make_tfrecords wrote it"
 
-def data_set_option(positional: bool = False) -> Any:
-    """Declares a finished data set: its folder, or the TFRecords of another program."""
-    help = (
-        "Folder of the data set, as make_tfrecords wrote it; or TFRecords of another program, gzip or not, by a "
-        "pattern in quotes, like 'other/train-*'."
-    )
-    return option("data/tfrecords", help, positional=positional, path=True)
+
+def data_set_option() -> Any:
+    """Declares the folder of a finished data set."""
+    return option("data/tfrecords", f"{_DATA_SET}.", path=True)
+
+
+def records_option(positional: bool = False) -> Any:
+    """Declares the folder of a finished data set, or TFRecords of another program."""
+    others = "or TFRecords of another program, gzip or not: a file, or a pattern in quotes, like 'other/train-*'."
+    return option("data/tfrecords", f"{_DATA_SET}; {others}", positional=positional, path=True)
 
 
 def image_key_option() -> Any:

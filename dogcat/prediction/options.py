@@ -8,7 +8,7 @@ from typing import Any
 from dogcat.core.bounds import Bounds
 from dogcat.core.cluster import cluster_option
 from dogcat.core.options import Options, option, output_folder_option, refuse_unused, seed_option, words
-from dogcat.dataset.options import data_set_option, first_label_option, image_key_option, label_key_option
+from dogcat.dataset.options import first_label_option, image_key_option, label_key_option, records_option
 from dogcat.evaluation.assess import Scoring
 from dogcat.models.options import (
     batch_size_option,
@@ -120,7 +120,7 @@ class EvaluationOptions(Options):
         "A second model, or with --predictions a second CSV, to compare with on the same pictures. Empty: none.",
         path=True,
     )
-    tfrecords: str = data_set_option()
+    tfrecords: str = records_option()
     split: str = option("validation", "Split of the data set; TFRecords of another program are one.")
     image_key: str = image_key_option()
     label_key: str = label_key_option()

@@ -10,7 +10,7 @@ from typing import Any
 
 from dogcat.core.bounds import Bounds
 from dogcat.core.options import InputError, Options, is_utf8, local_path, option, refuse_unused, seed_option
-from dogcat.dataset.options import data_set_option, first_label_option, image_key_option, label_key_option
+from dogcat.dataset.options import first_label_option, image_key_option, label_key_option, records_option
 from dogcat.models.options import backbone_option, batch_size_option, engine_option, precision_option
 from dogcat.training.presets import PRESETS
 
@@ -90,7 +90,7 @@ class TrainingOptions(Options):
     of --config; another preset; the default here.
     """
 
-    tfrecords: str = data_set_option()
+    tfrecords: str = records_option()
     validation_tfrecords: str = option(
         "",
         "For TFRecords of another program: those to validate on, a pattern, too. A data set's folder has its own.",
