@@ -20,6 +20,8 @@ DECODED = ("JPEG", "PNG", "GIF", "BMP")
 # Names that features have in TF-Slim and Inception, TensorFlow Datasets, TensorFlow's and Keras' tutorials.
 _IMAGE_KEYS = ("image/encoded", "image", "image_raw")
 _LABEL_KEYS = ("image/class/text", "image/class/label", "label", "target", "class", "category_id")
+# What Pillow calls BMPs without a palette of colours.
+_BMP_MODES = ("L", "RGB", "RGBA")
 # Longer values are not shown, but told by their size.
 _LONGEST_SHOWN = 40
 _LONGEST_LIST = 160
@@ -60,7 +62,7 @@ def find_keys(data: bytes, given: Keys) -> Keys:
         ValueError: The record is not a tf.train.Example.
     """
     features = features_of(data)
-    pictures = [key for key, values in features.items() if _picture_format(values)]
+    pictures = [key for key, values in sorted(features.items()) if _picture_format(values)]
     # Of both that TF-Slim's records have, the text needs no knowledge of where numbers begin.
     labels = [key for key in _LABEL_KEYS if key in features and len(features[key]) == 1 and features[key][0] != b""]
     if labels[:2] == list(_LABEL_KEYS[:2]):
@@ -100,12 +102,15 @@ def wrong_with(encoded: bytes) -> str:
         what = format_ or f"{len(encoded):,} bytes that begin with {start[:8]!r}"
         return f"is not a picture that TensorFlow decodes ({', '.join(DECODED)}), but {what}"
     try:
-        width, height = pillow_decoder.open_picture(io.BytesIO(encoded), format_, start).size
+        image = pillow_decoder.open_picture(io.BytesIO(encoded), format_, start)
     except rejections.RejectedPicture as rejected:
         return f"cannot be read as {format_}: {rejected}"
     # Pillow raises nearly anything on damaged bytes.
     except Exception as error:
         return f"cannot be read as {format_}: {pillow_decoder.one_line(error)}"
+    if format_ == "BMP" and image.mode not in _BMP_MODES:
+        return "is a BMP with a palette, whose colours TensorFlow does not read"
+    width, height = image.size
     if width * height > MAX_PIXELS:
         return f"has {width}x{height} pixels, more than the {MAX_PIXELS:,} that a picture may have"
     return ""

@@ -18,7 +18,7 @@ from dogcat.core import files
 from dogcat.core.checksums import masked_crc32c
 from dogcat.core.options import InputError, Options
 from dogcat.core.text import printable
-from dogcat.dataset import tfrecord
+from dogcat.dataset import manifest, tfrecord
 
 # Far more than a picture has; what a damaged or hostile length asks for beyond it is not allocated.
 _LARGEST_RECORD = 2**28
@@ -53,8 +53,18 @@ class ForeignFile(NamedTuple):
 
 
 def are_meant(place: str) -> bool:
-    """Whether a place is a pattern or a TFRecord file, rather than the folder of a data set."""
+    """Whether a place is a pattern or a TFRecord file, rather than the folder of a data set.
+
+    Raises:
+        InputError: It is a folder of TFRecords that is not a data set.
+    """
     if os.path.isdir(place):
+        names = os.listdir(place)
+        if manifest.FILE_NAME not in names and any(".tfrecord" in name for name in names):
+            raise InputError(
+                f"{place} has no {manifest.FILE_NAME}, so it is not a finished data set; TFRecords of another program "
+                f"are given by a pattern, like '{place}/*train*'"
+            )
         return False
     if not os.path.isfile(place):
         return glob.has_magic(place)

@@ -90,6 +90,8 @@ def test_what_does_not_fit_is_one_line(folder, tfrecords, tmp_path, call):
     said = one_line(call(*own, train, validation, "--image_size=20"))
     assert "has pictures of 20 pixels; tiny takes 32 or more" in said and "--image_size=96" in said
     assert "no training picture of bird" in one_line(call(*small, train, validation, "--classes=cat,dog,bird"))
+    said = one_line(call(*small, f"--tfrecords={folder}", validation))
+    assert f"{folder} has no dataset.json" in said and f"by a pattern, like '{folder}/*train*'" in said
     assert "no file matches" in one_line(call(*small, f"--tfrecords={folder}/other*", validation))
     assert not (tmp_path / "runs").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import struct
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from conftest import contents, make
 from foreign_records import CLASSES, example, of_keras, of_slim, of_tfds, picture, write, write_set
+from picture_files import encoded
+from PIL import Image
 
 from dogcat.core.options import InputError
 from dogcat.dataset import foreign_files
@@ -87,12 +90,25 @@ def test_training_takes_each_picture_once_and_begins_at_any_step(tmp_path, gzip)
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP"])
 def test_pictures_of_four_formats_are_stretched_as_the_shard_tool_does(tmp_path, form):
-    encoded = [picture(number, 0, form, size) for number, size in enumerate([(320, 200), (20, 90), (SIZE, SIZE)])]
-    write(tmp_path / "a", [example(image=[one], label=[0]) for one in encoded])
+    files = [picture(number, 0, form, size) for number, size in enumerate([(320, 200), (20, 90), (SIZE, SIZE)])]
+    write(tmp_path / "a", [example(image=[one], label=[0]) for one in files])
     pixels = pixels_of(load(tmp_path / "a")).astype(int)
-    for one, found in zip(encoded, pixels):
+    for one, found in zip(files, pixels):
         own = resizing.resize(decode.decode(one, MAX_PIXELS).rgbx, SIZE, "stretch")[:, :, :3]
         assert np.abs(found - own).max() <= 1
+
+
+def test_grey_cmyk_palettes_and_transparency_become_rgb(tmp_path):
+    rgb = Image.open(io.BytesIO(picture(0, 1, "PNG", (SIZE, SIZE))))
+    images = [
+        (rgb.convert(mode), form) for mode, form in (("L", "JPEG"), ("CMYK", "JPEG"), ("P", "PNG"), ("RGBA", "BMP"))
+    ]
+    files = [encoded(image, form) for image, form in images]
+    write(tmp_path / "a", [example(image=[one], label=[0]) for one in files])
+    expected = [np.asarray(Image.open(io.BytesIO(one)).convert("RGB")) for one in files]
+    assert np.abs(pixels_of(load(tmp_path / "a")).astype(int) - expected).max() <= 1
+    write(tmp_path / "a", [example(image=[encoded(rgb.convert("P"), "BMP")], label=[0])])
+    assert "a: record 0: image is a BMP with a palette" in refused(tmp_path / "a")
 
 
 def test_an_index_is_made_once_and_again_for_a_file_that_changed(tmp_path, monkeypatch):
