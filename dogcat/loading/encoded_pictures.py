@@ -55,7 +55,9 @@ class EncodedPictures:
         self._encoding = encoding
         self._key = key
 
-    def dataset(self, runs: tf.data.Dataset, batch_size: int, block: int = 1) -> tf.data.Dataset:
+    def dataset(
+        self, runs: tf.data.Dataset, batch_size: int, block: int = 1, whole_batches: bool = True
+    ) -> tf.data.Dataset:
         """See `readers.Pictures`."""
         self.in_use.add(self)
         table = self._table
@@ -69,7 +71,7 @@ class EncodedPictures:
             return self.decode(self._encoded(record)), labels[place]
 
         pictures = data.map(decoded, self.threads, deterministic=True)
-        return untuned(pictures.batch(batch_size, drop_remainder=True), self.threads)
+        return untuned(pictures.batch(batch_size, drop_remainder=whole_batches), self.threads)
 
     @functools.cached_property
     def _table(self) -> _Table:
