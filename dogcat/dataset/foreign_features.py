@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from dogcat.core.options import InputError
@@ -117,7 +116,7 @@ def wrong_with(encoded: bytes) -> str:
 
 
 def listed(features: dict[str, Values]) -> str:
-    """The features of a record for a person, like "image (JPEG), label (number 3)"."""
+    """The features of a record for a person, like "image (JPEG), label (number)"."""
     parts = [f"{key} ({_kind(values)})" for key, values in sorted(features.items())]
     return shortened(", ".join(parts), _LONGEST_LIST) or "no features"
 
@@ -155,12 +154,11 @@ def _single(features: dict[str, Values], key: str) -> bytes | float | int:
     return values[0]
 
 
-def _picture_format(values: Iterable[bytes | float | int]) -> str:
+def _picture_format(values: Values) -> str:
     """The format of the one picture that these are; empty: they are not one that TensorFlow decodes."""
-    value = list(values)[:2]
-    if len(value) != 1 or not isinstance(value[0], bytes):
+    if len(values) != 1 or not isinstance(values[0], bytes):
         return ""
-    format_ = formats.format_of(value[0][: formats.START_BYTES])
+    format_ = formats.format_of(values[0][: formats.START_BYTES])
     return format_ if format_ in DECODED else ""
 
 

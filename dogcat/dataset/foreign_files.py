@@ -5,6 +5,7 @@ They are read forwards, whether gzip or not, and never changed.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import gzip
 import os
@@ -121,10 +122,20 @@ def records_of(file: BinaryIO) -> Iterator[bytes]:
         yield data
 
 
-def opened(file: ForeignFile) -> BinaryIO:
-    """Opens the records of a file, unpacked."""
-    stream = files.open_regular(file.path, _BUFFER_BYTES)
-    return cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if file.is_gzip else stream
+@contextlib.contextmanager
+def opened(file: ForeignFile) -> Iterator[BinaryIO]:
+    """Opens the records of a file, unpacked, for a block."""
+    with files.open_regular(file.path, _BUFFER_BYTES) as stream:
+        if file.is_gzip:
+            with gzip.GzipFile(fileobj=stream) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        else:
+            yield stream
+
+
+def bytes_read(stream: BinaryIO) -> int:
+    """How much of a file was read so far, of a gzip file as it is packed."""
+    return (stream.fileobj if isinstance(stream, gzip.GzipFile) else stream).tell()
 
 
 def damaged(path: Path | str, number: int, what: object) -> InputError:

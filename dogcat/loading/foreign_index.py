@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from dogcat.core import cache, files
 from dogcat.core.cache import Entry
+from dogcat.core.log import tell
 from dogcat.core.options import InputError
 from dogcat.core.progress import mib_bar
 from dogcat.dataset import foreign_features, foreign_files, tfrecord
@@ -33,7 +34,7 @@ class ForeignIndex(NamedTuple):
 
     Attributes:
         path: The file to read them from: itself or, of one that is gzip, the unpacked one in the cache.
-        sha256: Hash of the records as they are unpacked, hex.
+        sha256: Hash of the length and the data of each record, hex.
         keys: The features that were read.
         texts: What labels are, where they are texts; empty where they are numbers.
         lengths: Bytes of each record's data, int64 [records].
@@ -57,11 +58,14 @@ def of_files(found: list[ForeignFile], keys: Keys) -> Iterator[ForeignIndex]:
         InputError: A record is damaged, or does not hold a picture and a label.
         OSError: A file cannot be read, or not be unpacked.
     """
-    unpacked_bytes = 0
+    unpacked_bytes = done = 0
     with mib_bar(sum(file.bytes for file in found), "indexing") as bar:
-        done = 0
         for file in found:
-            index = _kept(file, keys) or _read_through(file, keys, bar, _MOST_UNPACKED - unpacked_bytes)
+            index = _kept(file, keys)
+            if index is None:
+                if file.is_gzip and not unpacked_bytes:
+                    tell(f"gzip files are unpacked into {_unpacked(file).path.parent}")
+                index = _read_through(file, keys, bar, _MOST_UNPACKED - unpacked_bytes)
             done += file.bytes
             bar.update(done // _MIB - bar.n)
             if file.is_gzip:
@@ -112,24 +116,23 @@ def _indexed(
             for data in foreign_files.records_of(stream):
                 if not lengths:
                     keys = _found_keys(file, data, keys)
-                framed = tfrecord.frame(data)
-                size += len(framed)
-                hash_.update(framed)
+                hash_.update(tfrecord.frame_header(len(data)))
+                hash_.update(data)
                 if copy:
+                    size += len(data) + tfrecord.FRAME_BYTES
                     if size > room:
                         raise InputError(
                             f"{file.path}: takes more than the {_MOST_UNPACKED // 2**30} GiB that unpacked files may "
                             "have together in the cache; unpack the files yourself, with gunzip"
                         )
-                    copy.write(framed)
+                    copy.write(tfrecord.frame(data))
                 label = foreign_features.parse(data, keys).label
                 if lengths and isinstance(label, str) != bool(texts):
                     this, before_it = ("number", "text") if texts else ("text", "number")
                     raise ValueError(f"{keys.label} is a {this}, and was a {before_it} before")
                 labels.append(texts.setdefault(label, len(texts)) if isinstance(label, str) else label)
                 lengths.append(len(data))
-                if not file.is_gzip:
-                    bar.update(before + size // _MIB - bar.n)
+                bar.update(before + foreign_files.bytes_read(stream) // _MIB - bar.n)
         except ValueError as error:
             if isinstance(error, InputError):
                 raise

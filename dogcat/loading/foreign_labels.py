@@ -45,12 +45,18 @@ def classes_of(
         said: What gave the files, for errors.
 
     Raises:
-        InputError: A name is given twice, numbers may count from 0 or from 1, or there are too many classes.
+        InputError: A name is given twice, there are too many classes, or where numbers begin is given of texts, or
+            cannot be told.
     """
     if len(set(given)) < len(given) or "" in given:
         raise InputError(f"--classes={','.join(given)}: name each class once, like cat,dog")
     texts = sorted({text for index in indexes for text in index.texts})
     if texts:
+        if first_label != _AUTO:
+            raise InputError(
+                f"--first_label={first_label}: goes with labels that are numbers, and those in {printable(label_key)} "
+                "are texts; leave it out"
+            )
         return Classes(given or _few(texts, label_key, said), None, label_key)
     labels = np.concatenate([index.labels for index in indexes])
     lowest, highest = int(labels.min()), int(labels.max())

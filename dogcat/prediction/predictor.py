@@ -257,7 +257,9 @@ def _data_set(options: EvaluationOptions, description: model_files.Description) 
             )
     keys = Keys(options.image_key, options.label_key)
     reading = Reading(keys, description.classes, options.first_label, description.image_size)
-    return foreign_set.load([Part(options.split, place, "tfrecords")], reading)
+    data = foreign_set.load([Part(options.split, place, "tfrecords")], reading)
+    tell(data.description())
+    return data
 
 
 def _log_probabilities(predictor: Predictor | PiecesOfPredictions, pictures: Pictures) -> np.ndarray:

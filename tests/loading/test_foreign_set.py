@@ -199,6 +199,11 @@ def test_labels_are_texts_or_numbers_from_0_or_1(tmp_path, labels, options, clas
         ([1, 1], {"classes": CLASSES}, "may count from 0 or from 1; say which with --first_label"),
         ([0, 10**9], {}, "make 1,000,000,001 classes"),
         ([0, 2**62], {"classes": CLASSES}, "record 1: label is 4611686018427387904, not one of 0 to 1"),
+        (
+            [b"cat", b"dog"],
+            {"first_label": "1"},
+            "--first_label=1: goes with labels that are numbers",
+        ),
         ([b"cat", b"bird"], {"classes": CLASSES}, "a: record 1: label is 'bird', none of the classes, cat, dog"),
         ([b"cat", 1], {}, "a: record 1: label is a number, and was a text before"),
         ([1, b"cat"], {}, "a: record 1: label is a text, and was a number before"),
