@@ -66,8 +66,8 @@ class PredictionOptions(Options):
         0.0, "What logits are divided by.", bounds=Bounds(above=0, zero="for what is stored with each model")
     )
     tta: str = tta_option(
-        "Test-time augmentation. flip averages the logits of each picture and its mirror image; zoom, those of its "
-        "middle, magnified 1.25 times, and the mirror image of that; none takes the picture alone, in half the time."
+        "Test-time augmentation. flip averages the logits of each picture and its mirror image, in twice the time; "
+        "none takes the picture alone."
     )
     batch_size: int = batch_size_option(32, "Pictures per step.")
     clip: float = option(
