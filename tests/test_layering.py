@@ -47,7 +47,7 @@ WITHOUT_TENSORFLOW = {
         "weights_cache",
         "weights_download",
     },
-    "loading": {"records", "byte_ranges"},
+    "loading": {"records", "byte_ranges", "foreign_index", "foreign_labels", "foreign_set"},
     "prediction": {"options", "partial", "pieces", "predictions", "submission_csv"},
     "training": {"options", "presets", "source_runs", "epoch_records", "finished_runs", "plots"},
     "reports": {

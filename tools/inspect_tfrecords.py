@@ -2,7 +2,8 @@
 
 Without flags: a summary from the manifest, and whether the shards are there in full size. --verify reads
 everything: checksums and hashes of the shards, labels, counts, names, and every picture. --preview draws a sheet
-of pictures of each class and split; --show writes one picture into a file.
+of pictures of each class and split; --show writes one picture into a file. Of TFRecords of another program, given by a
+pattern in quotes, it shows the features, their types, counts and values, and how training would read them.
 
 Exit codes: 0 the data set is right as far as it was looked at, 1 it is not (a dataset.json that cannot be read counts
 as that), 2 the call is wrong: no such folder, or none with a dataset.json.
@@ -20,9 +21,9 @@ from dogcat.core import files, flags
 from dogcat.core.bounds import Bounds
 from dogcat.core.options import InputError, Options, option, refuse_unused, workers_option
 from dogcat.core.text import printable, shortened
-from dogcat.dataset import manifest, stored_picture, verify
+from dogcat.dataset import foreign_files, foreign_summary, manifest, stored_picture, verify
 from dogcat.dataset.manifest import Manifest
-from dogcat.dataset.options import data_set_option
+from dogcat.dataset.options import records_option
 from dogcat.dataset.problems import Problem
 from dogcat.pictures import encoder
 
@@ -43,7 +44,7 @@ _ENDINGS = {manifest.JPEG: (".jpg", ".jpeg"), manifest.PNG: (".png",)}
 class InspectOptions(Options):
     """Options of `tools.inspect_tfrecords`."""
 
-    folder: str = data_set_option(positional=True)
+    folder: str = records_option(positional=True)
     verify: bool = option(False, "Read everything: checksums, hashes, labels, counts, names, pictures.")
     preview: str = option(
         "", "Picture file to write, like sheet.png: some pictures of each class. Empty: none.", path=True
@@ -214,8 +215,34 @@ def _verdict(problems: list[Problem], options: InspectOptions) -> str:
     return "the shards are there in full size; --verify reads them"
 
 
+def _inspect_foreign(options: InspectOptions) -> int:
+    """Inspects TFRecords of another program; returns the exit code."""
+    for name in ("preview", "show", "workers"):
+        value = getattr(options, name)
+        options.require(name, not value, "goes with the folder of a data set, not with TFRecords of another program")
+    summary = foreign_summary.summarize(options.folder, options.verify)
+    if options.json:
+        told = {"verified": options.verify, "problems": [problem._asdict() for problem in summary.problems]}
+        print(json.dumps({**summary.facts(), **told}, indent=2))
+    else:
+        count = len(summary.files)
+        size = sum(file.bytes for file in summary.files) / _MIB
+        packed = sum(file.is_gzip for file in summary.files)
+        gzip = f", {'gzip' if packed == count else f'{packed} of them gzip'}" if packed else ""
+        read = f"{summary.records} records" if options.verify else f"the first {summary.records} records"
+        files_ = f"{count} file{'s' if count > 1 else ''} of another program, {size:.1f} MiB{gzip}"
+        print(f"{printable(options.folder)}: {files_}; {read}:\n")
+        print("\n".join([*summary.lines(), "", *map(str, summary.problems)]).rstrip())
+        verified = "every checksum is right, and every picture's header" if options.verify else ""
+        wrong = len(summary.problems)
+        print(f"{wrong} file{'s' if wrong > 1 else ''} with problems" if wrong else verified or "--verify reads all")
+    return EXIT_WRONG_DATA_SET if summary.problems else 0
+
+
 def main(options: InspectOptions) -> int:
     """Inspects; returns the exit code."""
+    if foreign_files.are_meant(options.folder):
+        return _inspect_foreign(options)
     folder = Path(options.folder)
     try:
         made = manifest.read(folder)

@@ -1,4 +1,4 @@
-"""Progress of long work: pictures done, pictures a second, time left."""
+"""Progress of long work: pictures or MiB done, how many a second, time left."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class _LogLines(tqdm):
             rate = (self.n - self.initial) / elapsed
             to_do = self.total - self.n
             left = f", {self.format_interval(to_do / rate)} left" if to_do and rate else ""
-            print(f"{self.desc}: {self.n} of {self.total} pictures, {rate:.1f} pictures/s{left}", file=sys.stderr)
+            unit = self.unit
+            print(f"{self.desc}: {self.n} of {self.total}{unit}, {rate:.1f}{unit}/s{left}", file=sys.stderr)
 
 
 def pictures_bar(total: int, what: str, done_before: int = 0) -> tqdm:
@@ -34,7 +35,15 @@ def pictures_bar(total: int, what: str, done_before: int = 0) -> tqdm:
         what: What is done with them, in a word or two.
         done_before: Number of pictures that an earlier call did, which say nothing of the speed.
     """
-    options: dict[str, Any] = {"total": total, "initial": done_before, "desc": what, "unit": " pictures"}
+    return _bar({"total": total, "initial": done_before, "desc": what, "unit": " pictures"})
+
+
+def mib_bar(total_bytes: int, what: str) -> tqdm:
+    """A progress bar that counts MiB of files, of which nobody knows yet how many pictures they hold."""
+    return _bar({"total": -(-total_bytes // 2**20), "desc": what, "unit": " MiB"})
+
+
+def _bar(options: dict[str, Any]) -> tqdm:
     options["leave"] = False
     if sys.stderr.isatty():
         return tqdm(**options)

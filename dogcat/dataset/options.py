@@ -12,11 +12,43 @@ from dogcat.core.options import Options, option, output_folder_option, refuse_un
 from dogcat.pictures.geometry import RESIZE_MODES
 from dogcat.pictures.options import exclude_option, images_option, labels_option, max_pixels_option
 
+_DATA_SET = "Folder of the data set, as make_tfrecords wrote it"
 
-def data_set_option(positional: bool = False) -> Any:
+
+def data_set_option() -> Any:
     """Declares the folder of a finished data set."""
-    help = "Folder of the data set, as make_tfrecords wrote it."
-    return option("data/tfrecords", help, positional=positional, path=True)
+    return option("data/tfrecords", f"{_DATA_SET}.", path=True)
+
+
+def records_option(positional: bool = False) -> Any:
+    """Declares the folder of a finished data set, or TFRecords of another program."""
+    others = "or TFRecords of another program, gzip or not: a file, or a pattern in quotes, like 'other/train-*'."
+    return option("data/tfrecords", f"{_DATA_SET}; {others}", positional=positional, path=True)
+
+
+def image_key_option() -> Any:
+    """Declares which feature of another program's records is the picture."""
+    return option(
+        "", "For TFRecords of another program: the feature that holds the picture. Empty: found in the first record."
+    )
+
+
+def label_key_option() -> Any:
+    """Declares which feature of another program's records is the label."""
+    return option(
+        "",
+        "For TFRecords of another program: the feature that holds the label, a number or a text. Empty: found in the "
+        "first record, where it has a usual name.",
+    )
+
+
+def first_label_option() -> Any:
+    """Declares where numbers of classes begin in another program's records."""
+    return option(
+        "auto",
+        "For TFRecords of another program whose labels are numbers: that of the first class; auto: 1 if none is 0.",
+        choices=("auto", "0", "1"),
+    )
 
 
 def validation_option(help: str) -> Any:

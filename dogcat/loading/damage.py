@@ -12,7 +12,6 @@ from dogcat.core import checksums
 from dogcat.core.log import tell
 from dogcat.dataset import tfrecord
 from dogcat.loading.encoded_pictures import EncodedPictures
-from dogcat.loading.records import DamagedShardError
 from dogcat.loading.stoppable import Stoppable
 
 # Of errors of TensorFlow, in those of an iterator's input.
@@ -57,9 +56,7 @@ def _name(pictures: EncodedPictures, error: tf.errors.OpError) -> None:
         for _ in pictures.one_by_one():
             count += 1
     except tf.errors.OpError:
-        records = pictures.records
-        path = records.paths[records.shard_of[count]]
-        raise DamagedShardError(path, _what(pictures, count), records.number_in_shard(count)) from error
+        raise pictures.damaged(count, _what(pictures, count)) from error
 
 
 def _what(pictures: EncodedPictures, place: int) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import weakref
 
+import numpy as np
 import tensorflow as tf
 
 from dogcat.core import runtime
+from dogcat.core.options import InputError
 from dogcat.dataset import example_proto, stored_picture, tfrecord
 from dogcat.dataset.manifest import FORMATS, JPEG
-from dogcat.loading.records import Records
+from dogcat.loading.records import DamagedShardError, Records
 from dogcat.loading.untuned import untuned
 
 # Reads that wait at a time, so that a disk or a network has several to answer.
@@ -21,7 +23,8 @@ _SINGLE = 256
 _RUNS_AHEAD = 1
 # What is read in one go: a record of its own takes TensorFlow 90 us, one among neighbours 20 us.
 _BLOCK_BYTES = 2**20
-_FEATURES = {example_proto.ENCODED: tf.io.FixedLenFeature((), tf.string)}
+# Bytes of records that wait together, which single ones of large pictures would exceed.
+_TOGETHER_BYTES = 64 * 2**20
 
 
 class EncodedPictures:
@@ -38,16 +41,19 @@ class EncodedPictures:
 
     in_use: weakref.WeakSet[EncodedPictures] = weakref.WeakSet()
 
-    def __init__(self, records: Records, encoding: str, image_size: int) -> None:
-        """Takes the records, the format of their pictures, and their height and width in pixels."""
+    def __init__(self, records: Records, encoding: str, image_size: int, key: str = example_proto.ENCODED) -> None:
+        """Takes the records, the format of their pictures, their height and width in pixels, and their feature."""
         self.records = records
         self.labels = records.labels
         self.keys = records.keys
-        self.block = max(1, len(records.lengths) * _BLOCK_BYTES // max(1, int(records.lengths.sum())))
+        total = max(1, int(records.lengths.sum()))
+        self.block = max(1, len(records.lengths) * _BLOCK_BYTES // total)
+        self._single = max(1, min(_SINGLE, len(records.lengths) * _TOGETHER_BYTES // total))
         self.image_size = image_size
         # What reads has threads of its own. More of them than cores take a quarter of the rate.
         self.threads = runtime.available_cores()
         self._encoding = encoding
+        self._key = key
 
     def dataset(
         self, runs: tf.data.Dataset, batch_size: int, block: int = 1, whole_batches: bool = True
@@ -56,14 +62,13 @@ class EncodedPictures:
         self.in_use.add(self)
         table = self._table
         if block == 1:
-            runs = runs.unbatch().batch(_SINGLE)
+            runs = runs.unbatch().batch(self._single)
         data = runs.map(lambda run: (run, table.read(run, block)), _RUNS_AHEAD, deterministic=True).unbatch()
         labels = tf.constant(self.labels)
 
         @tf.autograph.experimental.do_not_convert
         def decoded(place: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            encoded = tf.io.parse_single_example(record, _FEATURES)[example_proto.ENCODED]
-            return self.decode(encoded), labels[place]
+            return self.decode(self._encoded(record)), labels[place]
 
         pictures = data.map(decoded, self.threads, deterministic=True)
         return untuned(pictures.batch(batch_size, drop_remainder=whole_batches), self.threads)
@@ -79,9 +84,17 @@ class EncodedPictures:
 
         def picture(place: tf.Tensor) -> tf.Tensor:
             [record] = tf.unstack(table.read(place[None], 1), 1)
-            return self.decode(tf.io.parse_single_example(record, _FEATURES)[example_proto.ENCODED])
+            return self.decode(self._encoded(record))
 
         return untuned(tf.data.Dataset.range(len(self.labels)).map(picture, self.threads, deterministic=True))
+
+    def _encoded(self, record: tf.Tensor) -> tf.Tensor:
+        return tf.io.parse_single_example(record, {self._key: tf.io.FixedLenFeature((), tf.string)})[self._key]
+
+    def damaged(self, place: int, what: str) -> InputError:
+        """What says that the picture at a place cannot be read."""
+        path = self.records.paths[self.records.shard_of[place]]
+        return DamagedShardError(path, what, self.records.number_in_shard(place))
 
     def wrong_with(self, data: bytes) -> str:
         """What keeps a record's data from being such a picture, in words; empty: nothing that can be told."""
@@ -124,6 +137,8 @@ class _Table:
         self._shard_of = tf.constant(records.shard_of)
         self._offsets = tf.constant(records.offsets)
         self._lengths = tf.constant(records.lengths)
+        # Where the first record of each shard begins.
+        self._firsts = tf.constant(records.offsets[np.unique(records.shard_of, return_index=True)[1]])
 
     def read(self, places: tf.Tensor, block: int) -> tf.Tensor:
         """The data of the records at some places, string [places]; reads each block that they lie in once."""
@@ -138,7 +153,7 @@ class _Table:
     def _neighbours(self, first: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
         """Records that follow one another, read in one go; strings."""
         shards = tf.range(self._shard_of[first], self._shard_of[first + count - 1] + 1)
-        offsets = tf.concat([self._offsets[first][None], tf.zeros(tf.size(shards) - 1, tf.int64)], axis=0)
+        offsets = tf.concat([self._offsets[first][None], tf.gather(self._firsts, shards[1:])], axis=0)
         bytes_of_all = tf.reduce_sum(self._lengths[first : first + count] + tfrecord.FRAME_BYTES)
         return _records_from(tf.gather(self._paths, shards), offsets, bytes_of_all).take(count)
 

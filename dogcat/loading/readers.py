@@ -12,6 +12,8 @@ from dogcat.dataset import raw_layout
 from dogcat.dataset.manifest import Manifest
 from dogcat.loading import records
 from dogcat.loading.encoded_pictures import EncodedPictures
+from dogcat.loading.foreign_pictures import ForeignPictures
+from dogcat.loading.foreign_set import ForeignSet
 from dogcat.loading.raw_pictures import RawPictures
 from dogcat.loading.untuned import untuned
 
@@ -52,6 +54,8 @@ def open_split(folder: Path, made: Manifest, split: str) -> Pictures:
     Raises:
         InputError: The data set is not what the manifest says.
     """
+    if isinstance(made, ForeignSet):
+        return ForeignPictures(made, split)
     of_split = records.of_split(folder, made, split)
     layout = raw_layout.layout_of(made.options)
     if layout:

@@ -51,6 +51,17 @@ class Records(NamedTuple):
     labels: np.ndarray
     keys: list[str]
 
+    def first(self, count: int) -> Records:
+        """The first `count` of them."""
+        return Records(
+            self.paths,
+            self.shard_of[:count],
+            self.offsets[:count],
+            self.lengths[:count],
+            self.labels[:count],
+            self.keys[:count],
+        )
+
     def number_in_shard(self, place: int) -> int:
         """Which record of its shard is at a place, from 0."""
         return place - int(np.searchsorted(self.shard_of, self.shard_of[place]))

@@ -8,7 +8,7 @@ from typing import Any
 from dogcat.core.bounds import Bounds
 from dogcat.core.cluster import cluster_option
 from dogcat.core.options import Options, option, output_folder_option, refuse_unused, seed_option, words
-from dogcat.dataset.options import data_set_option
+from dogcat.dataset.options import first_label_option, image_key_option, label_key_option, records_option
 from dogcat.evaluation.assess import Scoring
 from dogcat.models.options import (
     batch_size_option,
@@ -21,6 +21,10 @@ from dogcat.models.options import (
 
 # What a prediction tells of a picture besides its id and the probability.
 PREDICTION_COLUMNS = ("path", "class", "logit", "probabilities")
+
+
+# Options that tell how TFRecords of another program are read.
+OF_FOREIGN_FILES = ("image_key", "label_key", "first_label")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +120,11 @@ class EvaluationOptions(Options):
         "A second model, or with --predictions a second CSV, to compare with on the same pictures. Empty: none.",
         path=True,
     )
-    tfrecords: str = data_set_option()
-    split: str = option("validation", "Split of the data set.")
+    tfrecords: str = records_option()
+    split: str = option("validation", "Split of the data set; TFRecords of another program are one.")
+    image_key: str = image_key_option()
+    label_key: str = label_key_option()
+    first_label: str = first_label_option()
     images: str = option(
         "",
         "Take a folder of pictures instead of a data set: a folder per class, or names like cat.0.jpg. Empty: none.",
@@ -166,11 +173,22 @@ class EvaluationOptions(Options):
         """Refuses what other pictures, or none, would be described by."""
         if given.get("predictions"):
             of_models = (
-                *("model", "tfrecords", "split", "tta", "batch_size", "precision", "engine", "strategy", "cluster"),
+                *(
+                    "model",
+                    "tfrecords",
+                    "split",
+                    *OF_FOREIGN_FILES,
+                    "tta",
+                    "batch_size",
+                    "precision",
+                    "engine",
+                    "strategy",
+                    "cluster",
+                ),
             )
             refuse_unused(given, of_models, "goes with a model; --predictions runs none")
         elif given.get("images"):
-            refuse_unused(given, ("tfrecords", "split"), "give it or --images, not both")
+            refuse_unused(given, ("tfrecords", "split", *OF_FOREIGN_FILES), "give it or --images, not both")
         return cls(**given)
 
     def __post_init__(self) -> None:

@@ -13,15 +13,18 @@ from dogcat.core.interrupts import Interrupts
 from dogcat.core.log import tell
 from dogcat.core.options import InputError
 from dogcat.core.spelling import Spellings
-from dogcat.dataset import manifest
+from dogcat.dataset import foreign_files, manifest
 from dogcat.dataset.encoding import Rejection
+from dogcat.dataset.foreign_features import Keys
 from dogcat.dataset.manifest import Manifest
 from dogcat.evaluation import metrics
 from dogcat.evaluation.assess import LabelledPredictions
+from dogcat.loading import foreign_set
+from dogcat.loading.foreign_set import Part, Reading
 from dogcat.models import model_files
 from dogcat.pictures import folders, labels
 from dogcat.prediction import picture_sources, predictions, runner
-from dogcat.prediction.options import EvaluationOptions, PredictionOptions
+from dogcat.prediction.options import OF_FOREIGN_FILES, EvaluationOptions, PredictionOptions
 from dogcat.prediction.partial import PartialPredictions
 from dogcat.prediction.picture_sources import DataSetSplit, PictureFiles, Pictures
 from dogcat.prediction.pieces import Pieces, PiecesOfPredictions, setup_for
@@ -219,7 +222,7 @@ def _predict_split(
     pieces: Pieces | None,
 ) -> LabelledPredictions:
     folder = Path(options.tfrecords)
-    data = manifest.load(folder)
+    data = _data_set(options, next(iter(descriptions.values())))
     pictures = DataSetSplit(folder, data, options.split)
     if not data.classes:
         raise InputError(f"--tfrecords={folder}: its pictures have no labels; give a data set with labels")
@@ -237,6 +240,26 @@ def _predict_split(
         log_probabilities=[_log_probabilities(way.predictor([path], pictures), pictures) for path in paths],
         left_out={},
     )
+
+
+def _data_set(options: EvaluationOptions, description: model_files.Description) -> Manifest:
+    """The data set of --tfrecords; TFRecords of another program are read as the model needs them."""
+    place = options.tfrecords
+    if not foreign_files.are_meant(place):
+        given = {name: getattr(options, name) for name in OF_FOREIGN_FILES}
+        foreign_files.refuse_options_of(place, given, EvaluationOptions)
+        return manifest.load(Path(place))
+    for name, default in (("split", EvaluationOptions.split), ("cluster", "")):
+        value = getattr(options, name)
+        if value != default:
+            raise InputError(
+                f"--{name}={value}: goes with the folder of a data set, not with TFRecords of another program"
+            )
+    keys = Keys(options.image_key, options.label_key)
+    reading = Reading(keys, description.classes, options.first_label, description.image_size)
+    data = foreign_set.load([Part(options.split, place, "tfrecords")], reading)
+    tell(data.description())
+    return data
 
 
 def _log_probabilities(predictor: Predictor | PiecesOfPredictions, pictures: Pictures) -> np.ndarray:

@@ -28,7 +28,7 @@ from dogcat.reports.findings import PICTURES_COLUMNS, Findings, least_certain, p
 from dogcat.reports.html import Plot
 from dogcat.reports.run_page import Picture, Plots
 from dogcat.reports.wording import legend_names
-from dogcat.training import finished_runs, plots
+from dogcat.training import data_set, finished_runs, plots
 from dogcat.training.finished_runs import PAGE, FinishedRun
 
 # For a person's spreadsheet; nothing reads it.
@@ -162,9 +162,15 @@ def compare(folders: Sequence[Path], tfrecords: str) -> bytes:
 def _data_of(run: FinishedRun, tfrecords: str) -> tuple[Path, Manifest]:
     """The data set of a run, as the run saw it."""
     folder = Path(tfrecords or run.options["tfrecords"])
-    if not tfrecords and not folder.exists():
+    is_foreign = bool(run.options.get("validation_tfrecords"))
+    if tfrecords and is_foreign:
+        raise InputError(
+            f"--tfrecords={tfrecords}: {run.path} was trained on TFRecords of another program; leave it out, and have "
+            f"these where they were, at {run.options['tfrecords']} and {run.options['validation_tfrecords']}"
+        )
+    if not tfrecords and not is_foreign and not folder.exists():
         raise InputError(f"{run.path}: its data set is no longer at {folder}; say where it is with --tfrecords")
-    data = manifest.load(folder, shard_plan.VALIDATION)
+    data = data_set.load(run.options) if is_foreign else manifest.load(folder, shard_plan.VALIDATION)
     if run.options["limit"]:
         data = data.limited(run.options["limit"])
     if data.digest() != run.config["data_digest"]:

@@ -12,7 +12,7 @@ from dogcat.training.options import AUGMENTATIONS, TrainingOptions
 from dogcat.training.presets import PRESETS
 
 # They say how the run was called and where its files are, not what it computed.
-_OF_THE_CALL = ("config", "resume", "dry_run", "preset", "tfrecords", "runs")
+_OF_THE_CALL = ("config", "resume", "dry_run", "preset", "tfrecords", "validation_tfrecords", "runs")
 
 
 def differing(run: FinishedRun) -> dict[str, Any]:
@@ -32,7 +32,8 @@ def differing(run: FinishedRun) -> dict[str, Any]:
 
 def command(run: FinishedRun) -> str:
     """A command that trains with the same options."""
-    folders: dict[str, Any] = {name: run.options[name] for name in ("tfrecords", "runs") if name in run.options}
+    places = ("tfrecords", "validation_tfrecords", "runs")
+    folders: dict[str, Any] = {name: run.options[name] for name in places if run.options.get(name)}
     given = {**folders, "preset": _preset(run), **differing(run)}
     return " ".join([commands.spelled("train"), *(_flag(name, value) for name, value in given.items())])
 

@@ -16,7 +16,7 @@ from dogcat.models import workers
 from dogcat.training.options import TrainingOptions
 
 # Options that a worker may have for itself: the files of the same content lie elsewhere, or it has less room.
-_OF_ONE_WORKER = {"config", "runs", "tfrecords", "save_minutes", "keep", "cache", "cache_gib"}
+_OF_ONE_WORKER = {"config", "runs", "tfrecords", "validation_tfrecords", "save_minutes", "keep", "cache", "cache_gib"}
 
 # The time between two looks, each of which waits for the device and holds up the next step.
 _SECONDS = 0.5

@@ -10,7 +10,7 @@ from typing import Any
 
 from dogcat.core.bounds import Bounds
 from dogcat.core.options import InputError, Options, is_utf8, local_path, option, refuse_unused, seed_option
-from dogcat.dataset.options import data_set_option
+from dogcat.dataset.options import first_label_option, image_key_option, label_key_option, records_option
 from dogcat.models.options import backbone_option, batch_size_option, engine_option, precision_option
 from dogcat.training.presets import PRESETS
 
@@ -56,11 +56,13 @@ AUGMENTATIONS = {
 }
 
 
+# Options that tell how TFRecords of another program are read.
+OF_FOREIGN_FILES = ("image_key", "label_key", "classes", "first_label", "image_size")
 # Options that do not belong to what a run computes.
 _OF_THE_CALL = {
     *("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report", "strategy"),
     # Where the data set lies; what it holds is compared.
-    "tfrecords",
+    *("tfrecords", "validation_tfrecords", *OF_FOREIGN_FILES),
 }
 # Options that there were, each with the value by which it did nothing.
 _FORMER = {"magnify": 0.0}
@@ -84,7 +86,25 @@ class TrainingOptions(Options):
     of --config; another preset; the default here.
     """
 
-    tfrecords: str = data_set_option()
+    tfrecords: str = records_option()
+    validation_tfrecords: str = option(
+        "",
+        "For TFRecords of another program: those to validate on, a pattern, too. A data set's folder has its own.",
+        path=True,
+    )
+    image_key: str = image_key_option()
+    label_key: str = label_key_option()
+    classes: str = option(
+        "",
+        "For TFRecords of another program: names of the classes, like cat,dog, in the order of their numbers or, where "
+        "labels are texts, all of these. Empty: what the labels are.",
+    )
+    first_label: str = first_label_option()
+    image_size: int = option(
+        0,
+        "For TFRecords of another program: side of the square that their pictures are stretched to.",
+        bounds=Bounds(at_least=16, at_most=4096, unit="pixels", zero="for what the backbone's weights were trained on"),
+    )
     runs: str = option("runs", "Folder in which the run gets a folder of its own.", path=True)
     preset: str = option(
         "none",

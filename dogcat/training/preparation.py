@@ -16,10 +16,11 @@ import dogcat
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest, shard_plan
 from dogcat.loading import pipeline
+from dogcat.loading.foreign_set import ForeignSet
 from dogcat.models import architecture, devices, keras_versions, model_files, weights
 from dogcat.models.backbones import BACKBONES
 from dogcat.models.latest_run import preset_run
-from dogcat.training import run_folder
+from dogcat.training import data_set, run_folder
 from dogcat.training.options import TrainingOptions
 from dogcat.training.presets import PRESETS
 from dogcat.training.step import Trainer
@@ -60,6 +61,7 @@ class Preparation:
         through = f"; features through {devices.describe_engine(engine)}" if engine != "tensorflow" else ""
         lines = [
             f"data: {options.tfrecords}, {_counts(self.data)}",
+            *([self.data.description()] if isinstance(self.data, ForeignSet) else []),
             f"start: {self.source}",
             f"device: {devices.describe(self.strategy)}; {self.policy}, since {self.reason}{through}",
             f"trains: {_what_trains(model, self.first_open, options)}; {_epochs(self.steps, options)}",
@@ -134,7 +136,7 @@ def load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> man
     Raises:
         InputError: It cannot be used.
     """
-    data = manifest.load(Path(options.tfrecords), shard_plan.TRAIN, shard_plan.VALIDATION)
+    data = data_set.load(dataclasses.asdict(options))
     if len(data.classes) < 2:
         raise InputError(
             f"{options.tfrecords} has {len(data.classes)} classes ({', '.join(data.classes)}); training needs two or "

@@ -34,7 +34,7 @@ from dogcat.training.finished_runs import (
     read_config,
     unfinished_in,
 )
-from dogcat.training.options import TrainingOptions
+from dogcat.training.options import OF_FOREIGN_FILES, TrainingOptions
 
 LAST_MODEL = "last.keras"
 BATCH = "diverged.txt"
@@ -198,7 +198,10 @@ def unfinished(options: TrainingOptions, data_digest: str) -> Unfinished:
     # Of the newest one.
     name, path, before = differences[0]
     if name == "tfrecords":
-        raise InputError(f"--tfrecords={options.tfrecords}: is not the data set that {path} began with, {before}")
+        what = f"is not the data set that {path} began with, {before}"
+        if options.tfrecords == before:
+            what = f"has changed since {path} began; put back what was there, or start a new run without --resume"
+        raise InputError(f"--tfrecords={options.tfrecords}: {what}")
     raise InputError(
         f"--{name}={getattr(options, name)}: {path} began with --{name}={reprlib.repr(before)}; give what it began "
         "with, or start a new run without --resume"
@@ -225,8 +228,13 @@ def _last_of(options: TrainingOptions, data_digest: str) -> Path | None:
 
 def _difference(options: TrainingOptions, data_digest: str, config: dict[str, Any]) -> str:
     """The first option in which a run is another than these make; empty: none."""
-    different = options.difference(config["options"])
-    return different or ("tfrecords" if config["data_digest"] != data_digest else "")
+    stored = config["options"]
+    different = options.difference(stored)
+    if different or config["data_digest"] == data_digest:
+        return different
+    # Runs of earlier versions have none of these.
+    given = {name: getattr(options, name) for name in OF_FOREIGN_FILES}
+    return next((name for name, value in given.items() if stored.get(name, value) != value), "tfrecords")
 
 
 def copy_state(run: Path, folder: Path) -> None:

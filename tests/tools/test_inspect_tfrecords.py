@@ -8,7 +8,8 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import draw, make
+from conftest import contents, draw, make
+from foreign_records import example, of_slim, of_tfds, write, write_set
 from PIL import Image
 
 from dogcat.core.options import InputError
@@ -254,3 +255,36 @@ def test_a_sheet_that_fits_into_no_jpeg(tmp_path):
         contact_sheet.save(sheet, tmp_path / "sheet.jpg")
     contact_sheet.save(sheet, tmp_path / "sheet.png")
     assert os.listdir(tmp_path) == ["sheet.png"]
+
+
+@pytest.mark.parametrize("gzip", [False, True])
+def test_tfrecords_of_another_program_are_shown_with_the_flags_that_read_them(tmp_path, call, gzip):
+    write_set(tmp_path, of_slim, gzip=gzip)
+    before = contents(tmp_path)
+    done = call("tools.inspect_tfrecords", f"{tmp_path}/train*")
+    assert (done.code, done.err) == (0, "")
+    assert "2 files of another program" in done.out and ("MiB, gzip; the first 13 records" in done.out) == gzip
+    rows = {line.split()[0]: line.split()[1:] for line in done.out.splitlines() if line}
+    assert rows["image/class/text"] == ["bytes", "13", "1", "cat", "(7),", "dog", "(6)"]
+    assert rows["image/encoded"][:4] == ["bytes", "13", "1", "JPEG,"]
+    assert "read with: --image_key=image/encoded --label_key=image/class/text" in done.out
+    facts = json.loads(call("tools.inspect_tfrecords", f"{tmp_path}/*", "--verify", "--json").out)
+    assert (facts["records_read"], facts["problems"], len(facts["files"])) == (36, [], 3)
+    assert facts["features"]["image/class/label"]["values"] == {"1": 18, "2": 18}
+    assert {file["gzip"] for file in facts["files"]} == {gzip}
+    assert contents(tmp_path) == before
+
+
+def test_what_is_wrong_with_tfrecords_of_another_program_is_told(tmp_path, call):
+    path = write(tmp_path / "a", [of_tfds(0, 0), of_slim(1, 1)])
+    done = call("tools.inspect_tfrecords", path, "--verify")
+    assert done.code == 1 and f"{path}, record 1 at byte " in done.out and "it has no feature image" in done.out
+    path.write_bytes(path.read_bytes()[:-1])
+    done = call("tools.inspect_tfrecords", path, "--verify")
+    assert done.code == 1 and "the file is cut short" in done.out and "1 file with problems" in done.out
+    write(path, [example(x=[1.5, 2.5], y=[1, 2, 3, 4, 5])])
+    done = call("tools.inspect_tfrecords", path)
+    assert done.code == 0 and "1.5 2.5" in done.out and "1 2 3 4 ..." in done.out
+    assert "no feature is known to be a picture; there are x (fraction, 2 values), y (number, 5 values)" in done.out
+    done = call("tools.inspect_tfrecords", path, "--show=1")
+    assert done.code == 2 and "--show=1: goes with the folder of a data set" in done.err

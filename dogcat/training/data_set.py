@@ -1,0 +1,48 @@
+"""The data set that the options of a run name: a folder of the shard tool, or TFRecords of another program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dogcat.core.options import InputError, words
+from dogcat.dataset import foreign_files, manifest, shard_plan
+from dogcat.dataset.foreign_features import Keys
+from dogcat.dataset.manifest import Manifest
+from dogcat.loading import foreign_set
+from dogcat.loading.foreign_set import Part, Reading
+from dogcat.models.backbones import BACKBONES
+from dogcat.training.options import OF_FOREIGN_FILES, TrainingOptions
+
+
+def load(options: Mapping[str, Any]) -> Manifest:
+    """Reads or makes the manifest, with splits for training and validation.
+
+    Args:
+        options: Those of a run, by name; one of an earlier version may lack what tells of other programs' TFRecords.
+
+    Raises:
+        InputError: There is no such data set, or it cannot be used.
+    """
+    place = options["tfrecords"]
+    given = {name: options.get(name, getattr(TrainingOptions, name)) for name in OF_FOREIGN_FILES}
+    validation = options.get("validation_tfrecords", "")
+    if not foreign_files.are_meant(place):
+        given["validation_tfrecords"] = validation
+        foreign_files.refuse_options_of(place, given, TrainingOptions)
+        return manifest.load(Path(place), shard_plan.TRAIN, shard_plan.VALIDATION)
+    if not validation:
+        raise InputError(
+            f"--tfrecords={place}: TFRecords of another program need others to validate on; give them by "
+            "--validation_tfrecords"
+        )
+    keys = Keys(given["image_key"], given["label_key"])
+    size = given["image_size"] or BACKBONES[options["backbone"]].image_size
+    return foreign_set.load(
+        [
+            Part(shard_plan.TRAIN, place, "tfrecords"),
+            Part(shard_plan.VALIDATION, validation, "validation_tfrecords"),
+        ],
+        Reading(keys, words(given["classes"]), given["first_label"], size),
+    )
