@@ -63,6 +63,11 @@ help:
 	@echo '              one that has this TensorFlow, for an environment of its own'
 
 demo: $(VENV)/ready
+ifneq ($(IMAGES),)
+ifeq ($(TEST_IMAGES),)
+	@echo 'note: without TEST_IMAGES=folder it predicts the pictures that it trains on, which tells nothing of new ones'
+endif
+endif
 ifeq ($(IMAGES),)
 	$(RUN) -m tools.make_sample_images --output=$(DEMO)/data
 endif

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib.util
 import runpy
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import dogcat
 from dogcat.core import commands, flags
 from dogcat.core.options import InputError
+from dogcat.core.text import one_of
 
 _USAGE = """Usage: {program} COMMAND [--flag=value ...]
 
@@ -57,9 +57,9 @@ def module_of(command: str) -> str:
     """
     name = command.replace("_", "-")
     if name not in commands.COMMANDS:
-        nearest = difflib.get_close_matches(name, commands.COMMANDS, 1)
-        meant = f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(commands.COMMANDS)}"
-        raise InputError(f"{command!r} is not a command of dogcat; {meant}")
+        if command.startswith("-"):
+            raise InputError(f"{command!r}: the command comes first, like dogcat train {command}")
+        raise InputError(f"{command!r} is not a command of dogcat; {one_of(name, commands.COMMANDS)}")
     module = commands.COMMANDS[name]
     # A wheel holds the folder `tools` as `dogcat.tools`, so that it takes no other package's name.
     installed = f"dogcat.{module}"

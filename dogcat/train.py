@@ -12,11 +12,13 @@ started by the same command in each, under TF_CONFIG or srun; when one is stoppe
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from dogcat.core import commands, flags, runtime
 from dogcat.core.interrupts import Interrupts, Terminated
 from dogcat.core.text import printable
+from dogcat.pictures.options import TEST_FOLDER
 from dogcat.training.options import TrainingOptions
 
 
@@ -27,8 +29,8 @@ def main(options: TrainingOptions) -> None:
     if folder is None:
         return
     print(printable(f"wrote {folder}: best.keras, history.csv, curves.png, checkpoints"))
-    where = "" if options.runs == TrainingOptions.runs else f" --model={folder}"
-    print(printable(f"next: {commands.spelled('predict')}{where} --images=data/test --output=submission.csv"))
+    model = "" if options.runs == TrainingOptions.runs else f" {shlex.quote(f'--model={folder}')}"
+    print(printable(f"next: {commands.spelled('predict')} {_test_pictures(options)}{model} --output=submission.csv"))
 
 
 def train(options: TrainingOptions) -> Path | None:
@@ -47,6 +49,15 @@ def train(options: TrainingOptions) -> Path | None:
     if folder and options.report:
         _make_page(folder)
     return folder
+
+
+def _test_pictures(options: TrainingOptions) -> str:
+    """A folder that may hold pictures to predict, as a word of a shell."""
+    beside = Path(options.tfrecords).parent
+    for folder in (Path(TEST_FOLDER), beside / "test", beside / "data" / "test"):
+        if folder.is_dir():
+            return shlex.quote(str(folder))
+    return commands.FOLDER
 
 
 def _make_page(run: Path) -> None:

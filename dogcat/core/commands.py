@@ -21,7 +21,11 @@ COMMANDS = {
     "reproduce": "tools.reproduce",
     "benchmark": "tools.benchmark",
     "doctor": "tools.doctor",
+    "completion": "dogcat.completion",
 }
+
+# What stands in a suggested command for a folder that only the user knows.
+FOLDER = "FOLDER"
 
 # How this process was started, where it was by the console command: "dogcat" or "python -m dogcat".
 _started_by: list[str] = []

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import inspect
 import logging
 import os
 import re
 import sys
-import textwrap
 import typing
 import warnings
 from typing import Any, Callable, NoReturn
 
 from absl import flags
 
-from dogcat.core import commands
+from dogcat.core import commands, help_text, terminal
 from dogcat.core.interrupts import Interrupts, Terminated
 from dogcat.core.options import AnyOptions, InputError, Options
 from dogcat.core.streams import STANDARD_OUTPUT, Output
-from dogcat.core.text import shortened
+from dogcat.core.text import nearest, shortened
 
 EXIT_BAD_INPUT = 2
 # That of sysexits.h for "try again later", so that a scheduler can tell a stopped run from a failed one.
@@ -47,6 +45,26 @@ _TENSORFLOW_ERRORS = (
     *("NotFoundError", "PermissionDeniedError", "ResourceExhaustedError", "UnavailableError"),
 )
 
+# What flags are called elsewhere, in timm, fastai, Keras and others, where the name is not like that of ours.
+_CALLED_ELSEWHERE = {
+    "lr": ("learning_rate",),
+    **dict.fromkeys(("b", "bs"), ("batch_size",)),
+    **dict.fromkeys(("j", "num_workers"), ("workers",)),
+    **dict.fromkeys(("model", "arch"), ("backbone",)),
+    **dict.fromkeys(("data", "dataset", "data_dir", "path"), ("images", "tfrecords", "folder")),
+    **dict.fromkeys(("ckpt", "checkpoint"), ("model", "init_from")),
+    **dict.fromkeys(("amp", "dtype"), ("precision",)),
+    **dict.fromkeys(("device", "gpus"), ("strategy",)),
+    "aug": ("augment",),
+    "imgsz": ("image_size",),
+    "opt": ("optimizer",),
+    "pretrained": ("weights",),
+    "wd": ("weight_decay",),
+}
+
+_HELP = ("--help", "-help", "-h")
+_HELP_FULL = ("--helpfull", "-helpfull")
+
 # How TensorFlow names an operation, of no use to who wrote no graph.
 _OP = re.compile(r"\{\{function_node [^}]*\}\} ?| ?\[Op:[^]]*\]")
 
@@ -63,6 +81,38 @@ def define_flags(options_class: type[Options], flag_values: flags.FlagValues) ->
     for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
         define = flags.DEFINE_multi_string if field.metadata["several"] else define_by_type[types[field.name]]
         define(field.name, field.default, field.metadata["help"], flag_values=flag_values)
+        if types[field.name] is not str:
+            flag = flag_values[field.name]
+            flag.parser = _Parser(flag.parser, _wanted(field, types[field.name]))
+
+
+class _Parser(flags.ArgumentParser):
+    """A parser of absl's, with errors that say what would be right."""
+
+    def __init__(self, parser: flags.ArgumentParser, wanted: str) -> None:
+        """Takes the parser, and what to use in place of what it does not take."""
+        self._parser = parser
+        self._wanted = wanted
+
+    def parse(self, argument: Any) -> Any:
+        """Gives the value of a flag's text.
+
+        Raises:
+            ValueError: It is of another type.
+        """
+        try:
+            return self._parser.parse(argument)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(self._wanted) from error
+
+
+def _wanted(field: dataclasses.Field[Any], kind: type) -> str:
+    """What to use in place of a text that is no value of a field's type."""
+    if kind is bool:
+        return f"use --{field.name} or --no{field.name}"
+    bounds = field.metadata["bounds"]
+    numbers = f", {bounds.words(with_example=True)}" if bounds else ""
+    return f"use a {'whole number' if kind is int else 'number'}{numbers}"
 
 
 def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
@@ -82,8 +132,12 @@ def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
     define_flags(options_class, flag_values)
     try:
         rest = flag_values(["command", *arguments])[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise InputError(
+            f"--{error.flagname}: there is no such flag; {_meant(options_class, error.flagname)}"
+        ) from error
     except flags.Error as error:
-        raise InputError(" ".join(str(error).split())) from error
+        raise InputError(_of_absl(error)) from error
     except RecursionError as error:
         # From looking for a flag with a similar name.
         raise InputError("a flag has a name of very many characters; see --help for those that there are") from error
@@ -92,9 +146,10 @@ def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
         if flag_values[field.name].present:
             value = flag_values[field.name].value
             given[field.name] = ",".join(value) if field.metadata["several"] else value
-    positional = _positional(options_class)
+    positional = help_text.positional_field(options_class)
     if rest and positional:
         word = rest.pop(0)
+        _require_no_flag(options_class, word, positional)
         if positional.name in given:
             raise InputError(f"{word!r} and --{positional.name}={given[positional.name]}: give one of the two")
         given[positional.name] = word
@@ -106,27 +161,30 @@ def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
     return options_class.from_given(given)
 
 
-def _positional(options_class: type[Options]) -> dataclasses.Field[Any] | None:
-    """The field whose value may be a bare word, or several."""
-    fields = dataclasses.fields(options_class)  # type: ignore[arg-type]
-    return next((field for field in fields if field.metadata["positional"]), None)
+def _of_absl(error: flags.Error) -> str:
+    """One line of what absl says of a flag's value, or of its lack, in the way of all other errors."""
+    said = " ".join(str(error).split())
+    if missing := re.fullmatch("Missing value for flag (.*)", said):
+        return f"{missing[1]}: needs a value; write {missing[1]}=value"
+    return re.sub(r"^flag |^ERROR:: |\[Errno \d+\] ", "", said)
 
 
-def help_text(options_class: type[Options], command: str, about: str) -> str:
-    """The text of --help: what the command does, then each flag with its default."""
-    positional = _positional(options_class)
-    more = " ..." if positional and positional.metadata["several"] else ""
-    word = f"[{positional.name}{more}] " if positional else ""
-    lines = [f"Usage: {command} {word}[--flag=value ...]", "", inspect.cleandoc(about), "", "Flags:"]
-    for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
-        default = repr(field.default) if isinstance(field.default, str) else field.default
-        choices, bounds = field.metadata["choices"], field.metadata["bounds"]
-        one_of = f" One of {', '.join(choices)}." if choices else ""
-        numbers = f" Range: {bounds.words()}." if bounds else ""
-        text = f"{field.metadata['help']}{one_of}{numbers} Default: {default}."
-        lines.append(f"  --{field.name}")
-        lines.extend(textwrap.wrap(text, 88, initial_indent="      ", subsequent_indent="      "))
-    return "\n".join(lines)
+def _meant(options_class: type[Options], name: str) -> str:
+    """Words for the flag that a name which is none may have been meant as."""
+    names = [field.name for field in dataclasses.fields(options_class)]  # type: ignore[arg-type]
+    elsewhere = [known for known in _CALLED_ELSEWHERE.get(name, ()) if known in names]
+    meant = elsewhere[0] if elsewhere else nearest(name, names)
+    return f"did you mean --{meant}?" if meant else "--helpfull lists those that there are"
+
+
+def _require_no_flag(options_class: type[Options], word: str, positional: dataclasses.Field[Any]) -> None:
+    """Raises InputError for a bare word that was meant as a flag, like epochs=3: no file is called so."""
+    name, equals, _ = word.partition("=")
+    is_flag = any(field.name == name for field in dataclasses.fields(options_class))  # type: ignore[arg-type]
+    is_meant = word in (positional.metadata["choices"] or ()) or os.path.lexists(word)
+    if not is_meant and (is_flag or (equals and name.isidentifier())):
+        meant = f"did you mean --{word}?" if is_flag else _meant(options_class, name)
+        raise InputError(f"{word!r}: flags begin with --; {meant} Else write --{positional.name}={word}")
 
 
 def run(
@@ -145,35 +203,35 @@ def run(
         must_print: Whether what is printed is all that it does; then it ends where nobody can read that.
     """
     arguments = sys.argv[1:]
-    wants_help = any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments)
-    output = Output(must_print or wants_help)
+    output = Output(must_print or any(argument in _HELP + _HELP_FULL for argument in arguments))
     # Libraries warn those who program with them, and name no file; Matplotlib tells of its cache, too.
     warnings.simplefilter("ignore")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     with Interrupts() as interrupts:
         try:
-            code = call(main, options_class, None if wants_help else arguments)
+            code = call(main, options_class, arguments)
         finally:
             interrupts.leave()
         sys.exit(code or _code_of_lost(output.error))
 
 
-def call(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions], arguments: list[str] | None) -> int:
+def call(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions], arguments: list[str]) -> int:
     """Calls a command, or shows its help, and tells what went wrong; `run` without what concerns the process.
 
     Args:
         main: What the command does.
         options_class: Its options.
-        arguments: The command line without the command's name; None: show the help.
+        arguments: The command line without the command's name.
 
     Returns:
         The exit code.
     """
     try:
-        if arguments is None:
+        full = any(argument in _HELP_FULL for argument in arguments)
+        if full or any(argument in _HELP for argument in arguments):
             module = sys.modules[main.__module__]
             command = commands.spelled_module(module.__spec__.name) if module.__spec__ else "python"
-            print(help_text(options_class, command, module.__doc__ or ""))
+            print(help_text.help_text(options_class, command, module.__doc__ or "", full))
             return 0
         return main(parse(options_class, arguments)) or 0
     except InputError as error:
@@ -232,7 +290,9 @@ def _reason(error: Exception) -> str:
 
 def fail(message: str) -> int:
     """Prints one line for the user on standard error, of some 300 characters at most; returns the exit code for it."""
-    _say(f"error: {message}")
+    word = "error:"
+    line = shortened(f"{word} {message}")
+    print(terminal.coloured(word, terminal.RED, sys.stderr) + line[len(word) :], file=sys.stderr)
     return EXIT_BAD_INPUT
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from dogcat.core import terminal
+
 _SECONDS_BETWEEN_LINES = 30
 
 
 class _LogLines(tqdm):
-    """A bar for a log file: a line of its own every half minute, none for short work."""
+    """A bar for a log file, or a terminal without a width: a line every half minute, none for short work."""
 
     # Tqdm's watching thread would print each line twice.
     monitor_interval = 0
@@ -27,7 +29,7 @@ class _LogLines(tqdm):
 
 
 def pictures_bar(total: int, what: str, done_before: int = 0) -> tqdm:
-    """A progress bar that counts pictures; on a terminal it goes when the work is done.
+    """A progress bar that counts pictures; on a terminal that draws it goes when the work is done.
 
     Args:
         total: Number of pictures.
@@ -36,7 +38,7 @@ def pictures_bar(total: int, what: str, done_before: int = 0) -> tqdm:
     """
     options: dict[str, Any] = {"total": total, "initial": done_before, "desc": what, "unit": " pictures"}
     options["leave"] = False
-    if sys.stderr.isatty():
+    if terminal.draws(sys.stderr):
         return tqdm(**options)
     seconds = _SECONDS_BETWEEN_LINES
     return _LogLines(**options, delay=seconds, mininterval=seconds, maxinterval=seconds)

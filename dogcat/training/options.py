@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import typing
 from pathlib import Path
 from typing import Any
 
+from dogcat.core import files, typed_json
 from dogcat.core.bounds import Bounds
-from dogcat.core.options import InputError, Options, is_utf8, local_path, option, refuse_unused, seed_option
+from dogcat.core.options import InputError, Options, is_utf8, local_path, option, refuse_unused, said, seed_option
 from dogcat.dataset.options import data_set_option
 from dogcat.models.options import backbone_option, batch_size_option, engine_option, precision_option
 from dogcat.training.presets import PRESETS
@@ -68,6 +68,9 @@ _OF_THE_CALL = {
     # Where the data set lies; what it holds is compared.
     "tfrecords",
 }
+# What is read of a config.json, and the largest that it may be.
+_OF_CONFIG: dict[str, Any] = {"options": dict[str, Any]}
+_MOST_BYTES = 2**25
 # Options that a preset sets, the backbone aside, which one may exchange.
 _OF_PRESETS = sorted({name for values in PRESETS.values() for name in values} - {"backbone"})
 # Options that make a recipe of its own: where one of them is given, no preset is taken that was not asked for.
@@ -92,28 +95,36 @@ class TrainingOptions(Options):
     runs: str = option("runs", "Folder in which the run gets a folder of its own.", path=True)
     preset: str = option(
         "none",
-        "A named recipe; other flags override it. If none of "
-        + ", ".join(f"--{name}" for name in ("preset", "config", *RECIPE_OPTIONS))
-        + " is given, the preset best is used.",
+        "A named recipe; other flags override it. If it is not given, it is that of --config, or none where one of "
+        + ", ".join(f"--{name}" for name in RECIPE_OPTIONS)
+        + " is given.",
         choices=tuple(PRESETS),
     )
-    config: str = option(
-        "", "Take the options from this file, the config.json of a run; flags override them. Empty: none.", path=True
+    backbone: str = backbone_option("Network below the head.")
+    epochs: int = option(
+        10,
+        "Largest number of passes over the training split.",
+        bounds=Bounds(at_least=1, zero="to stop once the head is fitted"),
     )
+    batch_size: int = batch_size_option(128, "Global batch: pictures per step, over all replicas together.")
+    seed: int = seed_option("Seed of the order, of augmentation and of random weights.", at_most=2**31 - 1)
     resume: bool = option(False, "Go on with the last unfinished run in --runs; needs the options it began with.")
     dry_run: bool = option(False, "Print what would be done, and stop.")
-    backbone: str = backbone_option("Network below the head.")
-    weights: str = option(
-        "imagenet",
-        "What the backbone starts with: imagenet; none, for random weights; or a file without the top in Keras' HDF5 "
-        "layout.",
-        if_empty="use imagenet, none or the name of a file",
-        path=True,
+    config: str = option(
+        "", "Take the options from this file, the config.json of a run; flags override them. Empty: none.", path=True
     )
     init_from: str = option(
         "",
         "Start from this model: a run's folder, a .keras file, or a preset's name for the last run of that "
         "preset in --runs. Empty: --weights, and a new head.",
+        path=True,
+        heading="Recipe",
+    )
+    weights: str = option(
+        "imagenet",
+        "What the backbone starts with: imagenet; none, for random weights; or a file without the top in Keras' HDF5 "
+        "layout.",
+        if_empty="use imagenet, none or the name of a file",
         path=True,
     )
     head: str = option(
@@ -158,18 +169,34 @@ class TrainingOptions(Options):
     label_smoothing: float = option(
         0.0, "Share of each label that is spread over all classes.", bounds=Bounds(at_least=0, below=1)
     )
-    batch_size: int = batch_size_option(128, "Global batch: pictures per step, over all replicas together.")
-    epochs: int = option(
-        10,
-        "Largest number of passes over the training split.",
-        bounds=Bounds(at_least=1, zero="to stop once the head is fitted"),
-    )
     patience: int = option(3, "Stop after this many epochs without a lower validation loss.", bounds=Bounds(at_least=1))
+    augment: str = option(
+        "source",
+        "Augmentation of training pictures, a set of values for the flags below; source is shear 0.2, zoom 0.2 and "
+        "flip 0.5.",
+        choices=tuple(AUGMENTATIONS),
+        heading="Augmentation",
+    )
+    shear: float = _source_range("shear")
+    zoom: float = _source_range("zoom")
+    flip: float = _source_range("flip")
+    magnify: float = _source_range("magnify")
+    rotate: float = _source_range("rotate")
+    shift: float = _source_range("shift")
+    brightness: float = _source_range("brightness")
     limit: int = option(
-        0, "For trials: use at most this many pictures of each split.", bounds=Bounds(at_least=1, zero="for all")
+        0,
+        "For trials: use at most this many pictures of each split.",
+        bounds=Bounds(at_least=1, zero="for all"),
+        heading="Trials",
     )
     steps_per_epoch: int = option(
         0, "For trials: take at most this many steps in each epoch.", bounds=Bounds(at_least=1, zero="for all")
+    )
+    report: bool = option(
+        True,
+        "Make report.html at the end: how good the best model is, and where it is wrong; takes some seconds.",
+        heading="Files of the run",
     )
     keep: int = option(
         5,
@@ -186,35 +213,19 @@ class TrainingOptions(Options):
         "Where decoded pictures are kept for all epochs: memory; disk (8 times the bytes of JPEG shards), where later "
         "runs find them; auto, the first of these with enough room. Pays off where decoding is the bottleneck.",
         choices=("none", "auto", "memory", "disk"),
+        heading="Reading",
     )
     cache_gib: float = option(
         8.0,
         "Largest size of that cache: of all its files on disk, or of a run's pictures in memory.",
         bounds=Bounds(above=0, unit="GiB"),
     )
-    report: bool = option(
-        True, "Make report.html at the end: how good the best model is, and where it is wrong; takes some seconds."
-    )
-    augment: str = option(
-        "source",
-        "Augmentation of training pictures, a set of values for the flags below; source is shear 0.2, zoom 0.2 and "
-        "flip 0.5.",
-        choices=tuple(AUGMENTATIONS),
-    )
-    shear: float = _source_range("shear")
-    zoom: float = _source_range("zoom")
-    flip: float = _source_range("flip")
-    magnify: float = _source_range("magnify")
-    rotate: float = _source_range("rotate")
-    shift: float = _source_range("shift")
-    brightness: float = _source_range("brightness")
     shuffle_block: int = option(
         0,
         "Shuffle blocks of this many neighbouring pictures, 64 blocks mixed at a time, and read each block in one go; "
         "1: single pictures; 0: those of a MiB, and single raw pictures. For raw pixels on a disk that seeks, use 16.",
         bounds=Bounds(at_least=0),
     )
-    seed: int = seed_option("Seed of the order, of augmentation and of random weights.", at_most=2**31 - 1)
     precision: str = precision_option()
     engine: str = engine_option()
     strategy: str = option(
@@ -261,6 +272,14 @@ class TrainingOptions(Options):
             refuse_unused(chosen, ("weight_decay",), f"goes with --optimizer=adamw or lamb, not {optimizer}")
         return cls(**values)
 
+    @classmethod
+    def said_default(cls, name: str) -> str:
+        """The value of a user who gives nothing, whose preset is best, and what it is without this preset."""
+        own, of_best = said(getattr(cls(), name)), super().said_default(name)
+        if name == "preset" or own == of_best:
+            return of_best
+        return f"{of_best} (--preset=none: {own})"
+
     def difference(self, stored: dict[str, Any]) -> str:
         """The first option in which a run with these stored ones computes something else; empty: it does not."""
         of_computation = (name for name in dataclasses.asdict(self) if name not in _OF_THE_CALL)
@@ -286,11 +305,11 @@ def read_options(path: Path, options_class: type[Options]) -> dict[str, Any]:
         InputError: The file cannot be read, or holds something else.
     """
     try:
-        stored = json.loads(path.read_text("utf-8"))["options"]
-        if not isinstance(stored, dict):
-            raise ValueError("its options are no object")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"--config={path}: is not a config.json of a run ({error})") from error
+        stored: dict[str, Any] = typed_json.parse(files.read_bounded(path, _MOST_BYTES), _OF_CONFIG)["options"]
+    except OSError as error:
+        raise InputError(f"--config={path}: {error.strerror}; give the config.json of a run") from error
+    except ValueError as error:
+        raise InputError(f"--config={path}: is not a config.json of a run: {error}") from error
     types = typing.get_type_hints(options_class)
     for name, value in stored.items():
         if name not in types:
