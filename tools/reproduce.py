@@ -8,8 +8,6 @@ that it was at.
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ import numpy as np
 
 from dogcat.core import flags, outputs, plot_style
 from dogcat.core.bounds import Bounds
-from dogcat.core.interrupts import Interrupts, Terminated
 from dogcat.core.options import InputError, Options, option, output_folder_option
 from dogcat.dataset import manifest
 from dogcat.dataset.options import data_set_option
@@ -34,6 +31,8 @@ from dogcat.training.source_runs import SOURCE_RUNS
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from . import child_commands
 
 TABLE, PLOT = "table.md", "comparison.png"
 
@@ -78,7 +77,7 @@ def main(options: ReproductionOptions) -> None:
             assert run is not None, "training ended without a summary"
         output.mkdir(parents=True, exist_ok=True)
         submission = f"{source.preset}.csv"
-        _call(
+        child_commands.call(
             *("dogcat.predict", f"--model={run.path}", f"--images={options.test_images}"),
             *(f"--output={output / submission}", "--resume"),
         )
@@ -121,37 +120,7 @@ def _train(options: ReproductionOptions, preset: str, digest: str) -> None:
     begun = finished_runs.unfinished_in(Path(options.runs))
     if any(_fits(finished_runs.read_config(path), options, preset, digest) for path in begun):
         arguments.append("--resume")
-    _call("dogcat.train", *arguments)
-
-
-def _call(module: str, *arguments: str) -> None:
-    """Runs a command of the project, which prints for itself.
-
-    Raises:
-        InputError: It failed.
-        Terminated, KeyboardInterrupt: This process was told to stop; the command has ended.
-    """
-    print(f"\n$ python -m {module} {' '.join(arguments)}", flush=True)
-    stopped: BaseException | None = None
-    process: subprocess.Popen[bytes] | None = None
-    with Interrupts() as interrupts:
-        while process is None or process.returncode is None:
-            try:
-                if process is None:
-                    # A signal while the command is being started would leave nobody to wait for it.
-                    with interrupts.deferred():
-                        process = subprocess.Popen([sys.executable, "-m", module, *arguments])
-                process.wait()
-            # Ctrl-C comes to the command too, which may have to save.
-            except (Terminated, KeyboardInterrupt) as stop:
-                stopped = type(stop)("the same command goes on from there")
-                if process is not None and isinstance(stop, Terminated):
-                    process.terminate()
-    if stopped:
-        raise stopped
-    if process.returncode:
-        command = " ".join((module, *arguments))
-        raise InputError(f"python -m {command} ended with exit code {process.returncode}, see above")
+    child_commands.call("dogcat.train", *arguments)
 
 
 def compare(own: Sequence[FinishedRun], options: ReproductionOptions) -> str:

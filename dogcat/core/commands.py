@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "dogcat.predict",
     "export-model": "tools.export_model",
     "reproduce": "tools.reproduce",
+    "judge-recipes": "tools.judge_recipes",
     "benchmark": "tools.benchmark",
     "doctor": "tools.doctor",
     "completion": "dogcat.completion",

@@ -116,15 +116,24 @@ def _wanted(field: dataclasses.Field[Any], kind: type) -> str:
 
 
 def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
-    """Reads the options from a command line.
-
-    Args:
-        options_class: The command's options class.
-        arguments: The command line without the command's name.
+    """Reads the options from a command line; arguments and errors are those of `given_in`.
 
     Raises:
-        InputError: A flag is unknown, or its value is of the wrong type or out of range, or a word
-            on the command line belongs to no flag and is not the one of the positional field.
+        InputError: Also for a value that is out of range.
+    """
+    return options_class.from_given(given_in(arguments, options_class))
+
+
+def given_in(arguments: list[str], options_class: type[Options]) -> dict[str, Any]:
+    """What a command line gives, by the name of the field.
+
+    Args:
+        arguments: The command line without the command's name.
+        options_class: The command's options class.
+
+    Raises:
+        InputError: A flag is unknown, or its value is of the wrong type, or a word on the command line belongs to no
+            flag and is not the one of the positional field.
     """
     flag_values = flags.FlagValues()
     # A word may stand before flags.
@@ -158,7 +167,7 @@ def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
             rest = []
     if rest:
         raise InputError(f"{rest[0]!r} belongs to no flag; write --name=value (see --help)")
-    return options_class.from_given(given)
+    return given
 
 
 def _of_absl(error: flags.Error) -> str:

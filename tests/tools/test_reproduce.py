@@ -21,7 +21,7 @@ from dogcat.training import epoch_records
 from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.finished_runs import FinishedRun
 from dogcat.training.options import TrainingOptions
-from tools import reproduce
+from tools import child_commands, reproduce
 from tools.reproduce import ReproductionOptions
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +68,7 @@ def test_an_output_that_is_called_again_is_replaced_and_others_are_not(five, tfr
         output.write_text(f"id,label\n{len(predicted)}\n")
         predicted.append(output.name)
 
-    monkeypatch.setattr(reproduce, "_call", predict)
+    monkeypatch.setattr(child_commands, "call", predict)
     monkeypatch.setattr(reproduce, "finished_run", lambda *of_run: five[0])
     output = tmp_path / "out"
     options = ReproductionOptions(tfrecords=str(tfrecords), test_images=str(samples / "test"), output=str(output))
@@ -154,7 +154,7 @@ def test_a_command_that_is_stopped_ends_before_the_one_that_called_it(tmp_path, 
     )
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
     process = subprocess.Popen(
-        [sys.executable, "-c", "from tools import reproduce; reproduce._call('slow')"],
+        [sys.executable, "-c", "from tools import child_commands; child_commands.call('slow')"],
         **{"cwd": tmp_path, "env": environment, "stderr": subprocess.PIPE, "text": True, "start_new_session": True},
         # What a shell starts in the background ignores Ctrl-C; so may these tests have been started.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

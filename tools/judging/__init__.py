@@ -1,0 +1,1 @@
+"""Trials of recipes, and what they come to, for `tools.judge_recipes`."""
