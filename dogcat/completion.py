@@ -1,14 +1,16 @@
 """Prints a script with which a shell completes commands, flags and values at TAB.
 
-For this session of the shell: source <(dogcat completion bash), or zsh in place of bash. For all of them: put this line
-into ~/.bashrc or ~/.zshrc; or keep what is printed in a file, and print it again after an update.
+For this session of the shell: source <(dogcat completion bash), or zsh in place of bash. For all of them put this line
+into ~/.bashrc or ~/.zshrc, or keep what is printed in a file, source that, and print it again after an update.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 import shlex
+import textwrap
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -18,16 +20,11 @@ from dogcat.core import commands, flags
 from dogcat.core.help_text import positional_field
 from dogcat.core.options import Options, option
 
-# How the table below says that a value is a file.
+# In the table of values: any file.
 _FILES = "FILES"
 
-# zsh calls functions of bash through a module of its own.
-_FOR_ZSH = """autoload -U +X compinit && compinit
-autoload -U +X bashcompinit && bashcompinit
-"""
-
-# Bash of macOS has neither mapfile nor compopt. The line is taken in place of COMP_WORDS, which are cut at `=`.
-_SCRIPT = """\
+# Bash of macOS has neither mapfile nor compopt. The line is looked at, since COMP_WORDS are cut at `=`.
+_BASH = """\
 _dogcat_flags() {
     case $1 in
 %(flags)s
@@ -41,33 +38,29 @@ _dogcat_values() {
 }
 
 _dogcat() {
-    local line=${COMP_LINE:0:$COMP_POINT} IFS=$' \\t\\n' word before begun="" values
-    word=${line##* }
-    before=${line%%"$word"}
-    before=${before%%"${before##*[! ]}"}
-    before=${before##* }
-    local command=${COMP_LINE#* }
-    command=${command%%%% *}
+    local IFS=$' \\t\\n' line=${COMP_LINE:0:COMP_POINT} command=${COMP_WORDS[1]} begun='' values
+    local word=${line##*[[:space:]]}
+    local words=(${line%%"$word"})
+    local before=${words[${#words[@]} - 1]}
     COMPREPLY=()
-    if [[ $COMP_CWORD -eq 1 ]]; then
-        COMPREPLY=($(compgen -W "%(commands)s" -- "$word"))
+    if [[ $COMP_CWORD == 1 ]]; then
+        COMPREPLY=($(compgen -W '%(commands)s' -- "$word"))
         return
     fi
     case $word in
         --*=*)
-            values=$(_dogcat_values "$command ${word%%%%=*}")
             begun=${word%%%%=*}=
+            values=$(_dogcat_values "$command ${word%%%%=*}")
             word=${word#*=}
-            # Bash replaces what stands behind `=` alone.
-            [[ ${COMP_WORDBREAKS-} == *=* ]] && begun=""
+            # Then only what stands behind it is replaced.
+            [[ $COMP_WORDBREAKS != *=* ]] || begun=''
             ;;
         -*)
             COMPREPLY=($(compgen -W "$(_dogcat_flags "$command")" -- "$word"))
-            [[ ${COMPREPLY[*]-} == *= ]] && compopt -o nospace 2>/dev/null
+            [[ ${COMPREPLY[0]} != *= ]] || compopt -o nospace 2>/dev/null
             return
             ;;
         *)
-            [[ $before == --*=* ]] && before=""
             values=$(_dogcat_values "$command $before")
             [[ -n $values ]] || values=$(_dogcat_values "$command")
             ;;
@@ -82,6 +75,25 @@ _dogcat() {
 }
 complete -F _dogcat dogcat"""
 
+_ZSH = """\
+_dogcat() {
+    if (( CURRENT == 2 )); then
+        local -a commands=(
+%(commands)s
+        )
+        _describe command commands
+        return
+    fi
+    shift words
+    (( CURRENT-- ))
+    case $words[1] in
+%(arguments)s
+    esac
+}
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
+compdef _dogcat dogcat"""
+_LONGEST_DESCRIPTION = 60
+
 
 @dataclasses.dataclass(frozen=True)
 class CompletionOptions(Options):
@@ -90,52 +102,73 @@ class CompletionOptions(Options):
     shell: str = option("bash", "The shell.", choices=("bash", "zsh"), positional=True)
 
 
-def script(shell: str) -> str:
-    """The text that a shell sources."""
+def bash() -> str:
+    """The script for bash."""
     of_flags, of_values = [], []
-    for command in commands.COMMANDS:
-        options_class = _options_class(command)
-        of_flags.append(_case(command, " ".join(_flags(options_class))))
-        positional = positional_field(options_class)
+    for command, options_class in _commands():
+        names: list[str] = []
         for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
+            names += [f"--{field.name}", f"--no{field.name}"] if _is_switch(field) else [f"--{field.name}="]
             if values := _values(field):
-                names = [f"{command} --{field.name}", *([command] if field is positional else [])]
-                of_values += [_case(name, values) for name in names]
-    filled = _SCRIPT % {
+                of_values.append(_case(f"{command} --{field.name}", f"echo {shlex.quote(values)}"))
+                if field is positional_field(options_class):
+                    of_values.append(_case(command, f"echo {shlex.quote(values)}"))
+        of_flags.append(_case(command, f"echo {shlex.quote(' '.join([*names, '--help', '--helpfull']))}"))
+    return _BASH % {
         "flags": "\n".join(of_flags),
         "values": "\n".join(of_values),
         "commands": " ".join(commands.COMMANDS),
         "files": _FILES,
     }
-    return (_FOR_ZSH if shell == "zsh" else "") + filled
 
 
-def _options_class(command: str) -> type[Options]:
-    """The type of what a command's `main` takes."""
-    hints = typing.get_type_hints(importlib.import_module(console.module_of(command)).main)
-    [options_class] = (hint for name, hint in hints.items() if name != "return")
-    return options_class
+def zsh() -> str:
+    """The script for zsh, which shows what each flag is."""
+    of_commands = [f"            {shlex.quote(f'{name}:{console.summary(name)}')}" for name in commands.COMMANDS]
+    of_arguments = []
+    for command, options_class in _commands():
+        arguments = ["--help[the flags that most people need]", "--helpfull[all flags]"]
+        for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
+            first = textwrap.shorten(
+                field.metadata["help"].split(". ")[0].rstrip("."), _LONGEST_DESCRIPTION, placeholder=" ..."
+            )
+            described = "[" + re.sub(r"([\[\]:\\])", r"\\\1", first) + "]"
+            values = _values(field)
+            action = f": :{'_files' if values == _FILES else f'({values})'}"
+            if _is_switch(field):
+                arguments += [f"--{field.name}{described}", f"--no{field.name}[not that]"]
+            else:
+                arguments.append(f"--{field.name}={described}{action}")
+            if field is positional_field(options_class):
+                arguments.append(f"{'*' if field.metadata['several'] else '1'}{action}")
+        of_arguments.append(_case(command, f"_arguments {shlex.join(arguments)}"))
+    return _ZSH % {"commands": "\n".join(of_commands), "arguments": "\n".join(of_arguments)}
 
 
-def _flags(options_class: type[Options]) -> Iterator[str]:
-    """The flags, those that need a value with `=`."""
-    for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
-        yield from [f"--{field.name}", f"--no{field.name}"] if isinstance(field.default, bool) else [f"--{field.name}="]
-    yield from ("--help", "--helpfull")
+def _commands() -> Iterator[tuple[str, type[Options]]]:
+    """The commands, and the options class that the `main` of each takes."""
+    for command in commands.COMMANDS:
+        hints = typing.get_type_hints(importlib.import_module(console.module_of(command)).main)
+        [options_class] = (hint for name, hint in hints.items() if name != "return")
+        yield command, options_class
+
+
+def _is_switch(field: dataclasses.Field[Any]) -> bool:
+    return isinstance(field.default, bool)
 
 
 def _values(field: dataclasses.Field[Any]) -> str:
-    """The words that a flag's value may be, or that it is a file; empty: it is something else."""
+    """The words that a flag's value may be, or `_FILES`; empty: something else."""
     return _FILES if field.metadata["path"] else " ".join(field.metadata["choices"] or ())
 
 
-def _case(pattern: str, said: str) -> str:
-    return f"        {shlex.quote(pattern)}) echo {shlex.quote(said)} ;;"
+def _case(pattern: str, command: str) -> str:
+    return f"        {shlex.quote(pattern)}) {command} ;;"
 
 
 def main(options: CompletionOptions) -> None:
     """Prints the script."""
-    print(script(options.shell))
+    print({"bash": bash, "zsh": zsh}[options.shell]())
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def main() -> None:
 def usage(program: str) -> str:
     """The text of --help: the commands with the first line of what each says of itself."""
     longest = max(map(len, commands.COMMANDS))
-    table = "\n".join(f"  {name:{longest}}  {_summary(name)}" for name in commands.COMMANDS)
+    table = "\n".join(f"  {name:{longest}}  {summary(name)}" for name in commands.COMMANDS)
     return _USAGE.format(program=program, table=table)
 
 
@@ -66,7 +66,7 @@ def module_of(command: str) -> str:
     return installed if module.startswith("tools.") and importlib.util.find_spec("dogcat.tools") else module
 
 
-def _summary(command: str) -> str:
+def summary(command: str) -> str:
     """The first sentence of a command's own text, read without running it."""
     spec = importlib.util.find_spec(module_of(command))
     if spec is None or spec.origin is None:
