@@ -39,7 +39,7 @@ CLEANING ?=
 
 
 # What needs neither TensorFlow nor long work.
-FAST := tests/core tests/pictures tests/evaluation tests/test_layering.py tests/test_console.py \
+FAST := tests/core tests/pictures tests/evaluation tests/test_layering.py tests/test_console.py tests/test_completion.py \
 	--ignore=tests/core/test_flags.py --ignore=tests/core/test_runtime.py
 
 .PHONY: help install clean-data demo reproduce test test-fast lint format peers clean

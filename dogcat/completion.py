@@ -1,7 +1,7 @@
 """Prints a script with which a shell completes commands, flags and values at TAB.
 
-For this session of the shell: source <(dogcat completion bash), or zsh in place of bash. For all of them put this line
-into ~/.bashrc or ~/.zshrc, or keep what is printed in a file, source that, and print it again after an update.
+For this session of the shell: source <(dogcat completion bash), or zsh in place of bash. For all of them keep what is
+printed in a file, source that in ~/.bashrc or ~/.zshrc, which takes no time, and print it again after an update.
 """
 
 from __future__ import annotations

@@ -30,7 +30,9 @@ def main(options: TrainingOptions) -> None:
         return
     print(printable(f"wrote {folder}: best.keras, history.csv, curves.png, checkpoints"))
     model = "" if options.runs == TrainingOptions.runs else f" {shlex.quote(f'--model={folder}')}"
-    print(printable(f"next: {commands.spelled('predict')} {_test_pictures(options)}{model} --output=submission.csv"))
+    beside = Path(options.tfrecords).parent
+    images = commands.folder_word(Path(TEST_FOLDER), beside / "test", beside / "data" / "test")
+    print(printable(f"next: {commands.spelled('predict')} {images}{model} --output=submission.csv"))
 
 
 def train(options: TrainingOptions) -> Path | None:
@@ -49,15 +51,6 @@ def train(options: TrainingOptions) -> Path | None:
     if folder and options.report:
         _make_page(folder)
     return folder
-
-
-def _test_pictures(options: TrainingOptions) -> str:
-    """A folder that may hold pictures to predict, as a word of a shell."""
-    beside = Path(options.tfrecords).parent
-    for folder in (Path(TEST_FOLDER), beside / "test", beside / "data" / "test"):
-        if folder.is_dir():
-            return shlex.quote(str(folder))
-    return commands.FOLDER
 
 
 def _make_page(run: Path) -> None:

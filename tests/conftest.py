@@ -254,7 +254,7 @@ def history_of(run: Path) -> list[dict[str, float]]:
 
 def without_progress(err: str) -> str:
     """What a command wrote to standard error but for the lines of progress, which come where a machine is slow."""
-    line = r"[^:\n]+: \d+ of \d+ pictures, [\d.]+ pictures/s(, [\d:]+ left)?\n"
+    line = r"[^:\n]+: \d+ of \d+ pictures, [\d.]+ pictures/s(, [\d:]+ left)?(, log loss .*)?\n"
     return re.sub(f"^{line}", "", err, flags=re.MULTILINE)
 
 

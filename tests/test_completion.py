@@ -11,6 +11,7 @@ from conftest import ROOT
 
 from dogcat import completion
 from dogcat.core import commands
+from dogcat.core.help_text import positional_field
 
 # Calls the function as bash does at TAB behind a line, whose words it cuts at `=`.
 _TAB = """
@@ -75,6 +76,11 @@ def test_bash_completes_all_flags_of_all_commands(completed):
     for command, options_class in completion._commands():
         flags = {word.rstrip("=") for word in completed(f"dogcat {command} --")}
         assert flags >= {f"--{name}" for name in options_class.__dataclass_fields__}, command
+
+
+def test_every_command_takes_its_main_input_as_a_bare_word():
+    without = [command for command, options_class in completion._commands() if not positional_field(options_class)]
+    assert without == ["doctor"]
 
 
 def test_the_script_for_zsh_is_one():

@@ -45,7 +45,7 @@ def main(options: WeightsOptions) -> None:
         raise InputError(f"{cache.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can be")
     size = BACKBONES[options.backbone].image_size
     sized = f" --image_size={size}" if size != ShardOptions.image_size else ""
-    images = ShardOptions.images if Path(ShardOptions.images).is_dir() else commands.FOLDER
+    images = commands.folder_word(Path(ShardOptions.images))
     print(f"next: {commands.spelled('make-tfrecords')} {images}{sized}")
 
 

@@ -25,7 +25,13 @@ class _LogLines(tqdm):
             rate = (self.n - self.initial) / elapsed
             to_do = self.total - self.n
             left = f", {self.format_interval(to_do / rate)} left" if to_do and rate else ""
-            print(f"{self.desc}: {self.n} of {self.total} pictures, {rate:.1f} pictures/s{left}", file=sys.stderr)
+            more = f", {self.postfix}" if self.postfix else ""
+            print(f"{self.desc}: {self.n} of {self.total} pictures, {rate:.1f} pictures/s{left}{more}", file=sys.stderr)
+
+
+def duration(seconds: float) -> str:
+    """A time in minutes and seconds, like 02:30, or in hours too, as bars show it."""
+    return tqdm.format_interval(seconds)
 
 
 def pictures_bar(total: int, what: str, done_before: int = 0) -> tqdm:
