@@ -20,7 +20,7 @@ Tells cats from dogs: pictures become TFRecord shards, which train a network, wh
 Commands, in the order of the work:
 {table}
 
-{program} COMMAND --help explains a command and its flags, --helpfull all flags; {program} --version prints the version."""
+{program} COMMAND --help explains a command and its flags, --helpfull all of them; {program} --version the version."""
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from dogcat.core import cluster, flags, outputs, runtime
 from dogcat.core.options import InputError
 from dogcat.core.text import printable
 from dogcat.evaluation.calibration import Adjustment
+from dogcat.library import entry_points
 from dogcat.prediction import pieces
 from dogcat.prediction.options import EvaluationOptions
 
@@ -77,3 +78,5 @@ def _save_temperature(path: Path, fitted: Adjustment) -> None:
 
 if __name__ == "__main__":
     flags.run(main, EvaluationOptions)
+else:
+    entry_points.make_callable(__name__, "dogcat.library.runs")

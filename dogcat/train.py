@@ -16,8 +16,8 @@ import shlex
 from pathlib import Path
 
 from dogcat.core import commands, flags, runtime
-from dogcat.core.interrupts import Interrupts, Terminated
 from dogcat.core.text import printable
+from dogcat.library import entry_points
 from dogcat.pictures.options import TEST_FOLDER
 from dogcat.training.options import TrainingOptions
 
@@ -25,46 +25,24 @@ from dogcat.training.options import TrainingOptions
 def main(options: TrainingOptions) -> None:
     """Trains, makes the run's page, and says what to do next."""
     runtime.prepare()
-    folder = train(options)
+    from dogcat.library import runs
+
+    folder = runs.train_with_page(options)
     if folder is None:
         return
     print(printable(f"wrote {folder}: best.keras, history.csv, curves.png, checkpoints"))
+    print(printable(f"next: {next_command(options, folder)}"))
+
+
+def next_command(options: TrainingOptions, folder: Path) -> str:
+    """A command that predicts with the run of a folder."""
     model = "" if options.runs == TrainingOptions.runs else f" {shlex.quote(f'--model={folder}')}"
     beside = Path(options.tfrecords).parent
     images = commands.folder_word(Path(TEST_FOLDER), beside / "test", beside / "data" / "test")
-    print(printable(f"next: {commands.spelled('predict')} {images}{model} --output=submission.csv"))
-
-
-def train(options: TrainingOptions) -> Path | None:
-    """Trains, and makes the page of the run; of a run that only lacks its page, makes that.
-
-    Returns:
-        The run's folder; None for a dry run, and in a worker that does not write.
-
-    Raises:
-        InputError: Something cannot be used, or training diverged.
-        Terminated, KeyboardInterrupt: The process was told to stop; the message says how to go on.
-    """
-    from dogcat.training import run
-
-    folder = run.train(options)
-    if folder and options.report:
-        _make_page(folder)
-    return folder
-
-
-def _make_page(run: Path) -> None:
-    from dogcat.reports import build
-    from dogcat.training.run_folder import RunFolder
-
-    try:
-        with RunFolder(run), Interrupts():
-            page = build.write(run)
-    except (Terminated, KeyboardInterrupt) as stop:
-        stop.args = (f"the run {run} is finished; the same command with --resume makes its page",)
-        raise
-    print(printable(f"report: {page or 'none, since validation has less than two pictures'}"))
+    return f"{commands.spelled('predict')} {images}{model} --output=submission.csv"
 
 
 if __name__ == "__main__":
     flags.run(main, TrainingOptions)
+else:
+    entry_points.make_callable(__name__, "dogcat.library.runs")

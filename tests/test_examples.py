@@ -117,3 +117,15 @@ def test_the_beam_example_uses_what_there_is():
             assert hasattr(importlib.import_module(f"dogcat.dataset.{node.value.id}"), node.attr)
             used += 1
     assert used == 2
+
+
+def test_a_model_of_ones_own_is_trained(images, tmp_path):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "your_own_model.py", images, tmp_path],
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Epoch 2/2" in done.stdout and "validation: log loss " in done.stdout
+    assert (tmp_path / "own.keras").is_file()

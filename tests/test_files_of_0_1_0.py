@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 from fuzzing import tree
 
-from dogcat import evaluate, predict, train
+import dogcat.evaluate
+import dogcat.train
+from dogcat import predict
 from dogcat.core import cache, files
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest
@@ -165,7 +167,7 @@ def test_a_model_predicts_the_same_of_files(tmp_path):
 
 def test_an_evaluation_has_the_same_figures(tmp_path):
     options = {"tfrecords": "data/jpeg", "tta": "none", "output": str(tmp_path / "new"), **SAME}
-    evaluate.main(EvaluationOptions("runs/latest", **options))
+    dogcat.evaluate.main(EvaluationOptions("runs/latest", **options))
     found, expected = (
         json.loads((Path(folder) / "metrics.json").read_text()) for folder in (options["output"], "evaluation")
     )
@@ -175,7 +177,7 @@ def test_an_evaluation_has_the_same_figures(tmp_path):
     assert [row["key"] for row in found] == [row["key"] for row in expected]
     # An evaluation of 0.1.0 has no mark that tells it from somebody's own files.
     with pytest.raises(InputError, match="evaluation"):
-        evaluate.main(EvaluationOptions("runs/latest", **{**options, "output": "evaluation"}))
+        dogcat.evaluate.main(EvaluationOptions("runs/latest", **{**options, "output": "evaluation"}))
 
 
 def test_runs_get_their_pages(capsys):
@@ -193,13 +195,13 @@ def test_a_stopped_run_is_for_the_other_keras():
     given = {"config": "stopped/latest/config.json", "resume": True}
     said = r"--resume: .* began with Keras 2.15.0, whose state Keras 3.* does not read; "
     with pytest.raises(InputError, match=said):
-        train.main(TrainingOptions.from_given(given))
+        dogcat.train.main(TrainingOptions.from_given(given))
 
 
 @pytest.mark.keras(2, reason="the state is of Keras 2")
 def test_a_stopped_run_goes_on_to_the_same_end(capsys, without_drawings):
     given = {"config": "stopped/latest/config.json", "resume": True, "save_minutes": 10.0}
-    train.main(TrainingOptions.from_given(given))
+    dogcat.train.main(TrainingOptions.from_given(given))
     said = capsys.readouterr()
     # Saved before the validation, where no step was left in which the optimizer would be read.
     assert "in epoch 3, of which 5 of 5 steps are done" in said.out and notes_in(said.err) == []
@@ -214,7 +216,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(capsys, without_drawings):
 @pytest.mark.keras(2, reason="Keras 3 has other layers in MobileNetV3")
 def test_a_run_begins_with_a_model(tmp_path, without_drawings):
     given = {"config": "runs/latest/config.json", "init_from": "runs/latest", "runs": str(tmp_path)}
-    train.main(TrainingOptions.from_given({**given, "epochs": 1, "steps_per_epoch": 1}))
+    dogcat.train.main(TrainingOptions.from_given({**given, "epochs": 1, "steps_per_epoch": 1}))
     before, after = epoch_records.read(tmp_path / "latest" / "history.jsonl")
     last = epoch_records.read(Path("runs", "latest", "history.jsonl"))[-1]
     assert before.val_loss == pytest.approx(last.val_loss, abs=NEAR)
@@ -227,7 +229,9 @@ def test_features_are_taken_from_the_cache_and_pixels_made_anew(tmp_path, monkey
     monkeypatch.setenv("DOGCAT_CACHE", str(kept))
     before = tree(kept)
     [former] = Path("runs").glob("*-head-adam")
-    train.main(TrainingOptions.from_given({"config": str(former / "config.json"), "runs": str(tmp_path / "runs")}))
+    dogcat.train.main(
+        TrainingOptions.from_given({"config": str(former / "config.json"), "runs": str(tmp_path / "runs")})
+    )
     run = tmp_path / "runs" / "latest"
     assert_same_history(run, former)
     # No picture went through the backbone.

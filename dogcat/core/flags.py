@@ -22,7 +22,7 @@ from dogcat.core import commands, help_text, terminal
 from dogcat.core.interrupts import Interrupts, Terminated
 from dogcat.core.options import AnyOptions, InputError, Options
 from dogcat.core.streams import STANDARD_OUTPUT, Output
-from dogcat.core.text import nearest, shortened
+from dogcat.core.text import shortened
 
 EXIT_BAD_INPUT = 2
 # That of sysexits.h for "try again later", so that a scheduler can tell a stopped run from a failed one.
@@ -44,23 +44,6 @@ _TENSORFLOW_ERRORS = (
     *("AbortedError", "AlreadyExistsError", "CancelledError", "DataLossError", "DeadlineExceededError"),
     *("NotFoundError", "PermissionDeniedError", "ResourceExhaustedError", "UnavailableError"),
 )
-
-# What flags are called elsewhere, in timm, fastai, Keras and others, where the name is not like that of ours.
-_CALLED_ELSEWHERE = {
-    "lr": ("learning_rate",),
-    **dict.fromkeys(("b", "bs"), ("batch_size",)),
-    **dict.fromkeys(("j", "num_workers"), ("workers",)),
-    **dict.fromkeys(("model", "arch"), ("backbone",)),
-    **dict.fromkeys(("data", "dataset", "data_dir", "path"), ("images", "tfrecords", "folder")),
-    **dict.fromkeys(("ckpt", "checkpoint"), ("model", "init_from")),
-    **dict.fromkeys(("amp", "dtype"), ("precision",)),
-    **dict.fromkeys(("device", "gpus"), ("strategy",)),
-    "aug": ("augment",),
-    "imgsz": ("image_size",),
-    "opt": ("optimizer",),
-    "pretrained": ("weights",),
-    "wd": ("weight_decay",),
-}
 
 _HELP = ("--help", "-help", "-h")
 _HELP_FULL = ("--helpfull", "-helpfull")
@@ -180,9 +163,7 @@ def _of_absl(error: flags.Error) -> str:
 
 def _meant(options_class: type[Options], name: str) -> str:
     """Words for the flag that a name which is none may have been meant as."""
-    names = [field.name for field in dataclasses.fields(options_class)]  # type: ignore[arg-type]
-    elsewhere = [known for known in _CALLED_ELSEWHERE.get(name, ()) if known in names]
-    meant = elsewhere[0] if elsewhere else nearest(name, names)
+    meant = options_class.meant(name)
     return f"did you mean --{meant}?" if meant else "--helpfull lists those that there are"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -30,8 +31,8 @@ class WorkerLost(Terminated):
 class Interrupts:
     """Raises Terminated for SIGTERM and SIGHUP, and KeyboardInterrupt for Ctrl-C; a context manager.
 
-    A signal that is ignored stays so, as under nohup, or Ctrl-C in a shell's background. For use in the main thread,
-    where Python handles signals.
+    A signal that is ignored stays so, as under nohup, or Ctrl-C in a shell's background. In other threads than the main
+    one, where Python handles signals, it does nothing.
 
     Attributes:
         noted: The exception of a signal that came and was not raised.
@@ -44,7 +45,8 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         """Sets the handlers."""
-        heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        is_main = threading.current_thread() is threading.main_thread()
+        heard = [number for number in SIGNALS if is_main and signal.getsignal(number) is not signal.SIG_IGN]
         self._before = {number: signal.signal(number, self._handle) for number in heard}
         return self
 

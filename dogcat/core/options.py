@@ -13,7 +13,7 @@ import re
 from typing import Any, TypeVar
 
 from dogcat.core.bounds import Bounds
-from dogcat.core.text import one_of
+from dogcat.core.text import nearest, one_of
 
 # More than any machine has cores; each takes memory.
 MOST_WORKERS = 1024
@@ -72,6 +72,23 @@ def workers_option(help: str) -> Any:
     """Declares the number of threads or processes that share a command's work."""
     return option(0, help, bounds=Bounds(at_least=1, at_most=MOST_WORKERS, zero="for one per processor core"))
 
+
+# What options are called elsewhere, in timm, fastai, Keras and others, where the name is not like that of ours.
+_CALLED_ELSEWHERE = {
+    "lr": ("learning_rate",),
+    **dict.fromkeys(("b", "bs"), ("batch_size",)),
+    **dict.fromkeys(("j", "num_workers"), ("workers",)),
+    **dict.fromkeys(("model", "arch"), ("backbone",)),
+    **dict.fromkeys(("data", "dataset", "data_dir", "path"), ("images", "tfrecords", "folder")),
+    **dict.fromkeys(("ckpt", "checkpoint"), ("model", "init_from")),
+    **dict.fromkeys(("amp", "dtype"), ("precision",)),
+    **dict.fromkeys(("device", "gpus"), ("strategy",)),
+    "aug": ("augment",),
+    "imgsz": ("image_size",),
+    "opt": ("optimizer",),
+    "pretrained": ("weights",),
+    "wd": ("weight_decay",),
+}
 
 # How an address of a bucket or a server begins.
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
@@ -178,6 +195,13 @@ class Options:
     def said_default(cls, name: str) -> str:
         """The value of a field, in words, of a user who gives nothing."""
         return said(getattr(cls.from_given({}), name))
+
+    @classmethod
+    def meant(cls, name: str) -> str:
+        """The field that a name which is none may have been meant as; empty: it is like none."""
+        names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        elsewhere = (known for known in _CALLED_ELSEWHERE.get(name, ()) if known in names)
+        return next(elsewhere, "") or nearest(name, names)
 
     def require(self, name: str, right: bool, wanted: str) -> None:
         """Raises InputError, quoting the value of field `name`, unless `right`."""

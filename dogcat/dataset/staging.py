@@ -17,6 +17,7 @@ from typing import Any
 from dogcat.core import files, journal
 from dogcat.core.calls import WorkLostError
 from dogcat.core.interrupts import Terminated
+from dogcat.core.log import tell
 from dogcat.core.options import InputError
 from dogcat.dataset import data_set_folder, manifest, output_folder, shard_index, unfinished_work
 from dogcat.dataset.encoding import Rejection
@@ -164,9 +165,9 @@ class Staging:
             for part in parts:
                 if is_whole(self.folder, part.shard):
                     self.finished[part.shard.name] = part
-            print(f"going on after {self._count_finished()} finished shards in {self.folder}")
+            tell(f"going on after {self._count_finished()} finished shards in {self.folder}")
         elif parts or self._other_plans():
-            print(f"discarding unfinished work of other options or pictures in {self.folder}")
+            tell(f"discarding unfinished work of other options or pictures in {self.folder}")
         for other in self._other_plans():
             unfinished_work.remove_plan(other)
         kept = {MARK, NOTE, *self.finished}
@@ -200,7 +201,7 @@ class Staging:
             plan, *parts = map(journal.parse, lines)
             return plan["plan"], [_from_note(part) for part in parts]
         except (ValueError, TypeError, KeyError):
-            print(f"beginning anew, since {path} is damaged")
+            tell(f"beginning anew, since {path} is damaged")
             return "", []
 
 

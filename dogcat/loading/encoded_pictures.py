@@ -49,7 +49,9 @@ class EncodedPictures:
         self.threads = runtime.available_cores()
         self._encoding = encoding
 
-    def dataset(self, runs: tf.data.Dataset, batch_size: int, block: int = 1) -> tf.data.Dataset:
+    def dataset(
+        self, runs: tf.data.Dataset, batch_size: int, block: int = 1, whole_batches: bool = True
+    ) -> tf.data.Dataset:
         """See `readers.Pictures`."""
         self.in_use.add(self)
         table = self._table
@@ -64,7 +66,7 @@ class EncodedPictures:
             return self.decode(encoded), labels[place]
 
         pictures = data.map(decoded, self.threads, deterministic=True)
-        return untuned(pictures.batch(batch_size, drop_remainder=True), self.threads)
+        return untuned(pictures.batch(batch_size, drop_remainder=whole_batches), self.threads)
 
     @functools.cached_property
     def _table(self) -> _Table:

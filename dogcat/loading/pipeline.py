@@ -76,7 +76,7 @@ def train_dataset(
         # The remainder is dropped here, so that no batch mixes two epochs; another one each epoch.
         first = tf.where(epoch == start.epoch, start.step * order.batch_size, 0)
         end = order.steps * order.batch_size
-        return _runs(places, tf.cast(first, tf.int64), end, windows, order.batch_size, context)
+        return _runs(places, windows, order.batch_size, tf.cast(first, tf.int64), end, context)
 
     epochs = tf.data.Dataset.range(start.epoch, _ENDLESS)
     share = context.get_per_replica_batch_size(order.batch_size)
@@ -115,9 +115,36 @@ def evaluation_dataset(
     # The last picture again and again is the padding.
     places = tf.minimum(tf.range(first, first + end, dtype=tf.int64), count - 1)
     windows = tf.constant([*range(0, end, WINDOW_BLOCKS * pictures.block), end], tf.int64)
-    runs = _runs(places, 0, end, windows, batch_size, context)
+    runs = _runs(places, windows, batch_size, 0, end, context)
     share = context.get_per_replica_batch_size(batch_size)
     return finish(pictures.dataset(runs, share, pictures.block).map(lambda pixels, labels: pixels))
+
+
+def one_pass(pictures: Pictures, batch_size: int, seed: int | None, whole_batches: bool) -> tf.data.Dataset:
+    """Each picture of a split once, for programs with a loop of their own.
+
+    Args:
+        pictures: The split.
+        batch_size: Pictures of a batch.
+        seed: Seed of an order that is another in each iteration; None: the order of the shards.
+        whole_batches: Leave out what is left for a last batch.
+
+    Returns:
+        (pictures uint8 [batch, size, size, 3], labels int32 [batch]).
+    """
+    count = len(pictures.labels)
+    end = count // batch_size * batch_size if whole_batches else count
+
+    def shuffled(number: tf.Tensor) -> tf.data.Dataset:
+        return _runs(*_epoch_order(pictures, TrainingOrder(batch_size, 0, seed or 0), number), batch_size, 0, end)
+
+    if seed is None:
+        windows = tf.constant([*range(0, end, WINDOW_BLOCKS * pictures.block), end], tf.int64)
+        runs = _runs(tf.range(count, dtype=tf.int64), windows, batch_size, 0, end)
+    else:
+        runs = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).take(1).flat_map(shuffled)
+    dataset = pictures.dataset(runs, batch_size, pictures.block, whole_batches)
+    return finish(dataset.apply(tf.data.experimental.assert_cardinality(-(-end // batch_size))))
 
 
 def prediction_dataset(
@@ -161,20 +188,20 @@ def _epoch_order(pictures: Pictures, order: TrainingOrder, epoch: tf.Tensor | in
 
 def _runs(
     places: tf.Tensor,
-    first: tf.Tensor | int,
-    end: int,
     windows: tf.Tensor,
     batch_size: int,
-    context: tf.distribute.InputContext,
+    first: tf.Tensor | int,
+    end: int,
+    context: tf.distribute.InputContext = ALONE,
 ) -> tf.data.Dataset:
     """A worker's own part of each global batch, in runs.
 
     Args:
         places: Places of pictures, int64 [pictures].
-        first: The one to begin with, at the beginning of a batch.
-        end: Where the last batch ends.
         windows: Where the parts of `places` that are read together begin, and the end; int64 [windows + 1].
         batch_size: Global batch size.
+        first: The one to begin with, at the beginning of a batch.
+        end: Where the last batch ends.
         context: The worker.
 
     Returns:

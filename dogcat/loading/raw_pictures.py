@@ -82,12 +82,15 @@ class RawPictures:
         files = [RangeFile(Path(path)) for path in records.paths]
         return cls(ByteRanges(files, spans), records.labels, records.keys, size, layout)
 
-    def dataset(self, runs: tf.data.Dataset, batch_size: int, block: int = 1) -> tf.data.Dataset:
+    def dataset(
+        self, runs: tf.data.Dataset, batch_size: int, block: int = 1, whole_batches: bool = True
+    ) -> tf.data.Dataset:
         """See `readers.Pictures`."""
         size = self.image_size
-        pictures = tf.TensorSpec((batch_size, size, size, 3), tf.uint8)
-        labels = tf.TensorSpec((batch_size,), tf.int32)
-        batches = untuned(runs.unbatch().batch(batch_size, drop_remainder=True))
+        in_batch = batch_size if whole_batches else None
+        pictures = tf.TensorSpec((in_batch, size, size, 3), tf.uint8)
+        labels = tf.TensorSpec((in_batch,), tf.int32)
+        batches = untuned(runs.unbatch().batch(batch_size, drop_remainder=whole_batches))
         return tf.data.Dataset.from_generator(
             lambda: Stoppable(self._read(batches.as_numpy_iterator(), block)), output_signature=(pictures, labels)
         )

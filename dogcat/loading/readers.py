@@ -31,14 +31,17 @@ class Pictures(Protocol):
     keys: list[str]
     block: int
 
-    def dataset(self, runs: tf.data.Dataset, batch_size: int, block: int = 1) -> tf.data.Dataset:
+    def dataset(
+        self, runs: tf.data.Dataset, batch_size: int, block: int = 1, whole_batches: bool = True
+    ) -> tf.data.Dataset:
         """Batches of (pictures uint8 [batch, image_size, image_size, 3], labels int32 [batch]).
 
         Args:
             runs: Places of the pictures, one run after the other, each int64 [any number].
-            batch_size: Pictures of a batch; the last one has those that are left.
+            batch_size: Pictures of a batch.
             block: So many neighbours are read in one go where one of them is wanted; runs that hold all pictures of
                 the blocks they touch read each once.
+            whole_batches: Leave out what is left for a last batch, so that the shape of all is known.
         """
         ...
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from dogcat.core import files, journal
 from dogcat.core.interrupts import Terminated
+from dogcat.core.log import tell
 from dogcat.core.options import InputError
 from dogcat.dataset.encoding import Rejection
 from dogcat.prediction.options import PredictionOptions
@@ -142,7 +143,7 @@ class PartialPredictions:
         if self.logits:
             self._require_same(made_from)
             self._require_fitting()
-            print(f"going on after {self.pictures} pictures in {self._path}")
+            tell(f"going on after {self.pictures} pictures in {self._path}")
         with files.naming(self._path):
             self._file.seek(whole if self.logits else 0)
             self._file.truncate()

@@ -55,9 +55,6 @@ class Pictures(Protocol):
     def naming_damage(self) -> AbstractContextManager[None]:
         """A block in which errors of reading become an InputError that names the file."""
 
-    def digest(self) -> str:
-        """A hash that differs where other pictures would be read, hex."""
-
 
 class PictureFiles:
     """Picture files, decoded in parallel and ahead of the device; `Pictures` says what the other members are.
@@ -88,7 +85,7 @@ class PictureFiles:
         return contextlib.nullcontext()
 
     def digest(self) -> str:
-        """See `Pictures`."""
+        """A hash that differs where other pictures would be read, hex."""
         return folders.digest(self.folder, self.keys)
 
     def _batches(self, description: Description, batch_size: int, first: int) -> Iterator[np.ndarray]:
@@ -163,7 +160,7 @@ class DataSetSplit:
         return damage.naming_damage()
 
     def digest(self) -> str:
-        """See `Pictures`."""
+        """A hash that differs where other pictures would be read, hex."""
         return f"{self.data.digest()} {self.split}"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from dogcat.core import files
 from dogcat.core.interrupts import Interrupts
+from dogcat.core.log import tell
 from dogcat.core.options import InputError
 from dogcat.core.spelling import Spellings
 from dogcat.dataset import manifest
@@ -104,9 +105,9 @@ def predict(options: PredictionOptions, pieces: Pieces | None = None) -> Predict
     with Interrupts() as interrupts, PartialPredictions(options, made_from, pictures.keys, outputs) as partial:
         predictor = way.predictor(paths, pictures)
         for path in paths:
-            print(f"model: {path} ({' or '.join(classes)})")
-        print(f"device: {way.devices}")
-        print(f"pictures: {len(pictures.keys)} in {options.images or options.tfrecords}")
+            tell(f"model: {path} ({' or '.join(classes)})")
+        tell(f"device: {way.devices}")
+        tell(f"pictures: {len(pictures.keys)} in {options.images or options.tfrecords}")
         _check_unreadable(partial.rejections, options)
         with contextlib.closing(predictor.logits(pictures, partial.pictures)) as batches:
             while True:
@@ -177,7 +178,7 @@ def _predict_labelled_files(
 ) -> LabelledPredictions:
     folder = Path(options.images)
     listing = folders.list_images(folder)
-    print(listing.summary(options.images))
+    tell(listing.summary(options.images))
     labelled = labels.label_keys(listing, {}, [])
     classes = next(iter(descriptions.values())).classes
     spellings = Spellings(classes)
@@ -190,7 +191,7 @@ def _predict_labelled_files(
         )
     _require_classes(descriptions, classes)
     way = _way(paths, PictureFiles(folder, labelled.keys), options, pieces)
-    print(f"device: {way.devices}")
+    tell(f"device: {way.devices}")
     predicted = []
     left_out = {key: "no class" for key in labelled.unlabelled}
     for path in paths:
@@ -226,7 +227,7 @@ def _predict_split(
         raise InputError(f"--split={options.split}: has {len(pictures.keys)} pictures; two are needed")
     _require_fitting_data(descriptions, pictures)
     way = _way(paths, pictures, options, pieces)
-    print(f"device: {way.devices}")
+    tell(f"device: {way.devices}")
     return LabelledPredictions(
         source=f"{folder}, split {options.split}",
         keys=pictures.keys,

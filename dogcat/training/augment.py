@@ -59,7 +59,7 @@ def apply(pictures: tf.Tensor, ranges: AugmentationRanges, seed: tf.Tensor) -> t
     """Augments a batch with parameters drawn from ranges; where all ranges are 0, returns the batch itself.
 
     Args:
-        pictures: uint8 [batch, height, width, 3], all sides known.
+        pictures: uint8 [batch, height, width, 3], height and width known.
         ranges: How far each parameter may go.
         seed: int [2], as from `seed_of`.
 
@@ -68,10 +68,11 @@ def apply(pictures: tf.Tensor, ranges: AugmentationRanges, seed: tf.Tensor) -> t
     """
     if ranges == AugmentationRanges():
         return pictures
-    return warp(pictures, draw(pictures.shape[0], ranges, seed))
+    batch_size = pictures.shape[0]
+    return warp(pictures, draw(tf.shape(pictures)[0] if batch_size is None else batch_size, ranges, seed))
 
 
-def draw(batch_size: int, ranges: AugmentationRanges, seed: tf.Tensor) -> WarpParameters:
+def draw(batch_size: tf.Tensor | int, ranges: AugmentationRanges, seed: tf.Tensor) -> WarpParameters:
     """Draws parameters, all independent and uniform; the same seed gives the same ones.
 
     Args:

@@ -17,7 +17,7 @@ from fuzzing import full_disk, tree
 from sklearn import metrics
 from tensorflow import keras
 
-from dogcat import evaluate
+import dogcat.evaluate
 from dogcat.core import outputs
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest
@@ -86,7 +86,7 @@ def test_a_folder_is_predicted_as_by_predict(two_models, samples, tmp_path, caps
     output = tmp_path / "out"
     common = {"model": str(two_models[0]), "images": str(samples / "train"), "strategy": "one_device"}
     common |= {"precision": "float32", "engine": "tensorflow"}
-    evaluate.main(EvaluationOptions(output=str(output), **common))
+    dogcat.evaluate.main(EvaluationOptions(output=str(output), **common))
     printed = capsys.readouterr().out
     assert re.search("^device: .*; float32, TensorFlow ", printed, re.MULTILINE)
     found, rows = evaluated(output)
@@ -109,10 +109,10 @@ def test_three_classes(tmp_path):
         model_files.Description(["cat", "dog", "owl"], 32, "stretch", "vgg16"),
     )
     common = {"model": str(tmp_path / "m.keras"), "output": str(tmp_path / "out"), "resamples": 100}
-    evaluate.main(EvaluationOptions(tfrecords=str(tmp_path / "data"), **common))
+    dogcat.evaluate.main(EvaluationOptions(tfrecords=str(tmp_path / "data"), **common))
     found, rows = evaluated(tmp_path / "out")
     assert found["counts"] == {"cat": 2, "dog": 2, "owl": 2}
-    evaluate.main(EvaluationOptions(images=str(pictures), **common))
+    dogcat.evaluate.main(EvaluationOptions(images=str(pictures), **common))
     found, rows = evaluated(tmp_path / "out")
     assert found["pictures"] == 12 and {"p_cat", "p_dog", "p_owl"} < set(rows[0])
 
@@ -130,7 +130,7 @@ def test_the_temperature_is_stored_only_when_it_helps(tmp_path, capsys):
         options = EvaluationOptions(
             model=str(path), images=str(tmp_path / "pictures"), output=str(tmp_path / "out"), save_temperature=True
         )
-        evaluate.main(options)
+        dogcat.evaluate.main(options)
         stored.append(model_files.describe(path).temperature)
         fitted = json.loads((tmp_path / "out" / "metrics.json").read_text())["models"][0]["temperature"]
         assert fitted["helped"] == (bias == 8.0)
@@ -168,9 +168,9 @@ def test_submissions_need_no_tensorflow(tmp_path):
     script = """
 import sys
 sys.modules["tensorflow"] = None
-from dogcat import evaluate
+import dogcat.evaluate
 from dogcat.core import flags
-flags.run(evaluate.main, evaluate.EvaluationOptions)
+flags.run(dogcat.evaluate.main, dogcat.evaluate.EvaluationOptions)
 """
     flags = {"predictions": "good.csv", "against": "bad.csv", "labels": "labels.csv", "output": "out"}
     arguments = [f"--{name}={tmp_path / value}" for name, value in flags.items()]
@@ -218,7 +218,7 @@ def test_bad_input_is_named_and_leaves_nothing(bad_inputs, two_models, tfrecords
     monkeypatch.chdir(bad_inputs)
     given = {"model": str(two_models[0]), "tfrecords": str(tfrecords), "output": str(tmp_path / "out"), **changes}
     with pytest.raises(InputError) as caught:
-        evaluate.main(EvaluationOptions(**given))
+        dogcat.evaluate.main(EvaluationOptions(**given))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -265,18 +265,18 @@ def test_a_full_disk_leaves_the_files_of_before(tmp_path):
     other = dataclasses.replace(options, predictions=str(tmp_path / "bad.csv"))
     for room in (0, 300, 1500):
         with full_disk(room), pytest.raises(OSError) as error:
-            evaluate.main(options)
+            dogcat.evaluate.main(options)
         assert str(tmp_path / "out") in error.value.filename
         assert not (tmp_path / "out").exists()
-    evaluate.main(options)
+    dogcat.evaluate.main(options)
     before = tree(tmp_path)
     for room in (0, 300, 1500, (tmp_path / "out" / "predictions.csv").stat().st_size - 1):
         with full_disk(room), pytest.raises(OSError):
-            evaluate.main(other)
+            dogcat.evaluate.main(other)
         after = tree(tmp_path)
         marker = f"out/{outputs.MARKER}"
         assert {**after, marker: before[marker]} == before
-    evaluate.main(other)
+    dogcat.evaluate.main(other)
     assert tree(tmp_path) != before
 
 
@@ -287,5 +287,5 @@ def test_files_of_somebody_else_are_refused_before_the_work(tmp_path):
     before = tree(tmp_path)
     with pytest.raises(InputError, match=r"out/metrics\.json: is in the way"):
         # Not even the predictions are looked for.
-        evaluate.main(EvaluationOptions(predictions="none.csv", labels="none.csv", output=str(tmp_path / "out")))
+        dogcat.evaluate.main(EvaluationOptions(predictions="none.csv", labels="none.csv", output=str(tmp_path / "out")))
     assert tree(tmp_path) == before

@@ -251,13 +251,15 @@ sys.path.insert(0, "tests")
 from conftest import small_run
 from dogcat.core import runtime
 runtime.prepare()
-from dogcat import evaluate, predict, train
+import dogcat.evaluate
+import dogcat.train
+from dogcat import predict
 from dogcat.prediction.options import EvaluationOptions, PredictionOptions; from tools.make_report import ReportOptions
 from tools import make_report
 folder = Path(sys.argv[1])
 for step in (1, 2):
     # To the end of the first epoch, then as a run that goes on.
-    train.main(small_run(folder / "data", folder / "runs", batch_size=4, cache="disk", report=True,
+    dogcat.train.main(small_run(folder / "data", folder / "runs", batch_size=4, cache="disk", report=True,
                          save_minutes=0.0001, epochs=1, steps_per_epoch=2, preset="top", patience=9,
                          resume=step == 2))
     if step == 1:
@@ -265,8 +267,8 @@ for step in (1, 2):
         path.unlink()
 latest = str(folder / "runs" / "latest-top")
 predict.main(PredictionOptions(model=latest, images=str(folder / "in"), output=str(folder / "s.csv"), tta="none"))
-evaluate.main(EvaluationOptions(model=latest + "/best.keras", tfrecords=str(folder / "data"), output=str(folder / "ev"),
-                                resamples=100))
+given = {"model": latest + "/best.keras", "tfrecords": str(folder / "data"), "output": str(folder / "ev")}
+dogcat.evaluate.main(EvaluationOptions(**given, resamples=100))
 make_report.main(ReportOptions(runs=latest))
 """
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dogcat import train
 from dogcat.core import commands
+from dogcat.train import next_command
 from dogcat.training.options import TrainingOptions
 
 
@@ -21,11 +21,8 @@ def test_a_suggested_folder_is_one_that_is_there(tmp_path):
     ("there", "said"),
     [("data/test", "data/test"), ("demo/data/test", "demo/data/test"), ("demo/test", "demo/test"), ("", "FOLDER")],
 )
-def test_after_training_the_next_line_names_test_pictures_that_are_there(there, said, tmp_path, monkeypatch, capsys):
+def test_after_training_the_next_command_names_test_pictures_that_are_there(there, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path(there).mkdir(parents=True, exist_ok=True)
-    monkeypatch.setattr(train.runtime, "prepare", lambda: None)
-    monkeypatch.setattr(train, "train", lambda options: Path("demo/my runs/x"))
-    train.main(TrainingOptions(tfrecords="demo/tfrecords", runs="demo/my runs"))
-    command = f"next: python -m dogcat.predict {said} '--model=demo/my runs/x' --output=submission.csv"
-    assert capsys.readouterr().out.splitlines()[-1] == command
+    command = next_command(TrainingOptions(tfrecords="demo/tfrecords", runs="demo/my runs"), Path("demo/my runs/x"))
+    assert command == f"python -m dogcat.predict {said} '--model=demo/my runs/x' --output=submission.csv"

@@ -14,10 +14,10 @@ from conftest import make, save_model, small_run
 from fuzzing import check, full_disk, json_mutations, mutations, tree
 from PIL import Image
 
-from dogcat import train as command
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest
 from dogcat.evaluation import metrics
+from dogcat.library.runs import train_with_page
 from dogcat.loading import pipeline, readers
 from dogcat.models import gradcam, model_files, tta_views
 from dogcat.reports import build, comparison_page
@@ -31,7 +31,7 @@ CLASSES = ('"><script>document.title=2<!--', "=1+1", "cat")
 
 
 def train(tfrecords, runs, **changes):
-    return command.train(small_run(tfrecords, runs, **changes))
+    return train_with_page(small_run(tfrecords, runs, **changes))
 
 
 @pytest.fixture(scope="module")

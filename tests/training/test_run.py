@@ -19,10 +19,10 @@ from scipy import special
 from sklearn import metrics
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 
-from dogcat import train
 from dogcat.core.interrupts import Terminated
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest
+from dogcat.library.runs import train_with_page
 from dogcat.loading import pipeline, readers
 from dogcat.models import architecture, model_files, tta_views
 from dogcat.reports import build
@@ -489,7 +489,7 @@ def test_a_run_goes_on_from_what_it_started_from_wherever_its_data_are(tfrecords
 def test_stopped_while_it_makes_the_page_a_run_is_finished(tfrecords, tmp_path, monkeypatch):
     monkeypatch.setattr(build, "write", lambda run: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Terminated, match="the run .* is finished; the same command with --resume makes its page"):
-        train.train(options(tfrecords, tmp_path, epochs=0, report=True))
+        train_with_page(options(tfrecords, tmp_path, epochs=0, report=True))
     assert (tmp_path / "latest" / "summary.json").is_file()
 
 
@@ -500,15 +500,15 @@ def test_the_page_that_a_finished_run_lacks_is_made_by_resume(tfrecords, tmp_pat
         training.train(options(tfrecords, tmp_path, epochs=0, resume=True))
     capsys.readouterr()
     again = options(tfrecords, tmp_path, epochs=0, resume=True, report=True)
-    assert train.train(dataclasses.replace(again, dry_run=True)) is None
+    assert train_with_page(dataclasses.replace(again, dry_run=True)) is None
     assert not (run / "report.html").exists()
-    assert train.train(again) == run
+    assert train_with_page(again) == run
     said = capsys.readouterr().out
     assert f"the run {run} is finished; what is left is its page, report.html" in said
     assert f"report: {run / 'report.html'}" in said
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.name in kept} == kept
     with pytest.raises(InputError, match=f"has no unfinished run; {run} is finished"):
-        train.train(again)
+        train_with_page(again)
 
 
 def test_a_damaged_run_is_named_unless_another_is_meant(tfrecords, tmp_path):
@@ -568,8 +568,8 @@ import tiny_backbone, resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 from dogcat.core import flags
-from dogcat import train
-flags.run(train.main, train.TrainingOptions)
+import dogcat.train
+flags.run(dogcat.train.main, dogcat.train.TrainingOptions)
 """
     line = [sys.executable, "-c", script, *flags_of(options(tfrecords, tmp_path / "runs"))]
     done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)

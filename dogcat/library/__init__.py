@@ -1,0 +1,1 @@
+"""What `import dogcat` offers to other programs: data sets, models and runs."""
