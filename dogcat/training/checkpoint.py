@@ -87,7 +87,7 @@ class Progress:
             validation: Size of the validation split, in batches of a step, each of which is taken for as long.
         """
         done = self.epoch * (steps + validation) + self.step
-        seconds = self.seconds + self.stages.get("training", 0.0) + self.stages.get("validation", 0.0)
+        seconds = self.seconds + sum(self.stages.get(stage, 0.0) for stage in ("training", "validation", "saving"))
         return (epochs * (steps + validation) - done) * seconds / done if done else None
 
     def next_epoch(self, record: EpochRecord) -> None:

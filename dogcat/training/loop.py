@@ -323,9 +323,7 @@ def _tell_epoch(record: EpochRecord, is_best: bool, left: str) -> None:
         parts.append(f"log loss {record.loss:.4f}, accuracy {record.accuracy:.2%};")
     parts.append(f"validation log loss {record.val_loss:.4f}, accuracy {record.val_accuracy:.2%}")
     rate = "" if math.isnan(record.pictures_per_second) else f", {record.pictures_per_second:.1f} pictures/s"
-    parts.append(f"({record.seconds:.0f} s{rate})")
+    parts.append(f"({record.seconds:.0f} s{rate}{f'; {left}' if left else ''})")
     if is_best:
         parts.append("best so far")
-    if left:
-        parts.append(f"({left})")
     tell(" ".join(parts))
