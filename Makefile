@@ -39,8 +39,8 @@ CLEANING ?=
 
 
 # What needs neither TensorFlow nor long work.
-FAST := tests/core tests/pictures tests/evaluation tests/test_layering.py tests/test_console.py tests/test_completion.py \
-	--ignore=tests/core/test_flags.py --ignore=tests/core/test_runtime.py
+FAST := tests/core tests/pictures tests/evaluation tests/test_layering.py tests/test_console.py \
+	tests/test_completion.py --ignore=tests/core/test_flags.py --ignore=tests/core/test_runtime.py
 
 .PHONY: help install clean-data demo reproduce test test-fast lint format peers clean
 .DEFAULT_GOAL := help

@@ -125,9 +125,9 @@ def given_in(arguments: list[str], options_class: type[Options]) -> dict[str, An
     try:
         rest = flag_values(["command", *arguments])[1:]
     except flags.UnrecognizedFlagError as error:
-        raise InputError(
-            f"--{error.flagname}: there is no such flag; {_meant(options_class, error.flagname)}"
-        ) from error
+        meant = options_class.meant(error.flagname)
+        hint = f"did you mean --{meant}?" if meant else "--helpfull lists those that there are"
+        raise InputError(f"--{error.flagname}: there is no such flag; {hint}") from error
     except flags.Error as error:
         raise InputError(_of_absl(error)) from error
     except RecursionError as error:
@@ -140,8 +140,9 @@ def given_in(arguments: list[str], options_class: type[Options]) -> dict[str, An
             given[field.name] = ",".join(value) if field.metadata["several"] else value
     positional = help_text.positional_field(options_class)
     if rest and positional:
+        for word in rest:
+            _require_no_flag(options_class, word, positional)
         word = rest.pop(0)
-        _require_no_flag(options_class, word, positional)
         if positional.name in given:
             raise InputError(f"{word!r} and --{positional.name}={given[positional.name]}: give one of the two")
         given[positional.name] = word
@@ -161,20 +162,13 @@ def _of_absl(error: flags.Error) -> str:
     return re.sub(r"^flag |^ERROR:: |\[Errno \d+\] ", "", said)
 
 
-def _meant(options_class: type[Options], name: str) -> str:
-    """Words for the flag that a name which is none may have been meant as."""
-    meant = options_class.meant(name)
-    return f"did you mean --{meant}?" if meant else "--helpfull lists those that there are"
-
-
 def _require_no_flag(options_class: type[Options], word: str, positional: dataclasses.Field[Any]) -> None:
     """Raises InputError for a bare word that was meant as a flag, like epochs=3: no file is called so."""
-    name, equals, _ = word.partition("=")
+    name, equals, value = word.partition("=")
     is_flag = any(field.name == name for field in dataclasses.fields(options_class))  # type: ignore[arg-type]
-    is_meant = word in (positional.metadata["choices"] or ()) or os.path.lexists(word)
-    if not is_meant and (is_flag or (equals and name.isidentifier())):
-        meant = f"did you mean --{word}?" if is_flag else _meant(options_class, name)
-        raise InputError(f"{word!r}: flags begin with --; {meant} Else write --{positional.name}={word}")
+    flag = name if is_flag else options_class.meant(name) if equals else ""
+    if flag and word not in (positional.metadata["choices"] or ()) and not os.path.lexists(word):
+        raise InputError(f"{word!r}: did you mean --{flag}{equals}{value}? If not, write --{positional.name}={word}")
 
 
 def run(

@@ -36,14 +36,14 @@ from tools.make_sample_images import SampleOptions
         (TrainingOptions, "--optimizer=ADAMW", "--optimizer=ADAMW: .*; did you mean adamw?"),
         (TrainingOptions, "--config=nope.json", "--config=nope.json: No such file or directory; give the config.json"),
         (TrainingOptions, "--flagfile=nope", "Unable to open flagfile: No such file or directory: 'nope'"),
-        (TrainingOptions, "epochs=3", "'epochs=3': flags begin with --; did you mean --epochs=3?"),
-        (TrainingOptions, "lr=3", "'lr=3': flags begin with --; did you mean --learning_rate?"),
+        (TrainingOptions, "epochs=3", "'epochs=3': did you mean --epochs=3?"),
+        (TrainingOptions, "lr=3", "'lr=3': did you mean --learning_rate=3?"),
         (
             TrainingOptions,
             "resume",
-            "'resume': flags begin with --; did you mean --resume? Else write --tfrecords=resume",
+            "'resume': did you mean --resume? If not, write --tfrecords=resume",
         ),
-        (SampleOptions, "train", "'train': flags begin with --; did you mean --train? Else write --output=train"),
+        (SampleOptions, "train", "'train': did you mean --train? If not, write --output=train"),
         (WeightsOptions, "xceptoin", "--backbone=xceptoin: .*; did you mean xception?"),
     ],
 )
@@ -59,3 +59,6 @@ def test_a_folder_may_be_called_like_a_flag(tmp_path, monkeypatch):
     for name in ("resume", "lr=3"):
         assert flags.parse(TrainingOptions, [name]).tfrecords == name
     assert flags.parse(TrainingOptions, ["--tfrecords=epochs=3"]).tfrecords == "epochs=3"
+    assert flags.parse(TrainingOptions, ["xyzzy=3"]).tfrecords == "xyzzy=3"
+    with pytest.raises(InputError, match="^'epochs=3': did you mean --epochs=3[?]"):
+        flags.parse(TrainingOptions, ["resume", "epochs=3"])
