@@ -143,7 +143,7 @@ def refuse_unused(given: dict[str, Any], names: tuple[str, ...], why: str) -> No
             raise InputError(f"--{name}={given[name]}: {why}")
 
 
-def said(value: Any) -> str:
+def in_words(value: Any) -> str:
     """A value of a field in words."""
     if isinstance(value, bool):
         return "on" if value else "off"
@@ -194,7 +194,7 @@ class Options:
     @classmethod
     def said_default(cls, name: str) -> str:
         """The value of a field, in words, of a user who gives nothing."""
-        return said(getattr(cls.from_given({}), name))
+        return in_words(getattr(cls.from_given({}), name))
 
     @classmethod
     def meant(cls, name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dogcat.core import files, typed_json
 from dogcat.core.bounds import Bounds
-from dogcat.core.options import InputError, Options, is_utf8, local_path, option, refuse_unused, said, seed_option
+from dogcat.core.options import InputError, Options, in_words, is_utf8, local_path, option, refuse_unused, seed_option
 from dogcat.dataset.options import data_set_option
 from dogcat.models.options import backbone_option, batch_size_option, engine_option, precision_option
 from dogcat.training.presets import PRESETS
@@ -275,7 +275,7 @@ class TrainingOptions(Options):
     @classmethod
     def said_default(cls, name: str) -> str:
         """The value of a user who gives nothing, whose preset is best, and what it is without this preset."""
-        own, of_best = said(getattr(cls(), name)), super().said_default(name)
+        own, of_best = in_words(getattr(cls(), name)), super().said_default(name)
         if name == "preset" or own == of_best:
             return of_best
         return f"{of_best} (--preset=none: {own})"
