@@ -27,7 +27,7 @@ class Page:
     Attributes:
         shown: Playwright's page: `shown.keyboard.press("Tab")`, `shown.locator("h1").inner_text()`.
         errors: What the page wrote on the console as errors, or threw.
-        outside: Addresses it asked for, or tried to, other than its own file, data: and blob:.
+        outside: Addresses it asked for, or tried to, other than its own file or server, data: and blob:.
     """
 
     def __init__(self, shown: sync_api.Page, address: str) -> None:
@@ -44,7 +44,10 @@ class Page:
             self.errors.append(message.text)
 
     def _watch(self, request: sync_api.Request) -> None:
-        if request.url.partition("#")[0] != self._address and not request.url.startswith(_INSIDE):
+        is_own = request.url.partition("#")[0] == self._address or (
+            self._address.startswith("http") and request.url.startswith(self._address)
+        )
+        if not is_own and not request.url.startswith(_INSIDE):
             self.outside.append(request.url)
 
     def screenshot(self) -> bytes:
@@ -57,7 +60,7 @@ class Page:
 
 
 class Browser:
-    """A running Chromium; a context manager. Its pages are offline but for files."""
+    """A running Chromium; a context manager. Its pages are offline but for files, and for a server of this machine."""
 
     def __init__(self, executable: str) -> None:
         self._playwright = sync_api.sync_playwright().start()
@@ -78,10 +81,16 @@ class Browser:
 
     def open(self, path: Path, width: int = DESKTOP, dark: bool = False) -> Page:
         """Opens a file of the disk, and waits until all of it is loaded."""
+        return self._open(path.resolve().as_uri(), width, dark, offline=True)
+
+    def open_server(self, address: str, width: int = DESKTOP, dark: bool = False) -> Page:
+        """The same of a page that a server of this machine serves."""
+        return self._open(address, width, dark, offline=False)
+
+    def _open(self, address: str, width: int, dark: bool, offline: bool) -> Page:
         scheme = "dark" if dark else "light"
         viewport = {"width": width, "height": _HEIGHT}
-        context = self._chromium.new_context(viewport=viewport, color_scheme=scheme, offline=True)
-        address = path.resolve().as_uri()
+        context = self._chromium.new_context(viewport=viewport, color_scheme=scheme, offline=offline)
         page = Page(context.new_page(), address)
         page.shown.goto(address, wait_until="load")
         return page

@@ -172,11 +172,14 @@ def pytest_terminal_summary(terminalreporter) -> None:
 
 @pytest.fixture(autouse=True)
 def float32_policy(request):
-    """Each test begins with Keras' default precision."""
+    """Each test begins with Keras' default precision; so do the fixtures of the next file, which come before it."""
     if request.config.getoption("--without-tensorflow"):
+        yield
         return
     from tensorflow import keras
 
+    keras.mixed_precision.set_global_policy("float32")
+    yield
     keras.mixed_precision.set_global_policy("float32")
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "make-report": "tools.make_report",
     "evaluate": "dogcat.evaluate",
     "predict": "dogcat.predict",
+    "try": "tools.try_model",
     "export-model": "tools.export_model",
     "reproduce": "tools.reproduce",
     "judge-recipes": "tools.judge_recipes",

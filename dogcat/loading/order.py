@@ -5,6 +5,7 @@ So any step can be the first, and workers and replicas cut their parts out of on
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -73,9 +74,16 @@ def philox(count: int, seed: int, epoch: tf.Tensor | int) -> tf.Tensor:
 
     TensorFlow's own Philox has words of 32 bits, and so gives others.
     """
+    return _philox(*(tf.cast(number, tf.int64) for number in (count, seed, epoch)))
+
+
+# A function of its own, so that the hundreds of operations are made once and not for each dataset.
+@functools.partial(tf.function, input_signature=[tf.TensorSpec((), tf.int64)] * 3, autograph=False)
+def _philox(count: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
     blocks = -(-count // 4)
+    counters = tf.range(1, blocks + 1, dtype=tf.int64)
     # Words 0 and 2 of each block, and words 1 and 3; uint64 [2, blocks].
-    even = tf.stack([tf.cast(tf.range(1, blocks + 1, dtype=tf.int64), tf.uint64), tf.zeros(blocks, tf.uint64)])
+    even = tf.cast(tf.stack([counters, tf.zeros_like(counters)]), tf.uint64)
     odd = tf.zeros_like(even)
     key = tf.stack([tf.cast(seed, tf.uint64), tf.cast(epoch, tf.uint64)])[:, None]
     multipliers, weyl = (tf.constant(numbers, tf.uint64)[:, None] for numbers in (_MULTIPLIERS, _WEYL))

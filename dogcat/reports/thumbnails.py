@@ -29,14 +29,19 @@ def heat_address(pixels: np.ndarray, heat: np.ndarray) -> str:
         pixels: uint8 [height, width, 3].
         heat: float32 [rows, columns], 0 to 1.
     """
-    small = _small(pixels).astype(np.float32)
+    return _address(with_heat(_small(pixels), heat))
+
+
+def with_heat(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """A picture in grey with a heat map over it; arguments as for `heat_address`, returns such a picture."""
+    small = pixels.astype(np.float32)
     grey = np.repeat(small.mean(axis=2, keepdims=True), 3, axis=2)
     size = (small.shape[1], small.shape[0])
     # The bicubic filter swings beyond its ends.
     spread = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
     cover = _COVER * spread[:, :, np.newaxis]
     colours = plot_style.HEAT(spread)[:, :, :3] * 255
-    return _address((grey * (1 - cover) + colours * cover).round().astype(np.uint8))
+    return (grey * (1 - cover) + colours * cover).round().astype(np.uint8)
 
 
 def place_in_words(heat: np.ndarray) -> str:

@@ -218,7 +218,7 @@ def test_what_lies_in_the_folder_is_left_alone(tfrecords, tmp_path):
     assert before.items() <= after.items() and len(after) == len(before) + 1
 
 
-@pytest.mark.parametrize("count", [30, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [10, pytest.param(1000, marks=pytest.mark.long)])
 def test_mutated_entries_are_never_taken_for_other_pictures(tfrecords, tmp_path, count, monkeypatch):
     data, source = manifest.load(tfrecords), reader_of(tfrecords, "validation")
     cache = PixelCache("disk", 1.0, tmp_path)
