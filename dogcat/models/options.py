@@ -9,7 +9,7 @@ from dogcat.core.options import option
 from dogcat.models.backbones import BACKBONES
 
 # The views of a picture that a prediction is averaged over.
-TTA = ("none", "flip", "zoom")
+TTA = ("none", "flip")
 
 
 def backbone_option(help: str, positional: bool = False) -> Any:
@@ -25,7 +25,7 @@ def model_option(more: str = "", several: bool = False, positional: bool = False
 
 def tta_option(help: str) -> Any:
     """Declares the views of a picture that a prediction is averaged over."""
-    return option("zoom", help, choices=TTA)
+    return option("none", help, choices=TTA)
 
 
 def batch_size_option(default: int, help: str) -> Any:

@@ -51,8 +51,8 @@ class PredictionOptions(Options):
         path=True,
     )
     tta: str = tta_option(
-        "Test-time augmentation. flip averages the logits of each picture and its mirror image; zoom, those of its "
-        "middle, magnified 1.25 times, and the mirror image of that; none takes the picture alone, in half the time."
+        "Test-time augmentation. flip averages the logits of each picture and its mirror image, in twice the time; "
+        "none takes the picture alone."
     )
     resume: bool = option(False, "Go on where a prediction with this --output was stopped; if none was, begin one.")
     columns: str = option(

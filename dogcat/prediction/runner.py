@@ -43,8 +43,7 @@ class Predictor:
 
         Args:
             paths: Their files; all of them for the same classes and pictures.
-            tta: none; or flip: the logits of each picture and its mirror image are averaged; or zoom: those of its
-                middle, magnified.
+            tta: none; or flip: the logits of each picture and its mirror image are averaged.
             batch_size: Pictures a step; rounded up so that each replica gets the same share.
             strategy: The devices.
             engine: tensorflow or openvino.
@@ -66,8 +65,7 @@ class Predictor:
         def network(pictures: tf.Tensor) -> tf.Tensor:
             if tta == "none":
                 return of_models(pictures)
-            shown = tta_views.magnified(pictures) if tta == "zoom" else pictures
-            return (of_models(shown) + of_models(tta_views.mirrored(shown))) / 2
+            return (of_models(pictures) + of_models(tta_views.mirrored(pictures))) / 2
 
         self._batch_size = manner(strategy, engine).whole_batch(batch_size)
         size = self._description.image_size

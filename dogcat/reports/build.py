@@ -17,7 +17,7 @@ from dogcat.dataset.manifest import Manifest
 from dogcat.evaluation import assess, metrics
 from dogcat.evaluation.assess import LabelledPredictions
 from dogcat.loading import readers
-from dogcat.models import architecture, devices, model_files, tta_views
+from dogcat.models import architecture, devices, model_files
 from dogcat.models.gradcam import HeatMaps
 from dogcat.models.model_files import Description
 from dogcat.prediction.picture_sources import DataSetSplit
@@ -191,9 +191,7 @@ def _predictions(
         # This process alone asks, also where several trained.
         strategy = devices.make_strategy("one_device")
         engine = devices.choose_engine("auto", keras.mixed_precision.global_policy().name, strategy)
-        # As near as may be to how the run validated, if that is asked for.
-        tta = "zoom" if run.options.get("magnify") and not as_stored else "none"
-        predictor = Predictor([path], tta, _BATCH, strategy, engine)
+        predictor = Predictor([path], "none", _BATCH, strategy, engine)
         logits = np.concatenate(list(predictor.logits(pictures)))[:, 0]
     return LabelledPredictions(
         source=f"{folder}, split {shard_plan.VALIDATION}",
@@ -221,10 +219,8 @@ def _opening(run: FinishedRun, model: keras.Model) -> str:
 def _pictures(
     findings: Findings, places: Sequence[int], model: keras.Model, folder: Path, data: Manifest
 ) -> dict[int, Picture]:
-    """Pixels and heat maps of the pictures at these places, as validation showed them to the model."""
+    """Pixels and heat maps of the pictures at these places."""
     validation = readers.open_split(folder, data, shard_plan.VALIDATION)
-    stored_pixels = readers.take(validation, np.asarray(places, np.int64))
-    view = tta_views.of_validation(findings.run.options.get("magnify", 0.0))
-    pixels = np.asarray(tta_views.SHOWN[view](stored_pixels))
+    pixels = readers.take(validation, np.asarray(places, np.int64))
     heat = HeatMaps(model)(pixels, findings.predicted[places])
     return {place: Picture(*of_place) for place, of_place in zip(places, zip(pixels, heat))}

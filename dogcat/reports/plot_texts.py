@@ -53,7 +53,7 @@ def curves_caption(findings: Findings) -> str:
 
 
 def view_of(run: FinishedRun) -> str:
-    """The pictures that a run validated on, in words."""
+    """The pictures that a run validated on, in words; those of version 0.2.0 may have magnified them."""
     return _MAGNIFIED if run.options.get("magnify") else AS_STORED
 
 

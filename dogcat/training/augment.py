@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from dogcat.models import preflight, tta_views
+from dogcat.models import preflight
 from dogcat.training.options import AugmentationRanges
 
 
@@ -80,16 +80,15 @@ def draw(batch_size: tf.Tensor | int, ranges: AugmentationRanges, seed: tf.Tenso
         ranges: How far each parameter may go.
         seed: int [2].
     """
-    unit = tf.random.stateless_uniform((9, batch_size), seed)
+    unit = tf.random.stateless_uniform((8, batch_size), seed)
     either_way = 2 * unit - 1
-    step = tf.where(unit[8] < ranges.magnify, 1 / tta_views.MAGNIFICATION, 1.0)
     return WarpParameters(
         rotate=ranges.rotate * either_way[0],
         shift_x=ranges.shift * either_way[1],
         shift_y=ranges.shift * either_way[2],
         shear=ranges.shear * either_way[3],
-        zoom_x=step * (1 + ranges.zoom * either_way[4]),
-        zoom_y=step * (1 + ranges.zoom * either_way[5]),
+        zoom_x=1 + ranges.zoom * either_way[4],
+        zoom_y=1 + ranges.zoom * either_way[5],
         flip=tf.cast(unit[6] < ranges.flip, tf.float32),
         brightness=1 + ranges.brightness * either_way[7] if ranges.brightness else None,
     )

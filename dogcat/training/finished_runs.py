@@ -167,7 +167,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         ("options.limit", options["limit"], _may_be("limit", options["limit"])),
         ("options.tfrecords", options["tfrecords"], _is_path(options["tfrecords"])),
         ("options.unfreeze_from", options["unfreeze_from"], len(options["unfreeze_from"]) <= _LONGEST_LAYER),
-        ("options.magnify", magnify, isinstance(magnify, (int, float)) and _may_be("magnify", magnify)),
+        ("options.magnify", magnify, isinstance(magnify, (int, float)) and 0 <= magnify <= 1),
         ("start", start, isinstance(start, str) and _is_path(start)),
         ("replicas", config["replicas"], config["replicas"] >= 1),
         ("precision", config["precision"], config["precision"] in _PRECISIONS),

@@ -78,8 +78,6 @@ class FeatureExtractor:
         """All that the features follow from."""
         options = self._options
         made_from = {**self._common, "split": split, "view": view}
-        if view in (tta_views.MAGNIFIED, tta_views.MAGNIFIED_MIRROR):
-            made_from["magnification"] = tta_views.MAGNIFICATION
         if view not in tta_views.SHOWN:
             made_from |= {
                 "augmentation": dataclasses.asdict(options.augmentation),

@@ -54,9 +54,7 @@ class TrainingLoop:
         self._model = prepared.trainer.model
         self._variables = tf.train.Checkpoint(model=self._model, optimizer=prepared.trainer.optimizer)
         logits = architecture.logits_model(self._model)
-        self._validation_view = tta_views.of_validation(options.magnify)
-        shown = tta_views.SHOWN[self._validation_view]
-        self._logits = make_forward(lambda pictures: logits(shown(pictures), training=False), strategy)
+        self._logits = make_forward(lambda pictures: logits(pictures, training=False), strategy)
         self._training, self._validation, self._features_of = inputs
         self._validation_features: np.ndarray | None = None
         # Of the steps since losses were last fetched: each one's position and sums, on the device.
@@ -165,7 +163,7 @@ class TrainingLoop:
     def _frozen_validation_logits(self) -> np.ndarray:
         """Logits of the validation split, from features of a backbone that has not trained."""
         if self._validation_features is None:
-            self._validation_features = self._features_of(shard_plan.VALIDATION, self._validation_view)
+            self._validation_features = self._features_of(shard_plan.VALIDATION, tta_views.PLAIN)
         return linear_head.apply_head(self._validation_features, *architecture.head_of(self._model).get_weights())
 
     def _training_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:

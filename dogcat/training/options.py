@@ -33,12 +33,6 @@ class AugmentationRanges(Options):
         "Probability that a picture is mirrored left to right.",
         bounds=Bounds(at_least=0, at_most=1, example=0.5),
     )
-    magnify: float = option(
-        0.0,
-        "Probability that a picture is magnified 1.25 times about its middle; with more than 0, all validation "
-        "pictures are.",
-        bounds=Bounds(at_least=0, at_most=1, example=0.5),
-    )
     rotate: float = option(0.0, "Largest rotation, either way.", bounds=Bounds(at_least=0, at_most=180, unit="degrees"))
     shift: float = option(
         0.0,
@@ -71,6 +65,8 @@ _OF_THE_CALL = {
 # What is read of a config.json, and the largest that it may be.
 _OF_CONFIG: dict[str, Any] = {"options": dict[str, Any]}
 _MOST_BYTES = 2**25
+# Options that there were, each with the value by which it did nothing.
+_FORMER = {"magnify": 0.0}
 # Options that a preset sets, the backbone aside, which one may exchange.
 _OF_PRESETS = sorted({name for values in PRESETS.values() for name in values} - {"backbone"})
 # Options that make a recipe of its own: where one of them is given, no preset is taken that was not asked for.
@@ -136,7 +132,7 @@ class TrainingOptions(Options):
     feature_views: int = option(
         1,
         "Passes over the training pictures that the head is fitted on: in the first they are as they are, in the "
-        "second mirrored and magnified 1.25 times about the middle, in further ones augmented as by --augment.",
+        "second mirrored, in further ones augmented as by --augment.",
         bounds=Bounds(at_least=1, at_most=100),
     )
     start_c: float = option(
@@ -180,7 +176,6 @@ class TrainingOptions(Options):
     shear: float = _source_range("shear")
     zoom: float = _source_range("zoom")
     flip: float = _source_range("flip")
-    magnify: float = _source_range("magnify")
     rotate: float = _source_range("rotate")
     shift: float = _source_range("shift")
     brightness: float = _source_range("brightness")
@@ -282,6 +277,9 @@ class TrainingOptions(Options):
 
     def difference(self, stored: dict[str, Any]) -> str:
         """The first option in which a run with these stored ones computes something else; empty: it does not."""
+        for name, without in _FORMER.items():
+            if stored.get(name, without) != without:
+                return name
         of_computation = (name for name in dataclasses.asdict(self) if name not in _OF_THE_CALL)
         return next((name for name in of_computation if stored.get(name) != getattr(self, name)), "")
 
@@ -311,6 +309,9 @@ def read_options(path: Path, options_class: type[Options]) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"--config={path}: is not a config.json of a run: {error}") from error
     types = typing.get_type_hints(options_class)
+    for name in _FORMER.keys() & stored.keys():
+        if stored.pop(name) != _FORMER[name]:
+            raise InputError(f"--config={path}: {name} is no longer an option; take the line out to train without it")
     for name, value in stored.items():
         if name not in types:
             raise InputError(f"--config={path}: {name} is not an option")

@@ -36,7 +36,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 3,
         "augment": "none",
         "flip": 0.5,
-        "magnify": 0.5,
     },
     "top": {**_SOURCE, "head": "random", "epochs": 30},
     "continue": {**_SOURCE, "init_from": "top", "epochs": 50},

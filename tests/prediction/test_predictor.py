@@ -11,7 +11,7 @@ import shutil
 import numpy as np
 import pytest
 from conftest import draw, make, save_model, touch
-from scipy import ndimage, special
+from scipy import special
 from tensorflow import keras
 
 from dogcat.core.options import InputError
@@ -75,11 +75,10 @@ def test_batch_size_and_strategy_change_nothing(predict, samples, strategy, engi
         assert_same(of_dogs(other), one, 1e-4)
 
 
-# A magnified pixel that is half-way between two levels may become either.
-@pytest.mark.parametrize(("tta", "tolerance"), [("flip", 1e-4), ("zoom", 1e-3)])
-def test_both_engines_give_the_same(predict, samples, tta, tolerance):
+@pytest.mark.parametrize("tta", ["none", "flip"])
+def test_both_engines_give_the_same(predict, samples, tta):
     given = {"images": str(samples / "test"), "precision": "float32", "tta": tta}
-    assert_same(of_dogs(predict(**given, engine="openvino")), of_dogs(predict(**given, engine="tensorflow")), tolerance)
+    assert_same(of_dogs(predict(**given, engine="openvino")), of_dogs(predict(**given, engine="tensorflow")), 1e-4)
 
 
 def test_equals_keras_on_the_same_pixels(predict, model_file, samples, tmp_path):
@@ -92,15 +91,8 @@ def test_equals_keras_on_the_same_pixels(predict, model_file, samples, tmp_path)
     keras.mixed_precision.set_global_policy(devices.choose_precision("auto")[0])
     logits = architecture.logits_model(model_files.load(model_file)[0])
     mirrored = [view[:, ::-1] for view in pixels]
-    # Of 32 pixels 3 are left out at each edge.
-    magnified = [
-        np.rint(
-            ndimage.zoom(view[3:29, 3:29].astype(float), (32 / 26, 32 / 26, 1), order=1, mode="nearest", grid_mode=True)
-        ).astype(np.uint8)
-        for view in (*pixels, *mirrored)
-    ]
-    of_views = logits.predict(np.stack([*pixels, *mirrored, *magnified]), verbose=0).reshape(4, len(names))
-    expectations = {"none": of_views[0], "flip": of_views[:2].mean(axis=0), "zoom": of_views[2:].mean(axis=0)}
+    of_views = logits.predict(np.stack([*pixels, *mirrored]), verbose=0).reshape(2, len(names))
+    expectations = {"none": of_views[0], "flip": of_views.mean(axis=0)}
     for tta, expected in expectations.items():
         predicted = predict(images=str(tmp_path / "some"), tta=tta, engine="tensorflow")
         assert predicted.keys == names

@@ -19,7 +19,7 @@ from dogcat.dataset import manifest
 from dogcat.evaluation import metrics
 from dogcat.library.runs import train_with_page
 from dogcat.loading import pipeline, readers
-from dogcat.models import gradcam, model_files, tta_views
+from dogcat.models import gradcam, model_files
 from dogcat.reports import build, comparison_page
 from dogcat.training import finished_runs
 from tools import make_report
@@ -70,7 +70,7 @@ class Elements(HTMLParser):
 
 
 def test_pictures_are_shown_as_validation_showed_them(tfrecords, tmp_path, monkeypatch):
-    run = train(tfrecords, tmp_path, magnify=0.5, unfreeze_from="conv2", optimizer="sgd", epochs=1, report=False)
+    run = train(tfrecords, tmp_path, unfreeze_from="conv2", optimizer="sgd", epochs=1, report=False)
     looked_at = []
 
     class HeatMaps(gradcam.HeatMaps):
@@ -82,8 +82,8 @@ def test_pictures_are_shown_as_validation_showed_them(tfrecords, tmp_path, monke
     build.write(run)
     reader = readers.open_split(tfrecords, manifest.load(tfrecords), "validation")
     pictures = next(iter(pipeline.evaluation_dataset(reader, len(reader.labels))))
-    magnified = {picture.tobytes() for picture in tta_views.magnified(pictures).numpy()}
-    assert {pixels.tobytes() for pixels in looked_at[0]} == magnified
+    stored = {picture.tobytes() for picture in pictures.numpy()}
+    assert {pixels.tobytes() for pixels in looked_at[0]} == stored
 
 
 def assert_quiet(page):
@@ -154,7 +154,13 @@ def test_the_page_of_several_runs_is_quiet(two_runs, browser, tmp_path, width):
 
 def test_runs_with_other_views_are_compared_on_the_same_one(two_runs, tfrecords, tmp_path, monkeypatch):
     plain = two_runs[0]
-    magnified = train(tfrecords, tmp_path, magnify=0.5, epochs=0, report=False)
+    magnified = train(tfrecords, tmp_path, epochs=0, report=False)
+    # As version 0.2.0 left one: validated on magnified pictures, so with other logits.
+    config = json.loads((magnified / "config.json").read_text())
+    config["options"]["magnify"] = 0.5
+    (magnified / "config.json").write_text(json.dumps(config))
+    kept = np.load(magnified / finished_runs.VALIDATION_LOGITS) + np.float32(0.5)
+    np.save(magnified / finished_runs.VALIDATION_LOGITS, kept)
     given = []
     monkeypatch.setattr(comparison_page, "render", lambda scored, drawn: given.append(scored) or b"")
     build.compare([plain, magnified], "")
@@ -163,7 +169,6 @@ def test_runs_with_other_views_are_compared_on_the_same_one(two_runs, tfrecords,
     assert [one.view for one in mixed] == ["pictures as they are stored"] * 2
     assert mixed[1].validated_on == "pictures magnified about their middle" == alone[0].view
     of_view = [one.predictions.log_probabilities[0] for one in (mixed[1], alone[1])]
-    kept = np.load(magnified / finished_runs.VALIDATION_LOGITS)
     assert not np.allclose(*of_view) and np.allclose(of_view[1], metrics.log_probabilities(kept), atol=1e-6)
     # What the model says of the pictures as they are.
     reader = readers.open_split(tfrecords, manifest.load(tfrecords), "validation")

@@ -10,7 +10,7 @@ import tensorflow as tf
 from scipy import stats
 from tensorflow import keras
 
-from dogcat.models import preflight, tta_views
+from dogcat.models import preflight
 from dogcat.training import augment
 from dogcat.training.options import AUGMENTATIONS, AugmentationRanges
 
@@ -221,18 +221,6 @@ def test_parameters_are_spread_as_those_of_keras(ranges):
 def test_flip_is_a_probability(probability):
     drawn = augment.draw(10_000, AugmentationRanges(flip=probability), (0, 0)).flip
     assert np.mean(drawn) == pytest.approx(probability, abs=0.02 * (0 < probability < 1))
-
-
-def test_magnified_pictures_are_the_view_that_prediction_takes():
-    parameters = augment.draw(10_000, AugmentationRanges(magnify=0.5), (0, 0))
-    assert set(parameters.zoom_x.numpy()) == {np.float32(0.8), np.float32(1)}
-    np.testing.assert_array_equal(parameters.zoom_x, parameters.zoom_y)
-    assert np.mean(parameters.zoom_x == 1) == pytest.approx(0.5, abs=0.02)
-    rows, columns = np.mgrid[:299, :299]
-    waves = 127 + 120 * np.sin(np.stack((rows / 9, columns / 7, (rows + columns) / 11), axis=-1))
-    pictures = tf.constant(waves[np.newaxis].astype(np.uint8))
-    augmented = augment.apply(pictures, AugmentationRanges(magnify=1.0), (0, 0)).numpy().astype(int)
-    assert np.abs(augmented - tta_views.magnified(pictures).numpy()).max() <= 4
 
 
 def test_source_is_the_recipe_of_the_project():

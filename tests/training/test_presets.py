@@ -56,6 +56,20 @@ def test_an_augmentation_set_gives_all_ranges_and_single_flags_win():
     assert parse("--preset=top", "--augment=strong").augmentation == AUGMENTATIONS["strong"]
 
 
+def test_an_option_that_is_gone_is_named_unless_it_did_nothing(tmp_path):
+    path = tmp_path / "config.json"
+    stored = vars(parse("--preset=open2"))
+    path.write_text(json.dumps({"options": {**stored, "magnify": 0.0}}))
+    assert parse(f"--config={path}").preset == "open2" and not parse("--preset=open2").difference(
+        {**stored, "magnify": 0}
+    )
+    path.write_text(json.dumps({"options": {**stored, "magnify": 0.5}}))
+    with pytest.raises(InputError, match="magnify is no longer an option; take the line out"):
+        parse(f"--config={path}")
+    # A run that was begun with it does not go on as another one.
+    assert parse("--preset=open2").difference({**stored, "magnify": 0.5}) == "magnify"
+
+
 def test_a_config_is_read_back_and_flags_win(tmp_path):
     before = parse("--preset=open2", "--seed=7", "--augment=strong", "--shift=0")
     path = tmp_path / "config.json"
@@ -65,7 +79,7 @@ def test_a_config_is_read_back_and_flags_win(tmp_path):
     assert parse(f"--config={path}", "--seed=8", "--augment=none").shear == 0
     assert parse(f"--config={path}", "--seed=8").seed == 8
     best = parse(f"--config={path}", "--preset=best", "--epochs=7")
-    assert (best.preset, best.optimizer, best.shear, best.magnify, best.epochs) == ("best", "adamw", 0, 0.5, 7)
+    assert (best.preset, best.optimizer, best.shear, best.flip, best.epochs) == ("best", "adamw", 0, 0.5, 7)
     assert best.seed == 7
     # What a preset does not name has its default, or the run would bear its name for another recipe.
     path.write_text(json.dumps({"options": vars(parse("--preset=best", "--seed=7", "--backbone=vgg16"))}))

@@ -24,7 +24,7 @@ from dogcat.core.options import InputError
 from dogcat.dataset import manifest
 from dogcat.library.runs import train_with_page
 from dogcat.loading import pipeline, readers
-from dogcat.models import architecture, model_files, tta_views
+from dogcat.models import architecture, model_files
 from dogcat.reports import build
 from dogcat.training import agreement, frozen_features, loop, run_folder, step
 from dogcat.training import checkpoint as state
@@ -214,16 +214,15 @@ def test_features_are_computed_once_for_what_made_them(tfrecords, tmp_path, monk
     assert len(new(precision="mixed_bfloat16", limit=20)) == 2
 
 
-def test_a_run_that_magnifies_validates_what_it_predicts_from(tfrecords, tmp_path):
-    run = training.train(options(tfrecords, tmp_path, magnify=0.5, precision="float32"))
+def test_validation_is_of_the_pictures_as_they_are(tfrecords, tmp_path):
+    run = training.train(options(tfrecords, tmp_path, precision="float32"))
     data = manifest.load(tfrecords)
     batches = pipeline.evaluation_dataset(readers.open_split(tfrecords, data, "validation"), 1)
-    magnified = batches.map(lambda pictures, *others: tta_views.magnified(pictures))
     labels = readers.open_split(tfrecords, data, "validation").labels
     # The head alone, whose features went through the cache, and the open layers after it.
     for checkpoint, epoch in zip(sorted((run / "checkpoints").iterdir()), history_of(run)):
         logits = (
-            architecture.logits_model(model_files.load(checkpoint)[0]).predict(magnified, verbose=0)[:, 0].astype(float)
+            architecture.logits_model(model_files.load(checkpoint)[0]).predict(batches, verbose=0)[:, 0].astype(float)
         )
         assert epoch["val_loss"] == pytest.approx(metrics.log_loss(labels, special.expit(logits)), abs=1e-4)
 
