@@ -40,7 +40,7 @@ CLEANING ?=
 
 # What needs neither TensorFlow nor long work.
 FAST := tests/core tests/pictures tests/evaluation tests/test_layering.py tests/test_console.py \
-	--ignore=tests/core/test_flags.py --ignore=tests/core/test_runtime.py
+	tests/test_completion.py --ignore=tests/core/test_flags.py --ignore=tests/core/test_runtime.py
 
 .PHONY: help install clean-data demo reproduce test test-fast lint format peers clean
 .DEFAULT_GOAL := help
@@ -63,6 +63,11 @@ help:
 	@echo '              one that has this TensorFlow, for an environment of its own'
 
 demo: $(VENV)/ready
+ifneq ($(IMAGES),)
+ifeq ($(TEST_IMAGES),)
+	@echo 'note: without TEST_IMAGES=folder it predicts the pictures that it trains on, which tells nothing of new ones'
+endif
+endif
 ifeq ($(IMAGES),)
 	$(RUN) -m tools.make_sample_images --output=$(DEMO)/data
 endif

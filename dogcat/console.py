@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib.util
 import runpy
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import dogcat
 from dogcat.core import commands, flags
 from dogcat.core.options import InputError
+from dogcat.core.text import one_of
 
 _USAGE = """Usage: {program} COMMAND [--flag=value ...]
 
@@ -20,7 +20,7 @@ Tells cats from dogs: pictures become TFRecord shards, which train a network, wh
 Commands, in the order of the work:
 {table}
 
-{program} COMMAND --help explains a command and its flags; {program} --version prints the version."""
+{program} COMMAND --help explains a command and its flags, --helpfull all of them; {program} --version the version."""
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 def usage(program: str) -> str:
     """The text of --help: the commands with the first line of what each says of itself."""
     longest = max(map(len, commands.COMMANDS))
-    table = "\n".join(f"  {name:{longest}}  {_summary(name)}" for name in commands.COMMANDS)
+    table = "\n".join(f"  {name:{longest}}  {summary(name)}" for name in commands.COMMANDS)
     return _USAGE.format(program=program, table=table)
 
 
@@ -57,16 +57,16 @@ def module_of(command: str) -> str:
     """
     name = command.replace("_", "-")
     if name not in commands.COMMANDS:
-        nearest = difflib.get_close_matches(name, commands.COMMANDS, 1)
-        meant = f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(commands.COMMANDS)}"
-        raise InputError(f"{command!r} is not a command of dogcat; {meant}")
+        if command.startswith("-"):
+            raise InputError(f"{command!r}: the command comes first, like dogcat train {command}")
+        raise InputError(f"{command!r} is not a command of dogcat; {one_of(name, commands.COMMANDS)}")
     module = commands.COMMANDS[name]
     # A wheel holds the folder `tools` as `dogcat.tools`, so that it takes no other package's name.
     installed = f"dogcat.{module}"
     return installed if module.startswith("tools.") and importlib.util.find_spec("dogcat.tools") else module
 
 
-def _summary(command: str) -> str:
+def summary(command: str) -> str:
     """The first sentence of a command's own text, read without running it."""
     spec = importlib.util.find_spec(module_of(command))
     if spec is None or spec.origin is None:

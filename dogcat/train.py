@@ -12,9 +12,13 @@ started by the same command in each, under TF_CONFIG or srun; when one is stoppe
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from dogcat.core import commands, flags, runtime
 from dogcat.core.text import printable
 from dogcat.library import entry_points
+from dogcat.pictures.options import TEST_FOLDER
 from dogcat.training.options import TrainingOptions
 
 
@@ -27,8 +31,15 @@ def main(options: TrainingOptions) -> None:
     if folder is None:
         return
     print(printable(f"wrote {folder}: best.keras, history.csv, curves.png, checkpoints"))
-    where = "" if options.runs == TrainingOptions.runs else f" --model={folder}"
-    print(printable(f"next: {commands.spelled('predict')}{where} --images=data/test --output=submission.csv"))
+    print(printable(f"next: {next_command(options, folder)}"))
+
+
+def next_command(options: TrainingOptions, folder: Path) -> str:
+    """A command that predicts with the run of a folder."""
+    model = "" if options.runs == TrainingOptions.runs else f" {shlex.quote(f'--model={folder}')}"
+    beside = Path(options.tfrecords).parent
+    images = commands.folder_word(Path(TEST_FOLDER), beside / "test", beside / "data" / "test")
+    return f"{commands.spelled('predict')} {images}{model} --output=submission.csv"
 
 
 if __name__ == "__main__":

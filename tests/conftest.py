@@ -257,7 +257,7 @@ def history_of(run: Path) -> list[dict[str, float]]:
 
 def without_progress(err: str) -> str:
     """What a command wrote to standard error but for the lines of progress, which come where a machine is slow."""
-    line = r"[^:\n]+: \d+ of \d+ \w+, [\d.]+ \w+/s(, [\d:]+ left)?\n"
+    line = r"[^:\n]+: \d+ of \d+ \w+, [\d.]+ \w+/s(, [\d:]+ left)?(, log loss .*)?\n"
     return re.sub(f"^{line}", "", err, flags=re.MULTILINE)
 
 

@@ -41,17 +41,18 @@ def test_version_and_help_of_a_command():
     [("trian", "did you mean train?"), ("make_tfrecord", "did you mean make-tfrecords?"), ("xyz", "use one of make-")],
 )
 def test_a_mistyped_command_is_told_the_nearest(word, meant):
-    with pytest.raises(InputError, match=f"'{word}' is not a command of dogcat; {meant}"):
+    with pytest.raises(InputError, match=f"'{word}' is not a command of dogcat; .*{meant}"):
         console.module_of(word)
 
 
 def test_a_mistyped_command_and_flag_end_with_exit_code_2():
     done = call("predit")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: 'predit' is not a command of dogcat; did you mean predict?\n"
+    assert done.stderr.startswith("error: 'predit' is not a command of dogcat; ")
+    assert done.stderr.endswith("; did you mean predict?\n")
     done = call("make-tfrecords", "--imges=x")
     assert done.returncode == 2
-    assert "Did you mean: image_size, images ?" in done.stderr
+    assert done.stderr == "error: --imges: there is no such flag; did you mean --images?\n"
 
 
 def test_a_command_names_the_next_one_as_it_was_called(tmp_path):

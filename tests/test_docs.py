@@ -116,7 +116,9 @@ def check_arguments(subcommand: str, arguments: list[str]) -> None:
             assert any(field.metadata["positional"] for field in fields.values()), f"{called}: takes no bare word"
             continue
         name, _, value = argument[2:].partition("=")
-        if name == "help" or (name.startswith("no") and isinstance(getattr(fields.get(name[2:]), "default", 0), bool)):
+        if name in ("help", "helpfull") or (
+            name.startswith("no") and isinstance(getattr(fields.get(name[2:]), "default", 0), bool)
+        ):
             continue
         assert name in fields, f"{called}: there is no such flag"
         choices = fields[name].metadata["choices"]
@@ -189,7 +191,7 @@ def test_commands_have_the_flags_that_documents_give_them(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 def test_flags_in_the_prose_belong_to_some_command(document):
-    known = {"help", "version"}
+    known = {"help", "helpfull", "version"}
     for subcommand in COMMANDS:
         known |= {field.name for field in dataclasses.fields(options_of(module_of(subcommand)))}
     prose, _ = split_blocks(document.read_text())

@@ -39,7 +39,7 @@ _LONGEST_REASON = 100
 class ExportOptions(Options):
     """Options of `tools.export_model`."""
 
-    model: str = model_option()
+    model: str = model_option(positional=True)
     format: str = option("savedmodel", "What to write.", choices=("savedmodel", "tflite", "keras"))
     output: str = output_folder_option("exported", "Folder to write; it must not exist yet.")
 

@@ -7,6 +7,7 @@ that was fetched on another machine. Those of Xception it also finds in a packag
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from dogcat.core import cache, commands, flags, runtime
 from dogcat.core.options import InputError, Options, option
@@ -20,7 +21,7 @@ from dogcat.models.options import backbone_option
 class WeightsOptions(Options):
     """Options of `tools.fetch_weights`."""
 
-    backbone: str = backbone_option("Network to fetch the weights of.")
+    backbone: str = backbone_option("Network to fetch the weights of.", positional=True)
     file: str = option(
         "", "A weights file fetched by hand, in Keras' HDF5 layout. Empty: look for a source.", path=True
     )
@@ -44,7 +45,8 @@ def main(options: WeightsOptions) -> None:
         raise InputError(f"{cache.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can be")
     size = BACKBONES[options.backbone].image_size
     sized = f" --image_size={size}" if size != ShardOptions.image_size else ""
-    print(f"next: {commands.spelled('make-tfrecords')} --images=data/train --output=data/tfrecords{sized}")
+    images = commands.folder_word(Path(ShardOptions.images))
+    print(f"next: {commands.spelled('make-tfrecords')} {images}{sized}")
 
 
 if __name__ == "__main__":

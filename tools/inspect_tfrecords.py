@@ -44,7 +44,7 @@ _ENDINGS = {manifest.JPEG: (".jpg", ".jpeg"), manifest.PNG: (".png",)}
 class InspectOptions(Options):
     """Options of `tools.inspect_tfrecords`."""
 
-    folder: str = records_option(positional=True)
+    folder: str = records_option()
     verify: bool = option(False, "Read everything: checksums, hashes, labels, counts, names, pictures.")
     preview: str = option(
         "", "Picture file to write, like sheet.png: some pictures of each class. Empty: none.", path=True

@@ -40,6 +40,7 @@ class JudgingOptions(Options):
     recipes: str = option(
         "recipes.json",
         'JSON file with the recipes, like {"best": [], "longer": ["--preset=best", "--epochs=6"]}.',
+        positional=True,
         path=True,
     )
     sizes: str = option("0", "How many pictures are drawn, numbers with commas between them; 0: all of them.")

@@ -34,7 +34,7 @@ _AT_ONCE = 64  # pictures that are written together
 class SampleOptions(Options):
     """Options of `tools.make_sample_images`."""
 
-    output: str = output_folder_option("data", "Folder in which train/ and test/ are drawn.")
+    output: str = output_folder_option("data", "Folder in which train/ and test/ are drawn.", positional=True)
     train: int = option(200, "Number of flawless training pictures, cats and dogs together.", bounds=Bounds(at_least=2))
     test: int = option(40, "Number of flawless test pictures.", bounds=Bounds(at_least=1))
     faults: int = option(
@@ -165,7 +165,7 @@ def main(options: SampleOptions) -> None:
     print(f"drew {samples.test} test pictures (1 unreadable) in {output / 'test'}")
     images, tfrecords = shlex.quote(str(output / "train")), shlex.quote(str(output / "tfrecords"))
     print(f"next: {commands.spelled('fetch-weights')}, then")
-    print(f"      {commands.spelled('make-tfrecords')} --images={images} --output={tfrecords}")
+    print(f"      {commands.spelled('make-tfrecords')} {images} --output={tfrecords}")
 
 
 if __name__ == "__main__":

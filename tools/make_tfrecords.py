@@ -8,6 +8,8 @@ the same command goes on after the shards that are finished.
 
 from __future__ import annotations
 
+import shlex
+
 from dogcat.core import commands, flags, runtime
 from dogcat.core.processes import Workers
 from dogcat.core.text import printable
@@ -23,7 +25,7 @@ def do_step(options: ShardOptions) -> None:
         InputError: As `make_data_set`; or there is no plan, or this machine does not see the folders.
         OSError: A folder cannot be read or written.
     """
-    command = f"{commands.spelled('make-tfrecords')} --output={options.output}"
+    command = f"{commands.spelled('make-tfrecords')} {shlex.quote(f'--output={options.output}')}"
     if options.part is None:
         shards = shard_steps.write_plan(prepare(options))
         print(f"planned {shards} shards in {options.output}.partial")
@@ -59,10 +61,10 @@ def main(options: ShardOptions) -> None:
     if made.classes and not made.options["validation"]:
         print("next: training needs validation pictures; make the data set with --validation above 0 for it")
     elif made.classes:
-        where = "" if options.output == ShardOptions.output else f" --tfrecords={options.output}"
-        print(f"next: {commands.spelled('train')}{where}")
+        where = "" if options.output == ShardOptions.output else f" {shlex.quote(options.output)}"
+        print(printable(f"next: {commands.spelled('train')}{where}"))
     else:
-        print(f"next: {commands.spelled('inspect-tfrecords')} {options.output} --verify")
+        print(printable(f"next: {commands.spelled('inspect-tfrecords')} {shlex.quote(options.output)} --verify"))
 
 
 if __name__ == "__main__":

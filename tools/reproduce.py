@@ -21,6 +21,7 @@ from dogcat.dataset import manifest
 from dogcat.dataset.options import data_set_option
 from dogcat.models import latest_run
 from dogcat.pictures import folders
+from dogcat.pictures.options import TEST_FOLDER
 from dogcat.training import epoch_records, finished_runs
 from dogcat.training.finished_runs import FinishedRun
 from dogcat.training.options import TrainingOptions
@@ -41,7 +42,7 @@ class ReproductionOptions(Options):
     """Options of `tools.reproduce`."""
 
     tfrecords: str = data_set_option()
-    test_images: str = option("data/test", "Folder of the test pictures.", path=True)
+    test_images: str = option(TEST_FOLDER, "Folder of the test pictures.", path=True)
     runs: str = option("runs", "Folder of the runs.", path=True)
     output: str = output_folder_option("reproduction", "Folder for the predictions, the table and the plot.")
     epochs: int = option(

@@ -22,7 +22,7 @@ from dogcat.core.interrupts import Terminated
 from dogcat.core.options import InputError, Options, option
 from dogcat.core.text import printable
 from dogcat.library.trained_models import Model, load_model
-from dogcat.models.options import tta_option
+from dogcat.models.options import model_option, tta_option
 from dogcat.reports import thumbnails
 
 _LOCAL = "127.0.0.1"
@@ -32,7 +32,7 @@ _LOCAL = "127.0.0.1"
 class TryOptions(Options):
     """Options of `tools.try_model`."""
 
-    model: str = option("runs/latest", "A run's folder or a .keras file.", positional=True, path=True)
+    model: str = model_option(positional=True)
     tta: str = tta_option("Views of a picture that are averaged, as in dogcat.predict.")
     host: str = option(_LOCAL, "Address to serve on; 0.0.0.0 lets other machines in.", if_empty=f"use {_LOCAL}")
     port: int = option(7860, "Port to serve on.", bounds=Bounds(at_least=1, at_most=65535, zero="for one that is free"))

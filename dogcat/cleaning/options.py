@@ -47,6 +47,33 @@ class CleaningOptions(Options):
         "classes; all, by both.",
         choices=("features", "imagenet", "all"),
     )
+    labels: str = labels_option()
+    exclude: str = exclude_option("these pictures are left out, and stay in the new exclude.txt")
+    auto: int = option(
+        0,
+        "How many suspects exclude.txt names, counted from the first one.",
+        bounds=Bounds(at_least=1, zero="for only those that are certain"),
+    )
+    most: int = option(500, "Largest number of suspects to list.", bounds=Bounds(at_least=1))
+    validation: float = validation_option(
+        "Share of each class that goes to the validation split, as given to make_tfrecords: copies of a picture that "
+        "would be in both splits are pointed out.",
+    )
+    seed: int = seed_option("Seed of that split, and of the folds on which the features are judged.")
+    max_pixels: int = max_pixels_option()
+    workers: int = workers_option("Number of threads that decode.")
+    classifier: str = option(
+        "",
+        "A .keras file with 1000 ImageNet outputs that takes pixels of 0 to 255. Empty: Xception with Keras' weights.",
+        path=True,
+        heading="How pictures are judged",
+    )
+    top_n: int = option(
+        30,
+        "Number of best classes among which the classifier must have a cat or a dog.",
+        bounds=Bounds(at_least=1, at_most=999),
+    )
+    wild_cats: bool = option(False, "Count the classifier's lions, tigers and the like as cats too.")
     backbone: str = backbone_option("Network that computes the features.")
     weights: str = option(
         "imagenet",
@@ -56,32 +83,6 @@ class CleaningOptions(Options):
     image_size: int = option(
         0, "Side of the square pictures that it is given, in pixels; 0: the side that it was trained on."
     )
-    classifier: str = option(
-        "",
-        "A .keras file with 1000 ImageNet outputs that takes pixels of 0 to 255. Empty: Xception with Keras' weights.",
-        path=True,
-    )
-    top_n: int = option(
-        30,
-        "Number of best classes among which the classifier must have a cat or a dog.",
-        bounds=Bounds(at_least=1, at_most=999),
-    )
-    wild_cats: bool = option(False, "Count the classifier's lions, tigers and the like as cats too.")
-    labels: str = labels_option()
-    exclude: str = exclude_option("these pictures are left out, and stay in the new exclude.txt")
-    most: int = option(500, "Largest number of suspects to list.", bounds=Bounds(at_least=1))
-    auto: int = option(
-        0,
-        "How many suspects exclude.txt names, counted from the first one.",
-        bounds=Bounds(at_least=1, zero="for only those that are certain"),
-    )
-    max_pixels: int = max_pixels_option()
-    validation: float = validation_option(
-        "Share of each class that goes to the validation split, as given to make_tfrecords: copies of a picture that "
-        "would be in both splits are pointed out."
-    )
-    seed: int = seed_option("Seed of that split, and of the folds on which the features are judged.")
-    workers: int = workers_option("Number of threads that decode.")
 
     @classmethod
     def from_given(cls, given: dict[str, Any]) -> CleaningOptions:

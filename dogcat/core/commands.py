@@ -5,6 +5,9 @@ That is `dogcat train` or, in a checkout, `python -m dogcat.train`.
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 # Subcommand of `dogcat`, and the module that it runs.
 COMMANDS = {
     "make-sample-images": "tools.make_sample_images",
@@ -23,6 +26,7 @@ COMMANDS = {
     "judge-recipes": "tools.judge_recipes",
     "benchmark": "tools.benchmark",
     "doctor": "tools.doctor",
+    "completion": "dogcat.completion",
 }
 
 # How this process was started, where it was by the console command: "dogcat" or "python -m dogcat".
@@ -41,6 +45,11 @@ def spelled(command: str) -> str:
         command: A key of `COMMANDS`.
     """
     return f"{_started_by[0]} {command}" if _started_by else f"python -m {COMMANDS[command]}"
+
+
+def folder_word(*places: Path) -> str:
+    """The first of some folders that is there, as a word for a shell; where none is, one that a user has to replace."""
+    return next((shlex.quote(str(place)) for place in places if place.is_dir()), "FOLDER")
 
 
 def spelled_module(module: str) -> str:

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import inspect
 import logging
 import os
 import re
 import sys
-import textwrap
 import typing
 import warnings
 from typing import Any, Callable, NoReturn
 
 from absl import flags
 
-from dogcat.core import commands
+from dogcat.core import commands, help_text, terminal
 from dogcat.core.interrupts import Interrupts, Terminated
 from dogcat.core.options import AnyOptions, InputError, Options
 from dogcat.core.streams import STANDARD_OUTPUT, Output
@@ -47,6 +45,9 @@ _TENSORFLOW_ERRORS = (
     *("NotFoundError", "PermissionDeniedError", "ResourceExhaustedError", "UnavailableError"),
 )
 
+_HELP = ("--help", "-help", "-h")
+_HELP_FULL = ("--helpfull", "-helpfull")
+
 # How TensorFlow names an operation, of no use to who wrote no graph.
 _OP = re.compile(r"\{\{function_node [^}]*\}\} ?| ?\[Op:[^]]*\]")
 
@@ -63,6 +64,38 @@ def define_flags(options_class: type[Options], flag_values: flags.FlagValues) ->
     for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
         define = flags.DEFINE_multi_string if field.metadata["several"] else define_by_type[types[field.name]]
         define(field.name, field.default, field.metadata["help"], flag_values=flag_values)
+        if types[field.name] is not str:
+            flag = flag_values[field.name]
+            flag.parser = _Parser(flag.parser, _wanted(field, types[field.name]))
+
+
+class _Parser(flags.ArgumentParser):
+    """A parser of absl's, with errors that say what would be right."""
+
+    def __init__(self, parser: flags.ArgumentParser, wanted: str) -> None:
+        """Takes the parser, and what to use in place of what it does not take."""
+        self._parser = parser
+        self._wanted = wanted
+
+    def parse(self, argument: Any) -> Any:
+        """Gives the value of a flag's text.
+
+        Raises:
+            ValueError: It is of another type.
+        """
+        try:
+            return self._parser.parse(argument)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(self._wanted) from error
+
+
+def _wanted(field: dataclasses.Field[Any], kind: type) -> str:
+    """What to use in place of a text that is no value of a field's type."""
+    if kind is bool:
+        return f"use --{field.name} or --no{field.name}"
+    bounds = field.metadata["bounds"]
+    numbers = f", {bounds.words(with_example=True)}" if bounds else ""
+    return f"use a {'whole number' if kind is int else 'number'}{numbers}"
 
 
 def parse(options_class: type[AnyOptions], arguments: list[str]) -> AnyOptions:
@@ -91,8 +124,12 @@ def given_in(arguments: list[str], options_class: type[Options]) -> dict[str, An
     define_flags(options_class, flag_values)
     try:
         rest = flag_values(["command", *arguments])[1:]
+    except flags.UnrecognizedFlagError as error:
+        meant = options_class.meant(error.flagname)
+        hint = f"did you mean --{meant}?" if meant else "--helpfull lists those that there are"
+        raise InputError(f"--{error.flagname}: there is no such flag; {hint}") from error
     except flags.Error as error:
-        raise InputError(" ".join(str(error).split())) from error
+        raise InputError(_of_absl(error)) from error
     except RecursionError as error:
         # From looking for a flag with a similar name.
         raise InputError("a flag has a name of very many characters; see --help for those that there are") from error
@@ -101,8 +138,10 @@ def given_in(arguments: list[str], options_class: type[Options]) -> dict[str, An
         if flag_values[field.name].present:
             value = flag_values[field.name].value
             given[field.name] = ",".join(value) if field.metadata["several"] else value
-    positional = _positional(options_class)
+    positional = help_text.positional_field(options_class)
     if rest and positional:
+        for word in rest:
+            _require_no_flag(options_class, word, positional)
         word = rest.pop(0)
         if positional.name in given:
             raise InputError(f"{word!r} and --{positional.name}={given[positional.name]}: give one of the two")
@@ -115,27 +154,21 @@ def given_in(arguments: list[str], options_class: type[Options]) -> dict[str, An
     return given
 
 
-def _positional(options_class: type[Options]) -> dataclasses.Field[Any] | None:
-    """The field whose value may be a bare word, or several."""
-    fields = dataclasses.fields(options_class)  # type: ignore[arg-type]
-    return next((field for field in fields if field.metadata["positional"]), None)
+def _of_absl(error: flags.Error) -> str:
+    """One line of what absl says of a flag's value, or of its lack, in the way of all other errors."""
+    said = " ".join(str(error).split())
+    if missing := re.fullmatch("Missing value for flag (.*)", said):
+        return f"{missing[1]}: needs a value; write {missing[1]}=value"
+    return re.sub(r"^flag |^ERROR:: |\[Errno \d+\] ", "", said)
 
 
-def help_text(options_class: type[Options], command: str, about: str) -> str:
-    """The text of --help: what the command does, then each flag with its default."""
-    positional = _positional(options_class)
-    more = " ..." if positional and positional.metadata["several"] else ""
-    word = f"[{positional.name}{more}] " if positional else ""
-    lines = [f"Usage: {command} {word}[--flag=value ...]", "", inspect.cleandoc(about), "", "Flags:"]
-    for field in dataclasses.fields(options_class):  # type: ignore[arg-type]
-        default = repr(field.default) if isinstance(field.default, str) else field.default
-        choices, bounds = field.metadata["choices"], field.metadata["bounds"]
-        one_of = f" One of {', '.join(choices)}." if choices else ""
-        numbers = f" Range: {bounds.words()}." if bounds else ""
-        text = f"{field.metadata['help']}{one_of}{numbers} Default: {default}."
-        lines.append(f"  --{field.name}")
-        lines.extend(textwrap.wrap(text, 88, initial_indent="      ", subsequent_indent="      "))
-    return "\n".join(lines)
+def _require_no_flag(options_class: type[Options], word: str, positional: dataclasses.Field[Any]) -> None:
+    """Raises InputError for a bare word that was meant as a flag, like epochs=3: no file is called so."""
+    name, equals, value = word.partition("=")
+    is_flag = any(field.name == name for field in dataclasses.fields(options_class))  # type: ignore[arg-type]
+    flag = name if is_flag else options_class.meant(name) if equals else ""
+    if flag and word not in (positional.metadata["choices"] or ()) and not os.path.lexists(word):
+        raise InputError(f"{word!r}: did you mean --{flag}{equals}{value}? If not, write --{positional.name}={word}")
 
 
 def run(
@@ -154,35 +187,35 @@ def run(
         must_print: Whether what is printed is all that it does; then it ends where nobody can read that.
     """
     arguments = sys.argv[1:]
-    wants_help = any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments)
-    output = Output(must_print or wants_help)
+    output = Output(must_print or any(argument in _HELP + _HELP_FULL for argument in arguments))
     # Libraries warn those who program with them, and name no file; Matplotlib tells of its cache, too.
     warnings.simplefilter("ignore")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     with Interrupts() as interrupts:
         try:
-            code = call(main, options_class, None if wants_help else arguments)
+            code = call(main, options_class, arguments)
         finally:
             interrupts.leave()
         sys.exit(code or _code_of_lost(output.error))
 
 
-def call(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions], arguments: list[str] | None) -> int:
+def call(main: Callable[[AnyOptions], int | None], options_class: type[AnyOptions], arguments: list[str]) -> int:
     """Calls a command, or shows its help, and tells what went wrong; `run` without what concerns the process.
 
     Args:
         main: What the command does.
         options_class: Its options.
-        arguments: The command line without the command's name; None: show the help.
+        arguments: The command line without the command's name.
 
     Returns:
         The exit code.
     """
     try:
-        if arguments is None:
+        full = any(argument in _HELP_FULL for argument in arguments)
+        if full or any(argument in _HELP for argument in arguments):
             module = sys.modules[main.__module__]
             command = commands.spelled_module(module.__spec__.name) if module.__spec__ else "python"
-            print(help_text(options_class, command, module.__doc__ or ""))
+            print(help_text.help_text(options_class, command, module.__doc__ or "", full))
             return 0
         return main(parse(options_class, arguments)) or 0
     except InputError as error:
@@ -241,7 +274,9 @@ def _reason(error: Exception) -> str:
 
 def fail(message: str) -> int:
     """Prints one line for the user on standard error, of some 300 characters at most; returns the exit code for it."""
-    _say(f"error: {message}")
+    word = "error:"
+    line = shortened(f"{word} {message}")
+    print(terminal.coloured(word, terminal.RED, sys.stderr) + line[len(word) :], file=sys.stderr)
     return EXIT_BAD_INPUT
 
 

@@ -13,6 +13,7 @@ import re
 from typing import Any, TypeVar
 
 from dogcat.core.bounds import Bounds
+from dogcat.core.text import nearest, one_of
 
 # More than any machine has cores; each takes memory.
 MOST_WORKERS = 1024
@@ -35,13 +36,14 @@ def option(
     positional: bool = False,
     several: bool = False,
     path: bool = False,
+    heading: str = "",
 ) -> Any:
     """Declares a field of an options class; its choices or bounds and its default are added to `help`.
 
     Where a value may not be empty, `if_empty` says what to give. The value of a `positional` field, at most one in a
     class, may also stand on the command line as a bare word. The flag of a field for `several` words may be given more
     than once, which is the same as commas between the words. A `path` is one of this machine, `~` at its beginning a
-    home folder.
+    home folder. A `heading` stands above the field and those that follow in --helpfull; --help ends before the first.
     """
     metadata = {
         "help": help,
@@ -51,13 +53,14 @@ def option(
         "positional": positional,
         "several": several,
         "path": path,
+        "heading": heading,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def output_folder_option(default: str, help: str) -> Any:
+def output_folder_option(default: str, help: str, positional: bool = False) -> Any:
     """Declares the folder that a command writes into."""
-    return option(default, help, if_empty="give a folder", path=True)
+    return option(default, help, if_empty="give a folder", positional=positional, path=True)
 
 
 def seed_option(help: str, at_most: float = math.inf) -> Any:
@@ -69,6 +72,23 @@ def workers_option(help: str) -> Any:
     """Declares the number of threads or processes that share a command's work."""
     return option(0, help, bounds=Bounds(at_least=1, at_most=MOST_WORKERS, zero="for one per processor core"))
 
+
+# What options are called elsewhere, in timm, fastai, Keras and others, where the name is not like that of ours.
+_CALLED_ELSEWHERE = {
+    "lr": ("learning_rate",),
+    **dict.fromkeys(("b", "bs"), ("batch_size",)),
+    **dict.fromkeys(("j", "num_workers"), ("workers",)),
+    **dict.fromkeys(("model", "arch"), ("backbone",)),
+    **dict.fromkeys(("data", "dataset", "data_dir", "path"), ("images", "tfrecords", "folder")),
+    **dict.fromkeys(("ckpt", "checkpoint"), ("model", "init_from")),
+    **dict.fromkeys(("amp", "dtype"), ("precision",)),
+    **dict.fromkeys(("device", "gpus"), ("strategy",)),
+    "aug": ("augment",),
+    "imgsz": ("image_size",),
+    "opt": ("optimizer",),
+    "pretrained": ("weights",),
+    "wd": ("weight_decay",),
+}
 
 # How an address of a bucket or a server begins.
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
@@ -123,6 +143,13 @@ def refuse_unused(given: dict[str, Any], names: tuple[str, ...], why: str) -> No
             raise InputError(f"--{name}={given[name]}: {why}")
 
 
+def in_words(value: Any) -> str:
+    """A value of a field in words."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "empty" if value == "" else str(value)
+
+
 AnyOptions = TypeVar("AnyOptions", bound="Options")
 
 
@@ -152,7 +179,7 @@ class Options:
         bounds: Bounds | None = declared["bounds"]
         if_empty: str = declared["if_empty"]
         if choices and value not in choices:
-            return f"use one of {', '.join(choices)}"
+            return one_of(str(value), choices)
         if isinstance(value, int) and abs(value) >= 2**63:
             return "use a number of fewer digits"
         if bounds and not bounds.hold(value):
@@ -163,6 +190,18 @@ class Options:
     def from_given(cls: type[AnyOptions], given: dict[str, Any]) -> AnyOptions:
         """The options of a user who gave these fields and no others."""
         return cls(**given)
+
+    @classmethod
+    def said_default(cls, name: str) -> str:
+        """The value of a field, in words, of a user who gives nothing."""
+        return in_words(getattr(cls.from_given({}), name))
+
+    @classmethod
+    def meant(cls, name: str) -> str:
+        """The field that a name which is none may have been meant as; empty: it is like none."""
+        names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        elsewhere = (known for known in _CALLED_ELSEWHERE.get(name, ()) if known in names)
+        return next(elsewhere, "") or nearest(name, names)
 
     def require(self, name: str, right: bool, wanted: str) -> None:
         """Raises InputError, quoting the value of field `name`, unless `right`."""

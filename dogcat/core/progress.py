@@ -7,11 +7,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from dogcat.core import terminal
+
 _SECONDS_BETWEEN_LINES = 30
 
 
 class _LogLines(tqdm):
-    """A bar for a log file: a line of its own every half minute, none for short work."""
+    """A bar for a log file, or a terminal without a width: a line every half minute, none for short work."""
 
     # Tqdm's watching thread would print each line twice.
     monitor_interval = 0
@@ -23,12 +25,18 @@ class _LogLines(tqdm):
             rate = (self.n - self.initial) / elapsed
             to_do = self.total - self.n
             left = f", {self.format_interval(to_do / rate)} left" if to_do and rate else ""
+            more = f", {self.postfix}" if self.postfix else ""
             unit = self.unit
-            print(f"{self.desc}: {self.n} of {self.total}{unit}, {rate:.1f}{unit}/s{left}", file=sys.stderr)
+            print(f"{self.desc}: {self.n} of {self.total}{unit}, {rate:.1f}{unit}/s{left}{more}", file=sys.stderr)
+
+
+def duration(seconds: float) -> str:
+    """A time in minutes and seconds, like 02:30, or in hours too, as bars show it."""
+    return tqdm.format_interval(seconds)
 
 
 def pictures_bar(total: int, what: str, done_before: int = 0) -> tqdm:
-    """A progress bar that counts pictures; on a terminal it goes when the work is done.
+    """A progress bar that counts pictures; on a terminal that draws it goes when the work is done.
 
     Args:
         total: Number of pictures.
@@ -45,7 +53,7 @@ def mib_bar(total_bytes: int, what: str) -> tqdm:
 
 def _bar(options: dict[str, Any]) -> tqdm:
     options["leave"] = False
-    if sys.stderr.isatty():
+    if terminal.draws(sys.stderr):
         return tqdm(**options)
     seconds = _SECONDS_BETWEEN_LINES
     return _LogLines(**options, delay=seconds, mininterval=seconds, maxinterval=seconds)

@@ -1,10 +1,15 @@
-"""Text that came from files, made fit for a terminal."""
+"""Text for a person: what came from files, made fit for a terminal; what a mistyped word may have been meant as."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 # Of a line that tells of an error; its middle goes, since the beginning names what is wrong and the end what is right.
 _LONGEST_LINE = 300
 _LEFT_OUT = " ... "
+# No name that there is to choose from is longer.
+_LONGEST_NAME = 100
 
 
 def printable(text: str) -> str:
@@ -20,6 +25,25 @@ def shortened(text: str, longest: int = _LONGEST_LINE) -> str:
         return text
     kept = (longest - len(_LEFT_OUT)) // 2
     return text[:kept] + _LEFT_OUT + text[-kept:]
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The one of the known words that a mistyped one is most like; empty: it is like none of them."""
+    of_folded = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word[:_LONGEST_NAME].lower(), of_folded, 1)
+    return of_folded[found[0]] if found else ""
+
+
+def one_of(word: str, known: Iterable[str]) -> str:
+    """What to use in place of a word that is none of the known ones."""
+    known = list(known)
+    return f"use one of {', '.join(known)}{did_you_mean(word, known)}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of an error about a word that is none of the known ones: which one is like it; empty: none is."""
+    meant = nearest(word, known)
+    return f"; did you mean {meant}?" if meant else ""
 
 
 def _escape(character: str) -> str:

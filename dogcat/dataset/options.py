@@ -15,21 +15,23 @@ from dogcat.pictures.options import exclude_option, images_option, labels_option
 _DATA_SET = "Folder of the data set, as make_tfrecords wrote it"
 
 
-def data_set_option() -> Any:
+def data_set_option(positional: bool = True) -> Any:
     """Declares the folder of a finished data set."""
-    return option("data/tfrecords", f"{_DATA_SET}.", path=True)
+    return option("data/tfrecords", f"{_DATA_SET}.", positional=positional, path=True)
 
 
-def records_option(positional: bool = False) -> Any:
+def records_option(positional: bool = True) -> Any:
     """Declares the folder of a finished data set, or TFRecords of another program."""
     others = "or TFRecords of another program, gzip or not: a file, or a pattern in quotes, like 'other/train-*'."
     return option("data/tfrecords", f"{_DATA_SET}; {others}", positional=positional, path=True)
 
 
-def image_key_option() -> Any:
+def image_key_option(heading: str = "") -> Any:
     """Declares which feature of another program's records is the picture."""
     return option(
-        "", "For TFRecords of another program: the feature that holds the picture. Empty: found in the first record."
+        "",
+        "For TFRecords of another program: the feature that holds the picture. Empty: found in the first record.",
+        heading=heading,
     )
 
 
@@ -62,17 +64,21 @@ class ShardOptions(Options):
 
     images: str = images_option()
     output: str = output_folder_option("data/tfrecords", "Folder of the data set to make.")
-    unlabeled: bool = option(False, "The pictures have no labels; all go to the split `test` with label -1.")
     labels: str = labels_option()
-    exclude: str = exclude_option("these pictures are left out")
     classes: str = option("", "Names of the classes in the order of their labels, like cat,dog. Empty: sorted by name.")
+    exclude: str = exclude_option("these pictures are left out")
+    unlabeled: bool = option(False, "The pictures have no labels; all go to the split `test` with label -1.")
     image_size: int = option(
         299, "Side of the square pictures in the shards.", bounds=Bounds(at_least=16, at_most=4096, unit="pixels")
     )
+    validation: float = validation_option("Share of each class that goes to the validation split.")
+    seed: int = seed_option("Seed of the split and of the order.")
+    overwrite: bool = option(False, "Replace a data set that is already at --output.")
     resize: str = option(
         "stretch",
         "How a picture becomes square: stretch changes its proportions, crop takes the middle, pad adds black.",
         choices=RESIZE_MODES,
+        heading="Pictures in the shards",
     )
     encoding: str = option(
         "jpeg",
@@ -83,18 +89,16 @@ class ShardOptions(Options):
     quality: int = option(95, "JPEG quality of the pictures in the shards.", bounds=Bounds(at_least=1, at_most=100))
     chroma: str = option("420", "JPEG chroma subsampling; 444 keeps all colour.", choices=("420", "444"))
     max_pixels: int = max_pixels_option()
-    validation: float = validation_option("Share of each class that goes to the validation split.")
-    seed: int = seed_option("Seed of the split and of the order.")
-    shard_mib: int = option(
-        128, "Target size of a shard, used where --shards is 0.", bounds=Bounds(at_least=1, unit="MiB")
-    )
     shards: int = option(
         0,
         "Number of shards of the training (or test) split.",
         bounds=Bounds(at_least=1, at_most=99_999, zero="for shards of --shard_mib"),
+        heading="Shards and processes",
+    )
+    shard_mib: int = option(
+        128, "Target size of a shard, used where --shards is 0.", bounds=Bounds(at_least=1, unit="MiB")
     )
     workers: int = workers_option("Number of processes.")
-    overwrite: bool = option(False, "Replace a data set that is already at --output.")
     cluster: str = cluster_option("a shard each")
     only: str = option(
         "",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import typing
 from collections.abc import Mapping
@@ -28,8 +27,8 @@ def options_from(options_class: type[AnyOptions], given: Mapping[str, Any]) -> A
     values = {}
     for name, value in given.items():
         if name not in fields:
-            nearest = difflib.get_close_matches(name, fields, 1)
-            raise TypeError(f"{name!r} is not an option" + (f"; did you mean {nearest[0]!r}?" if nearest else ""))
+            meant = options_class.meant(name)
+            raise TypeError(f"{name!r} is not an option" + (f"; did you mean {meant!r}?" if meant else ""))
         if isinstance(value, os.PathLike):
             value = os.fspath(value)
         if isinstance(value, (list, tuple)) and types[name] is str:

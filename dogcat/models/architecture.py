@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from dogcat.core.options import InputError
+from dogcat.core.text import did_you_mean
 from dogcat.models.backbones import BACKBONES
 
 # How pictures are scaled before a backbone, by `Backbone.preprocessing`: factor and summand, for R, G and B alike or
@@ -157,6 +158,7 @@ def find_layer(backbone: keras.Model, unfreeze_from: str) -> int:
     like = " and ".join(f"{names[index]} ({index})" for index in examples)
     raise InputError(
         f"--unfreeze_from={unfreeze_from}: {backbone.name} has the layers 0 to {len(names) - 1}, named like {like}"
+        + did_you_mean(unfreeze_from, names)
     )
 
 

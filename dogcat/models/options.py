@@ -12,14 +12,15 @@ from dogcat.models.backbones import BACKBONES
 TTA = ("none", "flip")
 
 
-def backbone_option(help: str) -> Any:
+def backbone_option(help: str, positional: bool = False) -> Any:
     """Declares the network below a head."""
-    return option("xception", help, choices=tuple(BACKBONES))
+    return option("xception", help, choices=tuple(BACKBONES), positional=positional)
 
 
-def model_option(more: str = "", several: bool = False) -> Any:
+def model_option(more: str = "", several: bool = False, positional: bool = False) -> Any:
     """Declares a trained model, or `several`; `more` says what these become."""
-    return option("runs/latest", f"A run's folder or a .keras file.{more}", several=several, path=True)
+    help = f"A run's folder or a .keras file.{more}"
+    return option("runs/latest", help, several=several, positional=positional, path=True)
 
 
 def tta_option(help: str) -> Any:
@@ -33,11 +34,12 @@ def batch_size_option(default: int, help: str) -> Any:
 
 
 def precision_option() -> Any:
-    """Declares the precision that a model computes in."""
+    """Declares the precision that a model computes in, and begins what tells of devices."""
     return option(
         "auto",
         "Precision to compute in; auto takes one that is fast on this machine.",
         choices=("auto", "float32", "mixed_float16", "mixed_bfloat16"),
+        heading="Devices",
     )
 
 

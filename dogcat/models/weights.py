@@ -20,6 +20,7 @@ from dogcat.core import commands, files
 from dogcat.core.cache import cache_folder
 from dogcat.core.log import tell
 from dogcat.core.options import InputError
+from dogcat.core.text import did_you_mean
 from dogcat.models import hdf5, keras_files, weights_cache, weights_download
 from dogcat.models.backbones import BACKBONES
 from dogcat.models.weights_download import Unavailable
@@ -62,6 +63,7 @@ def load(backbone: keras.Model, name: str, wanted: str) -> str:
     except Unavailable as reason:
         raise InputError(
             f"--weights={wanted}: {reason}; give imagenet, none or {name} without its top in Keras' HDF5 layout"
+            + did_you_mean(wanted, ("imagenet", "none"))
         ) from reason
     return f"weights from {wanted}"
 

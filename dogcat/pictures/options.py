@@ -8,10 +8,15 @@ from dogcat.core.bounds import Bounds
 from dogcat.core.options import option
 from dogcat.pictures.geometry import MAX_PIXELS
 
+# Where pictures to predict are looked for.
+TEST_FOLDER = "data/test"
 
-def images_option(help: str = "Folder of pictures: a folder per class, or names like cat.0.jpg.") -> Any:
+
+def images_option(
+    help: str = "Folder of pictures: a folder per class, or names like cat.0.jpg.", positional: bool = True
+) -> Any:
     """Declares the folder of the pictures."""
-    return option("data/train", help, path=True)
+    return option("data/train", help, positional=positional, path=True)
 
 
 def labels_option() -> Any:

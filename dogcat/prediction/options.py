@@ -8,6 +8,7 @@ from typing import Any
 from dogcat.core.bounds import Bounds
 from dogcat.core.cluster import cluster_option
 from dogcat.core.options import Options, option, output_folder_option, refuse_unused, seed_option, words
+from dogcat.core.text import did_you_mean
 from dogcat.dataset.options import first_label_option, image_key_option, label_key_option, records_option
 from dogcat.evaluation.assess import Scoring
 from dogcat.models.options import (
@@ -18,6 +19,7 @@ from dogcat.models.options import (
     strategy_option,
     tta_option,
 )
+from dogcat.pictures.options import TEST_FOLDER
 
 # What a prediction tells of a picture besides its id and the probability.
 PREDICTION_COLUMNS = ("path", "class", "logit", "probabilities")
@@ -36,9 +38,10 @@ class PredictionOptions(Options):
         several=True,
     )
     images: str = option(
-        "data/test",
+        TEST_FOLDER,
         "Folder of pictures, one picture, a text file of paths, one per line (a line in double quotes is read as a "
         "JSON string), or - for such lines on standard input. The other way to give pictures is --tfrecords.",
+        positional=True,
         path=True,
     )
     tfrecords: str = option(
@@ -51,11 +54,17 @@ class PredictionOptions(Options):
         "for each class.",
         path=True,
     )
+    tta: str = tta_option(
+        "Test-time augmentation. flip averages the logits of each picture and its mirror image, in twice the time; "
+        "none takes the picture alone."
+    )
+    resume: bool = option(False, "Go on where a prediction with this --output was stopped; if none was, begin one.")
     columns: str = option(
         "",
         f"Further columns, any of {', '.join(PREDICTION_COLUMNS)} with commas between them. path: relative to "
         "--images; class: the most probable one; logit: the logarithm of the odds, unclipped; probabilities: p_<class> "
         "for each class.",
+        heading="What is written",
     )
     average: str = option(
         "logits",
@@ -65,11 +74,6 @@ class PredictionOptions(Options):
     temperature: float = option(
         0.0, "What logits are divided by.", bounds=Bounds(above=0, zero="for what is stored with each model")
     )
-    tta: str = tta_option(
-        "Test-time augmentation. flip averages the logits of each picture and its mirror image, in twice the time; "
-        "none takes the picture alone."
-    )
-    batch_size: int = batch_size_option(32, "Pictures per step.")
     clip: float = option(
         0.001,
         "Keep each probability at least this far from 0 and from 1, so that one confident error does not spoil the log "
@@ -83,7 +87,7 @@ class PredictionOptions(Options):
         choices=("prior", "skip", "fail"),
     )
     strict: bool = option(False, "End with exit code 3 if a picture could not be read.")
-    resume: bool = option(False, "Go on where a prediction with this --output was stopped; if none was, begin one.")
+    batch_size: int = batch_size_option(32, "Pictures per step.")
     precision: str = precision_option()
     engine: str = engine_option()
     strategy: str = strategy_option()
@@ -106,32 +110,35 @@ class PredictionOptions(Options):
         self.require("images", bool(self.images) != bool(self.tfrecords), "give either it or --tfrecords")
         self.require("split", not self.split or self.tfrecords != "", "goes with --tfrecords")
         self.require("output", self.output.endswith((".csv", ".jsonl")), "use a name that ends in .csv or .jsonl")
-        known = set(self.column_names) <= set(PREDICTION_COLUMNS)
-        self.require("columns", known, f"use some of {','.join(PREDICTION_COLUMNS)}")
+        unknown = next((name for name in self.column_names if name not in PREDICTION_COLUMNS), "")
+        wanted = f"use some of {','.join(PREDICTION_COLUMNS)}{did_you_mean(unknown, PREDICTION_COLUMNS)}"
+        self.require("columns", set(self.column_names) <= set(PREDICTION_COLUMNS), wanted)
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationOptions(Options):
     """Options of `dogcat.evaluate`."""
 
-    model: str = model_option()
-    against: str = option(
-        "",
-        "A second model, or with --predictions a second CSV, to compare with on the same pictures. Empty: none.",
-        path=True,
-    )
-    tfrecords: str = records_option()
+    model: str = model_option(positional=True)
+    tfrecords: str = records_option(positional=False)
     split: str = option("validation", "Split of the data set; TFRecords of another program are one.")
-    image_key: str = image_key_option()
-    label_key: str = label_key_option()
-    first_label: str = first_label_option()
     images: str = option(
         "",
         "Take a folder of pictures instead of a data set: a folder per class, or names like cat.0.jpg. Empty: none.",
         path=True,
     )
+    against: str = option(
+        "",
+        "A second model, or with --predictions a second CSV, to compare with on the same pictures. Empty: none.",
+        path=True,
+    )
+    output: str = output_folder_option("evaluation", "Folder for metrics.json and predictions.csv.")
+    tta: str = tta_option("Test-time augmentation, as in dogcat.predict.")
     predictions: str = option(
-        "", "Run no model: take its predictions from this CSV of dogcat.predict. Empty: none.", path=True
+        "",
+        "Run no model: take its predictions from this CSV of dogcat.predict. Empty: none.",
+        path=True,
+        heading="Predictions of a file",
     )
     labels: str = option(
         "", "CSV with the columns id,label for --predictions; a label is the name of a class.", path=True
@@ -141,13 +148,11 @@ class EvaluationOptions(Options):
         "The two classes, like cat,dog, if --predictions has a column label, the probability of the second one. Empty: "
         "sorted by name.",
     )
-    output: str = output_folder_option("evaluation", "Folder for metrics.json and predictions.csv.")
-    tta: str = tta_option("Test-time augmentation, as in dogcat.predict.")
-    batch_size: int = batch_size_option(32, "Pictures per step.")
     clip: float = option(
         0.001,
         "Clip of the clipped log loss, as in dogcat.predict.",
         bounds=Bounds(above=0, below=0.5, example=0.001),
+        heading="Figures",
     )
     resamples: int = option(
         1000, "Number of bootstrap resamples that the intervals come from.", bounds=Bounds(at_least=100)
@@ -158,10 +163,14 @@ class EvaluationOptions(Options):
     save_temperature: bool = option(
         False, "Store the fitted temperature with --model if it lowers the log loss by more than chance explains."
     )
+    batch_size: int = batch_size_option(32, "Pictures per step.")
     precision: str = precision_option()
     engine: str = engine_option()
     strategy: str = strategy_option()
     cluster: str = cluster_option("some batches each; the workers also see the models")
+    image_key: str = image_key_option(heading="TFRecords of other programs")
+    label_key: str = label_key_option()
+    first_label: str = first_label_option()
 
     @property
     def scoring(self) -> Scoring:

@@ -19,6 +19,7 @@ import tensorflow as tf
 from dogcat.core import files, runtime, tables
 from dogcat.core.options import InputError
 from dogcat.core.spelling import Spellings, shown
+from dogcat.core.text import one_of
 from dogcat.dataset import encoding, manifest
 from dogcat.dataset.encoding import Rejection
 from dogcat.dataset.manifest import Manifest
@@ -137,7 +138,7 @@ class DataSetSplit:
             InputError: There is no such split, it is empty, or a shard is damaged.
         """
         if split not in data.splits:
-            raise InputError(f"--split={split}: {folder} has no such split; use one of {', '.join(data.splits)}")
+            raise InputError(f"--split={split}: {folder} has no such split; {one_of(split, data.splits)}")
         if not data.splits[split].pictures:
             raise InputError(f"--split={split}: has no picture in {folder}; use another split or data set")
         self.folder = folder

@@ -78,6 +78,18 @@ class Progress:
         training = self.stages.get("training")
         return self.stages.get(WAITING, 0.0) / training if training else None
 
+    def seconds_left(self, epochs: int, steps: int, validation: float) -> float | None:
+        """Time that the epochs left take at the speed of those done; None where nothing was trained.
+
+        Args:
+            epochs: Largest number of epochs.
+            steps: Steps of an epoch.
+            validation: Size of the validation split, in batches of a step, each of which is taken for as long.
+        """
+        done = self.epoch * (steps + validation) + self.step
+        seconds = self.seconds + sum(self.stages.get(stage, 0.0) for stage in ("training", "validation", "saving"))
+        return (epochs * (steps + validation) - done) * seconds / done if done else None
+
     def next_epoch(self, record: EpochRecord) -> None:
         """Closes an epoch."""
         self.history.append(record)

@@ -15,7 +15,7 @@ from dogcat.core import files
 from dogcat.core.interrupts import Interrupts, Terminated
 from dogcat.core.log import tell
 from dogcat.core.options import InputError
-from dogcat.core.progress import pictures_bar
+from dogcat.core.progress import duration, pictures_bar
 from dogcat.dataset import shard_plan
 from dogcat.evaluation import metrics
 from dogcat.loading import pipeline
@@ -190,15 +190,25 @@ class TrainingLoop:
                     looks_up = agreement.is_due() or progress.step == self._order.steps
                     if looks_up:
                         self._read_losses(folder)
-                        mean = progress.loss_sum / (progress.step * options.batch_size)
-                        bar.set_postfix_str(f"log loss {mean:.4f}", refresh=False)
                     progress.seconds += time.perf_counter() - started
                     progress.waited += waited
+                    if looks_up:
+                        mean = progress.loss_sum / (progress.step * options.batch_size)
+                        bar.set_postfix_str(f"log loss {mean:.4f}, {self._time_left()}", refresh=False)
                     bar.update(options.batch_size)
                     if looks_up and agreement.look_up():
                         with self._timed("saving"):
                             checkpoint.save(folder.state, progress, self._variables)
                         agreement.saved()
+
+    def _time_left(self) -> str:
+        """Words for the time up to the last epoch, at the speed so far; empty before there is one."""
+        options, order = self._options, self._order
+        seconds = self.progress.seconds_left(
+            options.epochs, order.steps, len(self._validation.labels) / order.batch_size
+        )
+        # --patience may end the run earlier.
+        return f"whole run {duration(seconds)} left at most" if seconds is not None else ""
 
     def _read_losses(self, folder: RunFolder) -> None:
         """Fetches what steps left on the device, and adds it to the sums of the epoch."""
@@ -280,7 +290,7 @@ class TrainingLoop:
         for name, value in epoch_records.to_json(record).items():
             if value is not None and name != "epoch":
                 tf.summary.scalar(name, value, step=record.epoch)
-        _tell_epoch(record, record is epoch_records.best_of(history))
+        _tell_epoch(record, record is epoch_records.best_of(history), self._time_left() if self._goes_on() else "")
 
     def _show_augmentation(self, folder: RunFolder) -> None:
         """Draws some pictures as training sees them: augmented.png, and for TensorBoard."""
@@ -304,14 +314,14 @@ class TrainingLoop:
         self.progress.add_time(stage, time.perf_counter() - started)
 
 
-def _tell_epoch(record: EpochRecord, is_best: bool) -> None:
-    """Tells of an epoch in a line."""
+def _tell_epoch(record: EpochRecord, is_best: bool, left: str) -> None:
+    """Tells of an epoch in a line, with the time left if it is known."""
     parts = [f"epoch {record.epoch:2d}:"]
     if not math.isnan(record.loss):
         parts.append(f"log loss {record.loss:.4f}, accuracy {record.accuracy:.2%};")
     parts.append(f"validation log loss {record.val_loss:.4f}, accuracy {record.val_accuracy:.2%}")
     rate = "" if math.isnan(record.pictures_per_second) else f", {record.pictures_per_second:.1f} pictures/s"
-    parts.append(f"({record.seconds:.0f} s{rate})")
+    parts.append(f"({record.seconds:.0f} s{rate}{f'; {left}' if left else ''})")
     if is_best:
         parts.append("best so far")
     tell(" ".join(parts))

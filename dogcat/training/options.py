@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import typing
 from pathlib import Path
 from typing import Any
 
+from dogcat.core import files, typed_json
 from dogcat.core.bounds import Bounds
-from dogcat.core.options import InputError, Options, is_utf8, local_path, option, refuse_unused, seed_option
+from dogcat.core.options import InputError, Options, in_words, is_utf8, local_path, option, refuse_unused, seed_option
 from dogcat.dataset.options import first_label_option, image_key_option, label_key_option, records_option
 from dogcat.models.options import backbone_option, batch_size_option, engine_option, precision_option
 from dogcat.training.presets import PRESETS
@@ -64,6 +64,9 @@ _OF_THE_CALL = {
     # Where the data set lies; what it holds is compared.
     *("tfrecords", "validation_tfrecords", *OF_FOREIGN_FILES),
 }
+# What is read of a config.json, and the largest that it may be.
+_OF_CONFIG: dict[str, Any] = {"options": dict[str, Any]}
+_MOST_BYTES = 2**25
 # Options that there were, each with the value by which it did nothing.
 _FORMER = {"magnify": 0.0}
 # Options that a preset sets, the backbone aside, which one may exchange.
@@ -87,49 +90,39 @@ class TrainingOptions(Options):
     """
 
     tfrecords: str = records_option()
-    validation_tfrecords: str = option(
-        "",
-        "For TFRecords of another program: those to validate on, a pattern, too. A data set's folder has its own.",
-        path=True,
-    )
-    image_key: str = image_key_option()
-    label_key: str = label_key_option()
-    classes: str = option(
-        "",
-        "For TFRecords of another program: names of the classes, like cat,dog, in the order of their numbers or, where "
-        "labels are texts, all of these. Empty: what the labels are.",
-    )
-    first_label: str = first_label_option()
-    image_size: int = option(
-        0,
-        "For TFRecords of another program: side of the square that their pictures are stretched to.",
-        bounds=Bounds(at_least=16, at_most=4096, unit="pixels", zero="for what the backbone's weights were trained on"),
-    )
     runs: str = option("runs", "Folder in which the run gets a folder of its own.", path=True)
     preset: str = option(
         "none",
-        "A named recipe; other flags override it. If none of "
-        + ", ".join(f"--{name}" for name in ("preset", "config", *RECIPE_OPTIONS))
-        + " is given, the preset best is used.",
+        "A named recipe; other flags override it. If it is not given, it is that of --config, or none where one of "
+        + ", ".join(f"--{name}" for name in RECIPE_OPTIONS)
+        + " is given.",
         choices=tuple(PRESETS),
     )
-    config: str = option(
-        "", "Take the options from this file, the config.json of a run; flags override them. Empty: none.", path=True
+    backbone: str = backbone_option("Network below the head.")
+    epochs: int = option(
+        10,
+        "Largest number of passes over the training split.",
+        bounds=Bounds(at_least=1, zero="to stop once the head is fitted"),
     )
+    batch_size: int = batch_size_option(128, "Global batch: pictures per step, over all replicas together.")
+    seed: int = seed_option("Seed of the order, of augmentation and of random weights.", at_most=2**31 - 1)
     resume: bool = option(False, "Go on with the last unfinished run in --runs; needs the options it began with.")
     dry_run: bool = option(False, "Print what would be done, and stop.")
-    backbone: str = backbone_option("Network below the head.")
-    weights: str = option(
-        "imagenet",
-        "What the backbone starts with: imagenet; none, for random weights; or a file without the top in Keras' HDF5 "
-        "layout.",
-        if_empty="use imagenet, none or the name of a file",
-        path=True,
+    config: str = option(
+        "", "Take the options from this file, the config.json of a run; flags override them. Empty: none.", path=True
     )
     init_from: str = option(
         "",
         "Start from this model: a run's folder, a .keras file, or a preset's name for the last run of that "
         "preset in --runs. Empty: --weights, and a new head.",
+        path=True,
+        heading="Recipe",
+    )
+    weights: str = option(
+        "imagenet",
+        "What the backbone starts with: imagenet; none, for random weights; or a file without the top in Keras' HDF5 "
+        "layout.",
+        if_empty="use imagenet, none or the name of a file",
         path=True,
     )
     head: str = option(
@@ -174,18 +167,33 @@ class TrainingOptions(Options):
     label_smoothing: float = option(
         0.0, "Share of each label that is spread over all classes.", bounds=Bounds(at_least=0, below=1)
     )
-    batch_size: int = batch_size_option(128, "Global batch: pictures per step, over all replicas together.")
-    epochs: int = option(
-        10,
-        "Largest number of passes over the training split.",
-        bounds=Bounds(at_least=1, zero="to stop once the head is fitted"),
-    )
     patience: int = option(3, "Stop after this many epochs without a lower validation loss.", bounds=Bounds(at_least=1))
+    augment: str = option(
+        "source",
+        "Augmentation of training pictures, a set of values for the flags below; source is shear 0.2, zoom 0.2 and "
+        "flip 0.5.",
+        choices=tuple(AUGMENTATIONS),
+        heading="Augmentation",
+    )
+    shear: float = _source_range("shear")
+    zoom: float = _source_range("zoom")
+    flip: float = _source_range("flip")
+    rotate: float = _source_range("rotate")
+    shift: float = _source_range("shift")
+    brightness: float = _source_range("brightness")
     limit: int = option(
-        0, "For trials: use at most this many pictures of each split.", bounds=Bounds(at_least=1, zero="for all")
+        0,
+        "For trials: use at most this many pictures of each split.",
+        bounds=Bounds(at_least=1, zero="for all"),
+        heading="Trials",
     )
     steps_per_epoch: int = option(
         0, "For trials: take at most this many steps in each epoch.", bounds=Bounds(at_least=1, zero="for all")
+    )
+    report: bool = option(
+        True,
+        "Make report.html at the end: how good the best model is, and where it is wrong; takes some seconds.",
+        heading="Files of the run",
     )
     keep: int = option(
         5,
@@ -202,34 +210,19 @@ class TrainingOptions(Options):
         "Where decoded pictures are kept for all epochs: memory; disk (8 times the bytes of JPEG shards), where later "
         "runs find them; auto, the first of these with enough room. Pays off where decoding is the bottleneck.",
         choices=("none", "auto", "memory", "disk"),
+        heading="Reading",
     )
     cache_gib: float = option(
         8.0,
         "Largest size of that cache: of all its files on disk, or of a run's pictures in memory.",
         bounds=Bounds(above=0, unit="GiB"),
     )
-    report: bool = option(
-        True, "Make report.html at the end: how good the best model is, and where it is wrong; takes some seconds."
-    )
-    augment: str = option(
-        "source",
-        "Augmentation of training pictures, a set of values for the flags below; source is shear 0.2, zoom 0.2 and "
-        "flip 0.5.",
-        choices=tuple(AUGMENTATIONS),
-    )
-    shear: float = _source_range("shear")
-    zoom: float = _source_range("zoom")
-    flip: float = _source_range("flip")
-    rotate: float = _source_range("rotate")
-    shift: float = _source_range("shift")
-    brightness: float = _source_range("brightness")
     shuffle_block: int = option(
         0,
         "Shuffle blocks of this many neighbouring pictures, 64 blocks mixed at a time, and read each block in one go; "
         "1: single pictures; 0: those of a MiB, and single raw pictures. For raw pixels on a disk that seeks, use 16.",
         bounds=Bounds(at_least=0),
     )
-    seed: int = seed_option("Seed of the order, of augmentation and of random weights.", at_most=2**31 - 1)
     precision: str = precision_option()
     engine: str = engine_option()
     strategy: str = option(
@@ -240,6 +233,25 @@ class TrainingOptions(Options):
     )
     jit_compile: str = option(
         "auto", "Compile the model with XLA; auto: on GPUs, where it pays off.", choices=("auto", "on", "off")
+    )
+    validation_tfrecords: str = option(
+        "",
+        "For TFRecords of another program: those to validate on, a pattern, too. A data set's folder has its own.",
+        path=True,
+        heading="TFRecords of other programs",
+    )
+    image_key: str = image_key_option()
+    label_key: str = label_key_option()
+    classes: str = option(
+        "",
+        "For TFRecords of another program: names of the classes, like cat,dog, in the order of their numbers or, where "
+        "labels are texts, all of these. Empty: what the labels are.",
+    )
+    first_label: str = first_label_option()
+    image_size: int = option(
+        0,
+        "For TFRecords of another program: side of the square that their pictures are stretched to.",
+        bounds=Bounds(at_least=16, at_most=4096, unit="pixels", zero="for what the backbone's weights were trained on"),
     )
 
     @classmethod
@@ -276,6 +288,14 @@ class TrainingOptions(Options):
             refuse_unused(chosen, ("weight_decay",), f"goes with --optimizer=adamw or lamb, not {optimizer}")
         return cls(**values)
 
+    @classmethod
+    def said_default(cls, name: str) -> str:
+        """The value of a user who gives nothing, whose preset is best, and what it is without this preset."""
+        own, of_best = in_words(getattr(cls(), name)), super().said_default(name)
+        if name == "preset" or own == of_best:
+            return of_best
+        return f"{of_best} (--preset=none: {own})"
+
     def difference(self, stored: dict[str, Any]) -> str:
         """The first option in which a run with these stored ones computes something else; empty: it does not."""
         for name, without in _FORMER.items():
@@ -304,11 +324,11 @@ def read_options(path: Path, options_class: type[Options]) -> dict[str, Any]:
         InputError: The file cannot be read, or holds something else.
     """
     try:
-        stored = json.loads(path.read_text("utf-8"))["options"]
-        if not isinstance(stored, dict):
-            raise ValueError("its options are no object")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"--config={path}: is not a config.json of a run ({error})") from error
+        stored: dict[str, Any] = typed_json.parse(files.read_bounded(path, _MOST_BYTES), _OF_CONFIG)["options"]
+    except OSError as error:
+        raise InputError(f"--config={path}: {error.strerror}; give the config.json of a run") from error
+    except ValueError as error:
+        raise InputError(f"--config={path}: is not a config.json of a run: {error}") from error
     types = typing.get_type_hints(options_class)
     for name in _FORMER.keys() & stored.keys():
         if stored.pop(name) != _FORMER[name]:

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from dogcat.cleaning.options import CleaningOptions, SurveyOptions
-from dogcat.core import flags
+from dogcat.core import flags, help_text
 from dogcat.core.options import InputError
 from dogcat.dataset.options import ShardOptions
 from dogcat.prediction.options import EvaluationOptions, PredictionOptions
@@ -68,7 +68,7 @@ def test_a_boolean_flag():
         (["--epoch=3"], "epochs"),
         (["--epochs=three"], "three"),
         (["--epochs=1.5"], "1.5"),
-        (["data"], "'data'"),
+        (["data", "more"], "'more'"),
         (["--optimizer=adagrad"], "adam, adamw, sgd"),
     ],
 )
@@ -109,18 +109,19 @@ def test_several_words_may_stand_for_a_positional_field_of_several():
 
 
 def test_the_usage_names_the_positional_field():
-    text = flags.help_text(InspectOptions, "this", "What it does.")
+    text = help_text.help_text(InspectOptions, "this", "What it does.")
     assert text.startswith("Usage: this [folder] [--flag=value ...]\n")
-    assert flags.help_text(ReportOptions, "this", "").startswith("Usage: this [runs ...] [--flag=value ...]\n")
+    assert "\n  --folder, or as a bare word\n" in text
+    assert help_text.help_text(ReportOptions, "this", "").startswith("Usage: this [runs ...] [--flag=value ...]\n")
 
 
 @pytest.mark.parametrize("options_class", ALL)
 def test_help_names_each_flag_with_its_default(options_class):
-    text = flags.help_text(options_class, "python -m some.command", "What it does.")
+    text = help_text.help_text(options_class, "python -m some.command", "What it does.", full=True)
     assert text.startswith("Usage: python -m some.command")
     assert "What it does." in text
     for field in dataclasses.fields(options_class):
-        assert f"--{field.name}\n" in text
+        assert re.search(rf"^  --(\[no\])?{field.name}(, or as a bare word)?$", text, re.MULTILINE)
     assert " ".join(text.split()).count(" Default: ") == len(dataclasses.fields(options_class))
 
 

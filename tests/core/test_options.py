@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from dogcat.core import flags
+from dogcat.core import flags, help_text
 from dogcat.core.bounds import Bounds
 from dogcat.core.options import InputError, Options, option
 from dogcat.dataset.options import ShardOptions
@@ -86,7 +86,7 @@ class Some(Options):
 
 
 def test_bounds_are_declared_once():
-    words = " ".join(flags.help_text(Some, "this", "").split())
+    words = " ".join(help_text.help_text(Some, "this", "").split())
     assert "--share Share of all. Range: at least 0 and less than 1. Default: 0.0." in words
     assert "--count Number of all. Range: 2 or more, or 0 for each. Default: 0." in words
     for arguments, said in (

@@ -26,6 +26,17 @@ def test_long_work_gives_lines_with_its_rate_and_the_time_left(monkeypatch, caps
     assert without_progress(err) == ""
 
 
+def test_a_line_has_what_is_known_besides(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 1e-9)
+    with progress.pictures_bar(4, "epoch 1/2") as bar:
+        bar.set_postfix_str(f"log loss 0.5, whole run {progress.duration(3750)} left at most", refresh=False)
+        bar.update(2)
+    err = capsys.readouterr().err
+    assert (
+        err.splitlines()[-1].endswith(", log loss 0.5, whole run 1:02:30 left at most") and without_progress(err) == ""
+    )
+
+
 def test_short_work_gives_none(capsys):
     with progress.pictures_bar(10, "reading") as bar:
         bar.update(10)

@@ -82,7 +82,7 @@ def test_a_folder_of_other_pictures_or_of_the_user_is_refused(commands, given, s
         ("{}", "must be an object"),
         ('{"a": "--epochs=1"}', "must be an object"),
         ('{"a b": []}', "'a b' names a recipe"),
-        ('{"a": ["--epoch=1"]}', "a: Unknown command line flag 'epoch'"),
+        ('{"a": ["--epoch=1"]}', "a: --epoch: there is no such flag; did you mean --epochs"),
         ('{"a": ["--epochs=-1"]}', "a: --epochs=-1: use 1 or more"),
         ('{"a": ["--seed=1"]}', "a: --seed is not of a recipe"),
     ],

@@ -129,7 +129,7 @@ def test_the_command_leads_to_the_next(run, tmp_path):
     assert f"drew 11 training pictures (6 cats, 5 dogs; 9 of them odd on purpose, 2 unreadable) in {tmp_path}" in (
         done.out
     )
-    assert "python -m tools.make_tfrecords --images=" in done.out.splitlines()[-1]
+    assert f"python -m tools.make_tfrecords {tmp_path}/train --output=" in done.out.splitlines()[-1]
 
 
 def test_faults_are_planted_on_top_and_listed(run, tmp_path):

@@ -144,3 +144,14 @@ def test_an_epoch_closes(tmp_path):
     assert now.position == (1, 0)
     assert (now.loss_sum, now.right, now.seconds, now.waited) == (0.0, 0.0, 0.0, 0.0)
     assert now.history == [FIRST, SECOND]
+
+
+def test_the_time_left_follows_from_that_of_what_is_done():
+    assert checkpoint.Progress().seconds_left(3, 10, 5.0) is None
+    half = checkpoint.Progress(step=5, seconds=10.0)
+    assert half.seconds_left(1, 10, 5.0) == 2.0 * 10
+    # Of two epochs of 20 s and 10 s to validate, one and a half more are left of four.
+    later = checkpoint.Progress(
+        epoch=2, step=5, seconds=10.0, stages={"training": 40.0, "validation": 12.0, "saving": 8.0, "head": 9.0}
+    )
+    assert later.seconds_left(4, 10, 5.0) == 2.0 * 25

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import re
 import resource
 import shutil
 import signal
@@ -255,6 +256,12 @@ def test_a_dry_run_tells_and_leaves_nothing(tfrecords, tmp_path, capsys):
     assert "trains: the head and tiny" in out and "weights); epochs: 1 at most, 4 steps of 8 each" in out
     assert "memory: at least" in out
     assert not (tmp_path / "runs").exists()
+
+
+def test_each_epoch_but_the_last_tells_the_time_left(tfrecords, tmp_path, capsys):
+    training.train(options(tfrecords, tmp_path, epochs=2, patience=2))
+    first, second = re.findall("epoch  [12]:.*", capsys.readouterr().out)
+    assert re.search(r"; whole run \d\d:\d\d left at most\)", first) and "left" not in second
 
 
 def test_patience_ends_a_run(tfrecords, tmp_path, capsys):

@@ -19,17 +19,7 @@ class BenchmarkOptions(Options):
         choices=("shards", "load", "disk", "augment", "train", "predict", "scaling", "memory", "all"),
         positional=True,
     )
-    images: str = images_option("Folder of pictures to measure on.")
-    tfrecords: str = option(
-        "", "Folder of a data set of two classes to measure train on. Empty: made from --images.", path=True
-    )
-    steps: int = option(10, "Training steps of each run of train.", bounds=Bounds(at_least=1))
-    seconds: float = option(4.0, "Seconds of each run of load, augment and scaling.", bounds=Bounds(above=0))
-    sizes: str = option(
-        "2000,25000,250000",
-        "Numbers of pictures for memory, each 300 or more, in rising order; the pictures are links to those of "
-        "--images.",
-    )
+    images: str = images_option("Folder of pictures to measure on.", positional=False)
     pictures: int = option(
         2000,
         "Number of pictures to take, spread over the folder; with few, start-up weighs more.",
@@ -41,14 +31,28 @@ class BenchmarkOptions(Options):
         bounds=Bounds(at_least=2),
     )
     workers: int = workers_option("Number of worker processes of each contestant.")
+    json: str = option("", "File for all figures, including those of each round. Empty: none.", path=True)
+    chart: str = option("", "File to draw the chart in, .png, .svg or .pdf. Empty: none.", path=True)
+    tfrecords: str = option(
+        "",
+        "Folder of a data set of two classes to measure train on. Empty: made from --images.",
+        path=True,
+        heading="Of single subjects",
+    )
+    steps: int = option(10, "Training steps of each run of train.", bounds=Bounds(at_least=1))
+    seconds: float = option(4.0, "Seconds of each run of load, augment and scaling.", bounds=Bounds(above=0))
+    sizes: str = option(
+        "2000,25000,250000",
+        "Numbers of pictures for memory, each 300 or more, in rising order; the pictures are links to those of "
+        "--images.",
+    )
     peers: bool = option(
         False,
         "Measure peers too: OpenCV, FFCV and WebDataset; for load also DALI, PyTorch and MosaicML streaming; for "
         "augment DALI. `make peers` installs them.",
+        heading="Peers",
     )
     peers_python: str = option(".venv-peers/bin/python", "The Python that has the peers.", path=True)
-    json: str = option("", "File for all figures, including those of each round. Empty: none.", path=True)
-    chart: str = option("", "File to draw the chart in, .png, .svg or .pdf. Empty: none.", path=True)
 
     @property
     def numbers(self) -> list[int]:
