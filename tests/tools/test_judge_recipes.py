@@ -55,7 +55,6 @@ def test_recipes_are_judged_once_on_the_same_draws(commands, given, tmp_path):
     for view in ("none", "flip"):
         first, same = (by_name[name, view] for name in ("first", "same"))
         assert {**first, "recipe": "", "seconds": ""} == {**same, "recipe": "", "seconds": ""}
-    assert len({row["log_loss"] for row in rows}) == 2
     # What is made is not made again.
     before = tree(tmp_path / "output")
     commands.clear()
