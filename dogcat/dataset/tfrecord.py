@@ -44,6 +44,22 @@ def frame_header(length: int) -> bytes:
     return packed + struct.pack("<I", masked_crc32c(packed))
 
 
+def frame_damage(framed: bytes, start: int, length: int) -> str:
+    """What is wrong with a framed record that was read at a place, in words; empty: nothing.
+
+    Args:
+        framed: What was read, up to `length + FRAME_BYTES` bytes.
+        start: Where it begins, in bytes.
+        length: Bytes of its data, as the index says.
+    """
+    if len(framed) < length + FRAME_BYTES:
+        return f"it ends at byte {start + len(framed)}, and the record at {start + length + FRAME_BYTES}"
+    if framed[:HEADER_BYTES] != frame_header(length):
+        return "its length is not what the index says"
+    checksum = masked_crc32c(framed[HEADER_BYTES:-FOOTER_BYTES])
+    return "" if struct.pack("<I", checksum) == framed[-FOOTER_BYTES:] else "the data do not match their checksum"
+
+
 def largest_data(image_size: int) -> int:
     """More bytes than the data of any record of such a picture have, whatever its format."""
     return _BYTES_A_PIXEL * image_size * image_size + _LARGEST_REST

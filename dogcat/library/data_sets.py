@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -16,15 +16,12 @@ from dogcat.dataset.manifest import Manifest
 from dogcat.dataset.options import ShardOptions
 from dogcat.library.keywords import options_from
 from dogcat.library.process import prepare
+from dogcat.loading import records
+from dogcat.loading.records import Records
 from dogcat.training.options import AUGMENTATIONS, AugmentationRanges
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-    from dogcat.loading.readers import Pictures
-
-# Elements of a read of several pictures one after the other.
-_READ = 64
 
 
 def make_dataset(images: str | os.PathLike[str], output: str | os.PathLike[str], **options: Any) -> DataSet:
@@ -115,21 +112,18 @@ class Split:
         self._manifest = made
 
     @functools.cached_property
-    def _pictures(self) -> Pictures:
-        prepare()
-        from dogcat.loading import readers
-
-        return readers.open_split(self._folder, self._manifest, self.name)
+    def _records(self) -> Records:
+        return records.of_split(self._folder, self._manifest, self.name)
 
     @property
     def labels(self) -> np.ndarray:
         """The label of each picture, int32 [pictures]; -1 for pictures without one."""
-        return self._pictures.labels
+        return self._records.labels
 
     @property
     def keys(self) -> list[str]:
         """The key of each picture: its path below the folder it came from."""
-        return self._pictures.keys
+        return self._records.keys
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -144,28 +138,16 @@ class Split:
     def __getitem__(self, place: int | slice) -> tuple[np.ndarray, int, str] | list[tuple[np.ndarray, int, str]]:
         """A picture, uint8 [image_size, image_size, 3], its label and its key; or a list of them.
 
+        Each is read by itself, without TensorFlow; many are read faster in `batches`.
+
         Raises:
             IndexError: There is no such place.
             InputError: Its record is damaged.
         """
         if isinstance(place, slice):
-            return self._take(range(len(self))[place])
-        return self._take([range(len(self))[place]])[0]
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, int, str]]:
-        """All pictures in the order of the shards, as by their places."""
-        for start in range(0, len(self), _READ):
-            yield from self[start : start + _READ]
-
-    def _take(self, places: Sequence[int]) -> list[tuple[np.ndarray, int, str]]:
-        if not places:
-            return []
-        pictures = self._pictures
-        from dogcat.loading import damage, readers
-
-        with damage.naming_damage():
-            pixels = readers.take(pictures, np.array(places))
-        return [(pixels[at], int(pictures.labels[place]), pictures.keys[place]) for at, place in enumerate(places)]
+            return [self[each] for each in range(len(self))[place]]
+        at = range(len(self))[place]
+        return self._records.pixels(at), int(self.labels[at]), self.keys[at]
 
     def batches(
         self,
@@ -202,12 +184,13 @@ class Split:
         if isinstance(augment, str) and augment not in AUGMENTATIONS:
             raise ValueError(f"augment is {augment!r}; use one of {', '.join(AUGMENTATIONS)}, or AugmentationRanges")
         ranges = AUGMENTATIONS[augment] if isinstance(augment, str) else augment
-        pictures = self._pictures
+        prepare()
         import tensorflow as tf
 
-        from dogcat.loading import pipeline
+        from dogcat.loading import pipeline, readers
         from dogcat.training import augment as augmentation
 
+        pictures = readers.open_split(self._folder, self._manifest, self.name)
         dataset = pipeline.one_pass(pictures, batch_size, seed if shuffle else None, drop_remainder)
         if ranges != AugmentationRanges():
             draws = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)

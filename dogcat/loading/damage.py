@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import struct
 from collections.abc import Iterator
 
 import tensorflow as tf
 
-from dogcat.core import checksums
 from dogcat.core.log import tell
 from dogcat.dataset import tfrecord
 from dogcat.loading.encoded_pictures import EncodedPictures
@@ -70,11 +68,7 @@ def _what(pictures: EncodedPictures, place: int) -> str:
             framed = file.read(length + tfrecord.FRAME_BYTES)
     except tf.errors.OpError as unreadable:
         return f"it cannot be read ({unreadable.message})"
-    if len(framed) < length + tfrecord.FRAME_BYTES:
-        return f"it ends at byte {start + len(framed)}, and the record at {start + length + tfrecord.FRAME_BYTES}"
-    header, data = framed[: tfrecord.HEADER_BYTES], framed[tfrecord.HEADER_BYTES : -tfrecord.FOOTER_BYTES]
-    if header != tfrecord.frame_header(length):
-        return "its length is not what the index says"
-    if struct.pack("<I", checksums.masked_crc32c(data)) != framed[-tfrecord.FOOTER_BYTES :]:
-        return "the data do not match their checksum"
+    if wrong := tfrecord.frame_damage(framed, start, length):
+        return wrong
+    data = framed[tfrecord.HEADER_BYTES : -tfrecord.FOOTER_BYTES]
     return pictures.wrong_with(data) or "TensorFlow cannot decode the picture"

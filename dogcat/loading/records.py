@@ -66,6 +66,26 @@ class Records(NamedTuple):
         """Which record of its shard is at a place, from 0."""
         return place - int(np.searchsorted(self.shard_of, self.shard_of[place]))
 
+    def pixels(self, place: int) -> np.ndarray:
+        """One picture, read and decoded by itself, without TensorFlow: uint8 [height, width, 3].
+
+        Raises:
+            InputError: Its record is damaged.
+        """
+        path = self.paths[self.shard_of[place]]
+        start, length = int(self.offsets[place]), int(self.lengths[place])
+        with open(path, "rb") as file:
+            file.seek(start)
+            framed = file.read(length + tfrecord.FRAME_BYTES)
+        wrong = tfrecord.frame_damage(framed, start, length)
+        try:
+            if wrong:
+                raise ValueError(wrong)
+            picture = stored_picture.parse_picture(framed[tfrecord.HEADER_BYTES : -tfrecord.FOOTER_BYTES])
+            return stored_picture.pixels_of(picture)
+        except ValueError as error:
+            raise DamagedShardError(path, str(error), self.number_in_shard(place)) from error
+
 
 def of_split(folder: Path, made: Manifest, split: str) -> Records:
     """The records of a split, of each shard the first `Shard.records`.
