@@ -14,7 +14,7 @@ import resource
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dogcat.core import files
@@ -36,7 +36,7 @@ _OPEN_FILES = 8192
 
 # Settings of other programs: with them TensorFlow takes another Keras, or a part of protobuf that is not there.
 _OF_OTHERS = ("TF_USE_LEGACY_KERAS", "KERAS_BACKEND", "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION")
-# Packages that Keras 3 imports for functions that nothing here calls, which takes a second, and Matplotlib with the
+# Packages that Keras 3 imports for functions that no command calls, which takes a second, and Matplotlib with the
 # user's settings of it.
 _OF_KERAS_3 = ("matplotlib", "sklearn")
 # Flags of TensorFlow's compilers.
@@ -54,11 +54,14 @@ _IMPORT_NOISE = re.compile(
 )
 
 
-def prepare() -> None:
+def prepare(for_library: bool = False) -> None:
     """Sets up the allocator, open files, oneDNN and the log level, then imports TensorFlow without its noise.
 
     What the user has set for speed and for logging is left as it is. Settings of other programs that use Keras, which
     would change what this one computes, are kept away.
+
+    Args:
+        for_library: Whether the process is another program's, which may want all of Keras.
 
     Raises:
         InputError: Nothing can be written where temporary files go, or Python is to strip what TensorFlow needs.
@@ -84,7 +87,7 @@ def prepare() -> None:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2" if NVIDIA_DRIVER.exists() else "3"
     # Addons says at import that it is no longer developed; BUILD_NOTES.md says why it is used.
     warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons \(TFA\)")
-    _import_quietly()
+    _import_quietly(() if for_library else _OF_KERAS_3)
     _set_keras()
 
 
@@ -105,13 +108,13 @@ def allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _import_quietly() -> None:
+def _import_quietly(without: Sequence[str]) -> None:
     """Imports TensorFlow and passes on what it printed, less the lines that it always prints."""
     if "tensorflow" in sys.modules:
         return
     with tempfile.TemporaryFile() as printed:
         try:
-            with _native_messages_into(printed.fileno()), _without_keras_json(), _taken_for_missing(*_OF_KERAS_3):
+            with _native_messages_into(printed.fileno()), _without_keras_json(), _taken_for_missing(*without):
                 import tensorflow as tf
 
                 for gpu in tf.config.list_physical_devices("GPU"):

@@ -15,7 +15,7 @@ def prepare() -> None:
     Raises:
         InputError: Keras was imported before, and computes with another library than TensorFlow.
     """
-    runtime.prepare()
+    runtime.prepare(for_library=True)
     from tensorflow import keras
 
     backend = keras.backend.backend()

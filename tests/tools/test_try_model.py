@@ -22,17 +22,17 @@ pytestmark = pytest.mark.skipif(sys.version_info < (3, 10), reason="Gradio needs
 
 
 @pytest.fixture(scope="module")
-def run(tfrecords, tmp_path_factory):
+def trained(tfrecords, tmp_path_factory):
     flags = {"backbone": "tiny", "weights": "none", "head": "random", "epochs": 0, "report": False}
     return dogcat.train(tfrecords=tfrecords, runs=tmp_path_factory.mktemp("runs"), precision="float32", **flags)
 
 
 @pytest.fixture(scope="module")
-def served(run, tmp_path_factory):
+def served(trained, tmp_path_factory):
     """The address of a page, whose process ends with the module."""
     temporary = tmp_path_factory.mktemp("temporary")
     process = subprocess.Popen(
-        command("tools.try_model", run.folder, "--port=0", "--tta=none"),
+        command("tools.try_model", trained.folder, "--port=0", "--tta=none"),
         cwd=ROOT,
         env=environment(TMPDIR=temporary),
         stdout=subprocess.PIPE,
@@ -59,13 +59,13 @@ def upload(page, path):
     page.shown.locator("input[type=file]").first.set_input_files(str(path))
 
 
-def test_a_picture_is_told_and_explained(browser, served, run, tmp_path):
+def test_a_picture_is_told_and_explained(browser, served, trained, tmp_path):
     folder = draw(tmp_path, "cat.1.jpg", size=(300, 200))
     page = browser.open_server(served)
     upload(page, folder / "cat.1.jpg")
     label = page.shown.locator(".output-class").first
     label.wait_for(timeout=60_000)
-    predicted = dogcat.load_model(run.folder).predict(folder / "cat.1.jpg")
+    predicted = dogcat.load_model(trained.folder).predict(folder / "cat.1.jpg")
     assert label.inner_text().strip() == predicted.labels[0]
     [percent] = {int(value) for value in re.findall(r"(\d+)%", page.shown.inner_text("body"))[:1]}
     assert abs(percent - 100 * predicted.probabilities.max()) <= 1
@@ -118,19 +118,19 @@ def test_the_page_fits_its_window(browser, served, width):
     assert page.outside == []
 
 
-def test_what_cannot_be_served_is_one_line(fork, run):
+def test_what_cannot_be_served_is_one_line(run, trained):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = fork("tools.try_model", run.folder, f"--port={port}")
+        done = run("tools.try_model", trained.folder, f"--port={port}")
     assert done.code == 2 and f"--port={port}: cannot be served on" in done.err and len(done.err.splitlines()) == 1
-    done = fork("tools.try_model", run.folder / "nowhere", "--port=0")
+    done = run("tools.try_model", trained.folder / "nowhere", "--port=0")
     assert done.code == 2 and "nowhere" in done.err and "Traceback" not in done.err
 
 
-def test_without_gradio_it_says_what_to_install(run, tmp_path):
+def test_without_gradio_it_says_what_to_install(trained, tmp_path):
     (tmp_path / "gradio.py").write_text("raise ImportError('none here')\n")
     done = subprocess.run(
-        command("tools.try_model", run.folder),
+        command("tools.try_model", trained.folder),
         cwd=ROOT,
         env=environment(PYTHONPATH=os.pathsep.join(map(str, (tmp_path, ROOT, ROOT / "tests")))),
         capture_output=True,
