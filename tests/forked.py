@@ -120,7 +120,7 @@ def _wait_for_request(connection: socket.socket) -> dict[str, Any]:
 if __name__ == "__main__":
     # Ctrl-C, which a terminal sends to all, is for those that do the work.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Scikit-learn imports it where it is, and it starts a thread, with which no process may be forked. Not there, for now.
+    # Scikit-learn imports it where it is, and it starts a thread, with which no process may be forked.
     sys.modules["pandas"] = None  # type: ignore[assignment]
     runtime.prepare()
 

@@ -34,9 +34,9 @@ def build(include_top: bool, weights: None, input_shape: tuple[int, int, int]):
     return keras.Model(pictures, maps, name="tiny")
 
 
-def _prepare() -> None:
+def _prepare(for_library: bool = False) -> None:
     """Prepares the process as ever, then puts the backbone among those of Keras."""
-    _prepare_without()
+    _prepare_without(for_library)
     from tensorflow import keras
 
     keras.applications.Tiny = build
