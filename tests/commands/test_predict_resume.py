@@ -147,7 +147,7 @@ def test_what_changed_is_named_and_nothing_is_lost(flags_of_many, stopped, many,
         ({"model": str(other)}, f"--model={other}: is not what"),
         ({"model": f"{slow_model},{other}"}, "--model="),
         ({"images": str(fewer)}, f"--images={fewer}: is not what"),
-        ({"tta": "none"}, "--tta=none: is not what"),
+        ({"tta": "flip"}, "--tta=flip: is not what"),
         ({"batch_size": 8}, "--batch_size=8: is not what"),
         ({"resume": False}, "pictures of a prediction that was stopped; go on after them with --resume"),
     ):
