@@ -30,7 +30,8 @@ def test_a_run_tells_how_it_went(run):
     assert run.report == run.folder / "report.html" and run.report.is_file()
     assert run.options["backbone"] == "tiny" and run.options["epochs"] == 1
     again = dogcat.open_run(run.folder)
-    assert (again.history, again.best, again.folder) == (run.history, run.best, run.folder)
+    # Of epoch 0 some figures are nan, which equals nothing.
+    assert repr((again.history, again.best, again.folder)) == repr((run.history, run.best, run.folder))
     assert run.model().classes == ["cat", "dog"] and "best epoch" in repr(run)
 
 
