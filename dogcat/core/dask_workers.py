@@ -19,8 +19,9 @@ from dogcat.core.options import InputError
 _CALLS_IN_FLIGHT = 4
 # Pickled by nothing but names of Python itself, so that a worker with any dogcat, or none, can answer.
 _VERSION = "__import__('dogcat').__version__"
-# Those of Dask's loggers that have a level of their own. What they tell of comes as an exception.
-_LOGGERS = ("distributed", "distributed.client", "distributed.core")
+# Those of Dask's loggers that have a level of their own, and that of the library below. What they tell of comes as an
+# exception.
+_LOGGERS = ("distributed", "distributed.client", "distributed.core", "tornado.application")
 
 
 @contextlib.contextmanager

@@ -60,7 +60,8 @@ def test_a_run_is_trained_resumed_reported_and_evaluated(folder, tmp_path, call,
     again = (*TRAIN, *flags, f"--runs={other}", "--resume", "--noreport")
     first = folder / "train.tfrecord-00000-of-00002"
     write(first, [of_slim(number + 50, number % 2) for number in range(13)], gzip=True)
-    assert f"--tfrecords={folder}/train.tfrecord-*: has changed since {other}" in one_line(call(*again))
+    # What follows may be cut short, as the paths are long.
+    assert f"--tfrecords={folder}/train.tfrecord-*: has changed since " in one_line(call(*again))
     first.write_bytes(before[first.name])
     assert "--image_size=48: " in one_line(call(*again, "--image_size=48"))
     done = call(*again, "--cache=memory")
