@@ -143,14 +143,16 @@ def _figure(judged: Sequence[Judged], judge_pictures: int) -> Figure:
         for each in mine:
             left.plot([each.pictures] * len(each.seeds), each.seeds, ".", color=colour, alpha=0.5)
         if number:
-            places = [sizes.index(each.pictures) + (number - len(names) / 2) * 0.6 / len(names) for each in mine]
+            places = [
+                sizes.index(each.pictures) + (number - len(names) / 2) * 0.6 / max(1, len(names) - 1) for each in mine
+            ]
             values = np.array([each.difference.value for each in mine])
             ends = np.array([[each.difference.low, each.difference.high] for each in mine]).T
             right.errorbar(places, values, np.abs(ends - values), fmt="o", color=colour, capsize=3, label=label)
     left.set_xscale("log")
-    left.set_yscale("log")
     left.set_xticks(sizes, [f"{size:,}" for size in sizes])
     left.minorticks_off()
+    left.set_ylim(bottom=0)
     left.set_xlabel("pictures to train and validate")
     left.set_ylabel(f"log loss on {judge_pictures:,} others")
     left.set_title("Points are seeds, lines their means")
@@ -159,5 +161,5 @@ def _figure(judged: Sequence[Judged], judge_pictures: int) -> Figure:
     right.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
     right.set_xlabel("pictures to train and validate")
     right.set_ylabel(f"difference to {names[0][0]}, --tta={names[0][1]}")
-    right.set_title("Below 0: better, if the interval is")
+    right.set_title("Better where the whole interval is below 0")
     return figure
