@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import BinaryIO
 
 import numpy as np
@@ -14,6 +15,8 @@ from dogcat.pictures.reduced_scale import jpeg_scale
 from dogcat.pictures.rejections import TRUNCATED, RejectedPicture
 
 _JPEG_END = b"\xff\xd9"
+# What libjpeg says where the end comes within the pixels: in the middle of some, or where a restart marker should be.
+_CUT_SHORT = re.compile("premature end of data segment|found marker 0xd9 instead of RST")
 
 
 def decode_opened(image: Image.Image, file: BinaryIO, size: int | None) -> np.ndarray | None:
@@ -33,7 +36,7 @@ def decode_opened(image: Image.Image, file: BinaryIO, size: int | None) -> np.nd
         # At the smallest scale, which takes the least time, and with an end, whose lack Pillow tells.
         simplejpeg.decode_jpeg(data + _JPEG_END, "CMYK" if image.mode == "CMYK" else "RGB", min_width=1, min_height=1)
     except ValueError as error:
-        if "premature end of data segment" in str(error):
+        if _CUT_SHORT.search(str(error)):
             raise RejectedPicture(TRUNCATED, "the picture's data end before it does") from None
     return None
 

@@ -68,6 +68,15 @@ def test_a_jpeg_of_more_scans_than_any_program_writes_is_refused():
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
+def test_a_jpeg_that_is_cut_where_it_would_restart_is_truncated(mode, end):
+    jpeg = encoded(photo(300, 200).convert(mode), "JPEG", quality=90, restart_marker_blocks=4)
+    # All bits of the pixels before are there.
+    cut = jpeg[: jpeg.index(b"\xff\xd5", scans_of(jpeg)[0][0])]
+    assert reason(cut + end) == rejections.TRUNCATED
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 4}, {"icc_profile": PROFILE}])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.97])
 def test_a_jpeg_that_is_cut_is_truncated_whatever_stands_behind_the_cut(mode, options, share):
