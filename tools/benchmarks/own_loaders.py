@@ -322,12 +322,11 @@ def measure_from_disk(make: Callable[[], Stream], folder: Path, version: str) ->
     for path in [*folder.glob("*/*.tfrecord"), *folder.glob("*/*.index")]:
         with open(path, "rb", buffering=0) as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        # An index has a page or two, which others may bring back at once; several are looked at, since a quick disk may
-        # have read a page before the answer is there.
-        if path.suffix == ".tfrecord":
-            shard = RangeFile(path)
-            if all(shard.is_in_memory(start) for start in range(0, shard.size, shard.size // 8)):
-                raise ValueError(f"{path} stays in memory; set TMPDIR to a folder on a disk")
+    for path in folder.glob("*/*.tfrecord"):
+        shard = RangeFile(path)
+        # Several, since a quick disk may have read a page before the answer is there.
+        if all(shard.is_in_memory(start) for start in range(0, shard.size, shard.size // 8)):
+            raise ValueError(f"{path} stays in memory; set TMPDIR to a folder on a disk")
     started = time.perf_counter()
     stream = make()
     count = sum(len(batch) for batch in stream(1))
