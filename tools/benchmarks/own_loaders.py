@@ -323,9 +323,8 @@ def measure_from_disk(make: Callable[[], Stream], folder: Path, version: str) ->
         with open(path, "rb", buffering=0) as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     for path in folder.glob("*/*.tfrecord"):
-        shard = RangeFile(path)
         # Several, since a quick disk may have read a page before the answer is there.
-        if all(shard.is_in_memory(start) for start in range(0, shard.size, shard.size // 8)):
+        if all(map(RangeFile(path).is_in_memory, range(0, path.stat().st_size, path.stat().st_size // 8))):
             raise ValueError(f"{path} stays in memory; set TMPDIR to a folder on a disk")
     started = time.perf_counter()
     stream = make()
