@@ -102,7 +102,7 @@ def finished_run(options: ReproductionOptions, preset: str, digest: str) -> Fini
 def _fits(config: dict[str, Any], options: ReproductionOptions, preset: str, digest: str) -> bool:
     """Whether a run with this config.json is what the options ask for."""
     wanted = TrainingOptions.from_given({"preset": preset, **_changes(options)})
-    return config["data_digest"] == digest and not wanted.difference(config["options"])
+    return finished_runs.was_asked_for(config, wanted, digest)
 
 
 def _changes(options: ReproductionOptions) -> dict[str, object]:

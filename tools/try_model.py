@@ -108,12 +108,12 @@ def _page(gradio: Any, model: Model, options: TryOptions, uploads: Path) -> Any:
         if not Path(path).resolve().is_relative_to(uploads.resolve()):
             raise gradio.Error("this picture was not uploaded here", print_exception=False)
         try:
-            predicted = model.predict(path, tta=options.tta)
-            heat = model.explain(path, predicted.labels[0])
             shown = model.shown(path)
         except InputError as error:
             # The file's name is one that the page made up.
             raise gradio.Error(str(error).replace(path, Path(path).name), print_exception=False) from error
+        predicted = model.predict(shown, tta=options.tta)
+        heat = model.explain(shown, predicted.labels[0])
         return dict(zip(model.classes, predicted.probabilities[0].tolist())), thumbnails.with_heat(shown, heat)
 
     title = f"{' or '.join(model.classes)}?"

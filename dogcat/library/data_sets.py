@@ -190,7 +190,7 @@ class Split:
         from dogcat.loading import pipeline, readers
         from dogcat.training import augment as augmentation
 
-        pictures = readers.open_split(self._folder, self._manifest, self.name)
+        pictures = readers.of_records(self._records, self._manifest)
         dataset = pipeline.one_pass(pictures, batch_size, seed if shuffle else None, drop_remainder)
         if ranges != AugmentationRanges():
             draws = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)

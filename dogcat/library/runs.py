@@ -6,12 +6,11 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dogcat.core.interrupts import Interrupts, Terminated
 from dogcat.core.log import tell
-from dogcat.core.options import InputError
-from dogcat.core.text import printable
+from dogcat.core.options import AnyOptions, InputError
 from dogcat.evaluation.assess import Assessment, LabelledPredictions
 from dogcat.evaluation.bootstrap import Interval
 from dogcat.library.keywords import options_from
@@ -22,9 +21,6 @@ from dogcat.training import epoch_records, finished_runs
 from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.finished_runs import FinishedRun
 from dogcat.training.options import TrainingOptions
-
-if TYPE_CHECKING:
-    from dogcat.core.options import AnyOptions
 
 
 class Run:
@@ -175,7 +171,7 @@ def _make_page(run: Path) -> None:
     except (Terminated, KeyboardInterrupt) as stop:
         stop.args = (f"the run {run} is finished; the same command with --resume makes its page",)
         raise
-    tell(printable(f"report: {page or 'none, since validation has less than two pictures'}"))
+    tell(f"report: {page or 'none, since validation has less than two pictures'}")
 
 
 def _options(

@@ -15,6 +15,7 @@ from dogcat.loading.encoded_pictures import EncodedPictures
 from dogcat.loading.foreign_pictures import ForeignPictures
 from dogcat.loading.foreign_set import ForeignSet
 from dogcat.loading.raw_pictures import RawPictures
+from dogcat.loading.records import Records
 from dogcat.loading.untuned import untuned
 
 
@@ -56,7 +57,15 @@ def open_split(folder: Path, made: Manifest, split: str) -> Pictures:
     """
     if isinstance(made, ForeignSet):
         return ForeignPictures(made, split)
-    of_split = records.of_split(folder, made, split)
+    return of_records(records.of_split(folder, made, split), made)
+
+
+def of_records(of_split: Records, made: Manifest) -> Pictures:
+    """The pictures of records of a data set.
+
+    Raises:
+        InputError: They are not what the manifest says.
+    """
     layout = raw_layout.layout_of(made.options)
     if layout:
         return RawPictures.of_records(of_split, layout, made.image_size)

@@ -124,6 +124,11 @@ def is_finished(run: Path) -> bool:
     return (run / SUMMARY).exists()
 
 
+def was_asked_for(config: dict[str, Any], wanted: TrainingOptions, data_digest: str) -> bool:
+    """Whether a run with this config.json is what options ask for, on the data of this digest."""
+    return bool(config["data_digest"] == data_digest) and not wanted.difference(config["options"])
+
+
 def unfinished_in(runs: Path) -> list[Path]:
     """The folders of runs that were begun in a folder and not finished, the last one first."""
     return [path for path in begun_in(runs) if not is_finished(path)]

@@ -117,12 +117,7 @@ class Workshop:
         digest = manifest.load(data).digest()
 
         def fitting(begun: list[Path]) -> list[Path]:
-            configs = ((run, finished_runs.read_config(run)) for run in begun)
-            return [
-                run
-                for run, config in configs
-                if config["data_digest"] == digest and not wanted.difference(config["options"])
-            ]
+            return [run for run in begun if finished_runs.was_asked_for(finished_runs.read_config(run), wanted, digest)]
 
         def finished() -> list[Path]:
             return [run for run in fitting(finished_runs.begun_in(runs)) if finished_runs.is_finished(run)]

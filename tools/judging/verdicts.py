@@ -143,9 +143,7 @@ def _figure(judged: Sequence[Judged], judge_pictures: int) -> Figure:
         for each in mine:
             left.plot([each.pictures] * len(each.seeds), each.seeds, ".", color=colour, alpha=0.5)
         if number:
-            places = [
-                sizes.index(each.pictures) + (number - len(names) / 2) * 0.6 / max(1, len(names) - 1) for each in mine
-            ]
+            places = [sizes.index(each.pictures) + (number - len(names) / 2) * 0.6 / (len(names) - 1) for each in mine]
             values = np.array([each.difference.value for each in mine])
             ends = np.array([[each.difference.low, each.difference.high] for each in mine]).T
             right.errorbar(places, values, np.abs(ends - values), fmt="o", color=colour, capsize=3, label=label)
