@@ -30,6 +30,7 @@ from dogcat.training.inputs import Inputs
 from dogcat.training.options import AugmentationRanges
 from dogcat.training.preparation import Preparation
 from dogcat.training.run_folder import RunFolder
+from dogcat.training.trunk_cache import Part
 
 # Pictures in augmented.png, and versions of each.
 _SHEET_PICTURES, _SHEET_VERSIONS = 6, 5
@@ -56,6 +57,10 @@ class TrainingLoop:
         logits = architecture.logits_model(self._model)
         self._logits = make_forward(lambda pictures: logits(pictures, training=False), strategy)
         self._training, self._validation, self._features_of = inputs
+        self._trunk = prepared.trunk
+        # What is read of the two splits in each epoch.
+        self._views: pipeline.Views | None = None
+        self._validated = self._validation
         self._validation_features: np.ndarray | None = None
         # Of the steps since losses were last fetched: each one's position and sums, on the device.
         self._unread: list[tuple[Position, tf.Tensor]] = []
@@ -69,7 +74,10 @@ class TrainingLoop:
         """
         board = tf.summary.create_file_writer(str(folder.events))
         with Interrupts() as interrupts, board.as_default():
-            if not self._resumed(folder):
+            resumed = self._resumed(folder)
+            if not resumed or self._goes_on():
+                self._keep_trunk()
+            if not resumed:
                 self._save_epoch(folder, *self._epoch_0())
                 self._show_augmentation(folder)
             run_folder.lead_to(folder.path, self._options)
@@ -114,6 +122,21 @@ class TrainingLoop:
         done = f"{before.step} of {self._order.steps} steps are done"
         tell(f"resuming: {folder.path} in epoch {before.epoch + 1}, of which {done}")
         return True
+
+    def _keep_trunk(self) -> None:
+        """Lets the epochs read what is kept of the trunk's output, if it is kept."""
+        sources = {shard_plan.TRAIN: self._training, shard_plan.VALIDATION: self._validation}
+        if not self._trunk:
+            return
+        with self._timed("trunk"):
+            kept = self._trunk.keep(sources, self._options.epochs - self.progress.epoch)
+        if kept:
+            split = kept.split
+            self._trainer.skip_trunk(split)
+            self._features_of.trunk = kept
+            self._views = kept.training
+            self._validated = kept.parts[Part(shard_plan.VALIDATION, tta_views.PLAIN)]
+            self._logits = make_forward(lambda passed: split.logits(passed), self._strategy)
 
     def _goes_on(self) -> bool:
         progress = self.progress
@@ -167,7 +190,7 @@ class TrainingLoop:
         return linear_head.apply_head(self._validation_features, *architecture.head_of(self._model).get_weights())
 
     def _training_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return pipeline.train_dataset(self._training, self._order, self.progress.position, context)
+        return pipeline.train_dataset(self._training, self._order, self.progress.position, context, self._views)
 
     def _train_epoch(
         self, folder: RunFolder, batches: Iterator[Any], interrupts: Interrupts, agreement: Agreement
@@ -242,7 +265,7 @@ class TrainingLoop:
         if options.unfreeze_from:
             batches = []
             for batch in self._logits.batches(
-                lambda context: pipeline.evaluation_dataset(self._validation, options.batch_size, context),
+                lambda context: pipeline.evaluation_dataset(self._validated, options.batch_size, context),
                 len(self._validation.labels),
                 "validating",
             ):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from pathlib import Path
 from typing import Any
 
-from dogcat.core import files, typed_json
 from dogcat.core.bounds import Bounds
-from dogcat.core.options import InputError, Options, in_words, is_utf8, local_path, option, refuse_unused, seed_option
+from dogcat.core.options import Options, in_words, is_utf8, local_path, option, refuse_unused, seed_option
 from dogcat.dataset.options import first_label_option, image_key_option, label_key_option, records_option
 from dogcat.models.options import backbone_option, batch_size_option, engine_option, precision_option
 from dogcat.training.presets import PRESETS
+from dogcat.training.stored_options import FORMER, read_options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,14 +60,11 @@ OF_FOREIGN_FILES = ("image_key", "label_key", "classes", "first_label", "image_s
 # Options that do not belong to what a run computes.
 _OF_THE_CALL = {
     *("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report", "strategy"),
+    # The epochs are the same with it.
+    "cache_trunk",
     # Where the data set lies; what it holds is compared.
     *("tfrecords", "validation_tfrecords", *OF_FOREIGN_FILES),
 }
-# What is read of a config.json, and the largest that it may be.
-_OF_CONFIG: dict[str, Any] = {"options": dict[str, Any]}
-_MOST_BYTES = 2**25
-# Options that there were, each with the value by which it did nothing.
-_FORMER = {"magnify": 0.0}
 # Options that a preset sets, the backbone aside, which one may exchange.
 _OF_PRESETS = sorted({name for values in PRESETS.values() for name in values} - {"backbone"})
 # Options that make a recipe of its own: where one of them is given, no preset is taken that was not asked for.
@@ -212,9 +208,16 @@ class TrainingOptions(Options):
         choices=("none", "auto", "memory", "disk"),
         heading="Reading",
     )
+    cache_trunk: str = option(
+        "auto",
+        "Where the output of the frozen layers is kept, so that steps compute the others alone: memory; disk, where "
+        "later runs find it; on, the first of these with enough room; auto, likewise where it saves time; off. For "
+        "pictures that are mirrored at most: --augment=none, with --flip or without.",
+        choices=("auto", "on", "off", "memory", "disk"),
+    )
     cache_gib: float = option(
         8.0,
-        "Largest size of that cache: of all its files on disk, or of a run's pictures in memory.",
+        "Largest size of each of these caches: of all its files on disk, or of what a run has in memory.",
         bounds=Bounds(above=0, unit="GiB"),
     )
     shuffle_block: int = option(
@@ -298,7 +301,7 @@ class TrainingOptions(Options):
 
     def difference(self, stored: dict[str, Any]) -> str:
         """The first option in which a run with these stored ones computes something else; empty: it does not."""
-        for name, without in _FORMER.items():
+        for name, without in FORMER.items():
             if stored.get(name, without) != without:
                 return name
         of_computation = (name for name in dataclasses.asdict(self) if name not in _OF_THE_CALL)
@@ -315,30 +318,3 @@ class TrainingOptions(Options):
         """Raises InputError for a value that cannot be used."""
         super().__post_init__()
         self.require("runs", is_utf8(self.runs), "TensorFlow writes under names in UTF-8 alone; give such a name")
-
-
-def read_options(path: Path, options_class: type[Options]) -> dict[str, Any]:
-    """Reads the options of a run from its config.json.
-
-    Raises:
-        InputError: The file cannot be read, or holds something else.
-    """
-    try:
-        stored: dict[str, Any] = typed_json.parse(files.read_bounded(path, _MOST_BYTES), _OF_CONFIG)["options"]
-    except OSError as error:
-        raise InputError(f"--config={path}: {error.strerror}; give the config.json of a run") from error
-    except ValueError as error:
-        raise InputError(f"--config={path}: is not a config.json of a run: {error}") from error
-    types = typing.get_type_hints(options_class)
-    for name in _FORMER.keys() & stored.keys():
-        if stored.pop(name) != _FORMER[name]:
-            raise InputError(f"--config={path}: {name} is no longer an option; take the line out to train without it")
-    for name, value in stored.items():
-        if name not in types:
-            raise InputError(f"--config={path}: {name} is not an option")
-        # A whole number is a right float.
-        if type(value) is not types[name] and not (types[name] is float and type(value) is int):
-            raise InputError(f"--config={path}: {name} is {value!r}; it must be of type {types[name].__name__}")
-        if wanted := options_class.wanted(name, value):
-            raise InputError(f"--config={path}: {name} is {value!r}; {wanted}")
-    return stored

@@ -63,7 +63,7 @@ def train(options: TrainingOptions) -> Path | None:
             return None
         stack.enter_context(damage.naming_damage())
         stack.enter_context(devices.naming_full_memory(options.batch_size))
-        loop = TrainingLoop(prepared, open_inputs(options, data, prepared.trainer.model, strategy))
+        loop = TrainingLoop(prepared, open_inputs(prepared))
         with _folder_of_run(prepared, loop) as folder:
             with workers.naming_lost():
                 loop.run(folder)
