@@ -15,6 +15,9 @@ augment: loaded from JPEG, each picture warped on the processor: shear, zoom, fl
 train: steps of Xception from layer 96, through the pipeline and on a batch that stays in memory, and their augmentation
 alone, in one process: what the input costs a run.
 
+trunk: steps of Xception from layer 96 and from 116, mirrored half of the time, through the pipeline: on what the frozen
+layers gave once, which is kept in memory, and whole ones.
+
 predict: pictures a second from files to a CSV by Xception, and by the network alone on a batch that stays in memory, in
 one process, 512 pictures at most; loading and compiling the network do not count.
 
@@ -47,7 +50,7 @@ from dogcat.dataset.options import ShardOptions
 from dogcat.pictures import decode, folders
 from dogcat.pictures.geometry import MAX_PIXELS
 
-from .benchmarks import own_loaders, peak_memory, predict, processes, rounds, scaling, train
+from .benchmarks import own_loaders, peak_memory, predict, processes, rounds, scaling, train, trunk
 from .benchmarks.options import BenchmarkOptions
 from .benchmarks.peer_loaders import BATCH
 from .benchmarks.peer_writers import QUALITY, SIZE
@@ -187,14 +190,7 @@ def _measure_augment(options: BenchmarkOptions, pictures: Path, work: Path) -> O
 
 
 def _measure_train(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    tfrecords = Path(options.tfrecords)
-    if not options.tfrecords:
-        tfrecords = work / "tfrecords"
-        named = work / "named"
-        keys = sorted(os.listdir(pictures))
-        # The classes mean nothing: what a step takes does not depend on them.
-        peak_memory.link_pictures(pictures, keys, len(keys), named)
-        make_data_set(ShardOptions(images=str(named), output=str(tfrecords)))
+    tfrecords = _data_set(options, pictures, work)
     measured = rounds.measure(train.contestants(tfrecords, options.steps), options.rounds, lambda work, ours: None)
     pipeline, memory, augmentation = measured.results
     of_input = rounds.Figure.of([1 / ratio for ratio in memory.ratios])
@@ -209,6 +205,30 @@ def _measure_train(options: BenchmarkOptions, pictures: Path, work: Path) -> Out
         Group("augmented, nothing else", rounds.compared([augmentation]), ""),
     ]
     return Outcome(about, groups, conclusions, measured.left_out)
+
+
+def _measure_trunk(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
+    contestants = trunk.contestants(_data_set(options, pictures, work), options.steps)
+    measured = rounds.measure(contestants, options.rounds, lambda work, ours: None)
+    groups, conclusions = [], []
+    for border, kept, whole in zip(trunk.BORDERS, measured.results[::2], measured.results[1::2]):
+        group = Group(f"trained from layer {border}", rounds.compared([kept, whole]), "kept / it")
+        groups.append(group)
+        faster = rounds.Figure.of(group.results[1].ratios)
+        conclusions.append(f"With the trunk's output kept, steps from layer {border} are {faster} times as fast.")
+    about = f"{options.steps} steps of Xception a run, {options.rounds} rounds"
+    return Outcome(about, groups, conclusions, measured.left_out)
+
+
+def _data_set(options: BenchmarkOptions, pictures: Path, work: Path) -> Path:
+    """A data set to train on."""
+    if options.tfrecords:
+        return Path(options.tfrecords)
+    keys = sorted(os.listdir(pictures))
+    # The classes mean nothing: what a step takes does not depend on them.
+    peak_memory.link_pictures(pictures, keys, len(keys), work / "named")
+    make_data_set(ShardOptions(images=str(work / "named"), output=str(work / "tfrecords")))
+    return work / "tfrecords"
 
 
 def _measure_predict(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
@@ -248,6 +268,7 @@ _SUBJECTS: dict[str, Callable[[BenchmarkOptions, Path, Path], Outcome]] = {
     "disk": _measure_disk,
     "augment": _measure_augment,
     "train": _measure_train,
+    "trunk": _measure_trunk,
     "predict": _measure_predict,
     "scaling": _measure_scaling,
     "memory": _measure_memory,

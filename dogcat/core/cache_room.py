@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import re
 import shutil
@@ -79,6 +80,16 @@ class CacheRoom:
         if size <= _SHARE_OF_FREE * disk:
             return "disk", f"{memory / GIB:.1f} GiB of memory are free, {disk / GIB:.1f} GiB of {existing}"
         return "none", f"only {memory / GIB:.1f} GiB of memory are free and {disk / GIB:.1f} GiB of {existing}"
+
+
+def require_free(folder: Path, size: int) -> None:
+    """Looks for room before hours of work, where the system can tell.
+
+    Raises:
+        OSError: The folder's file system has not `size` bytes free.
+    """
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def free_memory() -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -14,7 +12,7 @@ import numpy as np
 
 from dogcat.core import cache, files
 from dogcat.core.cache import Entry
-from dogcat.core.cache_room import GIB, CacheRoom
+from dogcat.core.cache_room import GIB, CacheRoom, require_free
 from dogcat.core.log import tell
 from dogcat.core.progress import pictures_bar
 from dogcat.dataset import raw_layout
@@ -89,9 +87,7 @@ class PixelCache:
         """
         cache.remove_oldest(self.folder, _ENDING, self.gib * GIB - _size(source))
         with entry.writing() as file:
-            # Before hours of decoding, where the system can tell.
-            if shutil.disk_usage(self.folder).free < _size(source):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(entry.path))
+            require_free(self.folder, _size(source))
             _write(file, source, split)
         return _kept(entry.path, source, cache.HEAD_BYTES)
 

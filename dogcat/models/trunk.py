@@ -22,12 +22,12 @@ class Split:
     [batch, *shape].
 
     Attributes:
-        layer: Name of the layer whose output passes.
+        layers: Number of the backbone's layers that are in the trunk, the first ones.
         share: Share of the backbone's multiplications that the trunk does, above 0 and up to 1.
         shape: What passes of a picture: [height, width, channels, bytes of a number], or the last two alone.
     """
 
-    layer: str
+    layers: int
     share: float
     shape: tuple[int, ...]
     _dtype: tf.DType
@@ -74,7 +74,9 @@ def split(model: keras.Model, first_open: int) -> Split | None:
     """
     backbone, pooling = architecture.backbone_of(model), architecture.pooling_of(model)
     if first_open == len(backbone.layers):
-        return _split(pooling, 1.0, [architecture.features_model(model)], lambda features, _: features, model)
+        return _split(
+            pooling, first_open, 1.0, [architecture.features_model(model)], lambda features, _: features, model
+        )
     cut = _highest_cut(backbone, first_open)
     work = [_multiplications(layer) for layer in backbone.layers]
     share = sum(work[:cut]) / sum(work)
@@ -85,6 +87,7 @@ def split(model: keras.Model, first_open: int) -> Split | None:
     upper = keras.Model(layer.output, backbone.output)
     return _split(
         layer,
+        cut,
         share,
         [keras.Model(model.input, before.output), keras.Model(backbone.input, layer.output)],
         lambda maps, training: pooling(upper(maps, training=training)),
@@ -94,14 +97,16 @@ def split(model: keras.Model, first_open: int) -> Split | None:
 
 def _split(
     layer: keras.layers.Layer,
+    layers: int,
     share: float,
     trunk: Sequence[keras.Model],
     above: Callable[[tf.Tensor, bool], tf.Tensor],
     model: keras.Model,
 ) -> Split:
+    """Both parts, between which the output of `layer` passes."""
     dtype = tf.as_dtype(layer.output.dtype)
     shape = (*layer.output.shape[1:], dtype.size)
-    return Split(layer.name, share, shape, dtype, trunk, above, architecture.head_of(model))
+    return Split(layers, share, shape, dtype, trunk, above, architecture.head_of(model))
 
 
 def _highest_cut(backbone: keras.Model, first_open: int) -> int:

@@ -17,7 +17,7 @@ from tensorflow import keras
 
 from dogcat.core import cache, files
 from dogcat.core.cache import Entry, cache_folder
-from dogcat.core.cache_room import GIB, CacheRoom
+from dogcat.core.cache_room import GIB, CacheRoom, require_free
 from dogcat.core.options import InputError
 from dogcat.dataset import shard_plan
 from dogcat.dataset.manifest import Manifest
@@ -86,9 +86,9 @@ class TrunkCache:
         kept, computed = self._passes(self._options.epochs)
         verb = f"kept in {self.where}" if self.where != "none" else "not kept"
         return (
-            f"trunk: {self.split.share:.0%} of {self._options.backbone}, up to {self.split.layer}; its output for "
-            f"{kept:,} pictures, {self.size / GIB:.1f} GiB, is {verb}, since {self.reason}; otherwise it is computed "
-            f"for {computed:,} in {self._options.epochs} epochs"
+            f"trunk: {self.split.layers} layers, {self.split.share:.0%} of the work of {self._options.backbone}; their "
+            f"output for {kept:,} pictures, {self.size / GIB:.1f} GiB, is {verb}, since {self.reason}; otherwise it is "
+            f"computed for {computed:,} in {self._options.epochs} epochs"
         )
 
     def keep(self, sources: dict[str, Pictures], epochs: int) -> KeptTrunk | None:
@@ -140,7 +140,7 @@ class TrunkCache:
         common = {
             "data": self._data.digest(),
             "backbone": self._options.backbone,
-            "layer": self.split.layer,
+            "layers": self.split.layers,
             "weights": weights.digest(self.split.trunk_weights()),
             "precision": keras.mixed_precision.global_policy().name,
             "versions": keras_versions.versions(),
@@ -161,17 +161,20 @@ class TrunkCache:
         """Entries of the cache, those that are not there or damaged written first."""
         entries = self._entries()
         missing = [part for part, entry in entries.items() if not _is_whole(entry, self._bytes(part))]
-        room = self._options.cache_gib * GIB - sum(map(self._bytes, missing))
+        left = sum(map(self._bytes, missing))
         # Those of this run were used last, and stay.
-        cache.remove_oldest(_folder(), _ENDING, room)
+        cache.remove_oldest(_folder(), _ENDING, self._options.cache_gib * GIB - left)
         for part in missing:
             with entries[part].writing() as file:
+                require_free(_folder(), left)
+                left -= self._bytes(part)
                 self._write(file, sources[part.split], part)
         return {part: RangeFile(entry.path) for part, entry in entries.items()}
 
     def _in_memory(self, sources: dict[str, Pictures]) -> dict[Part, RangeFile]:
         """Files without names, so that they go with the process, however that ends."""
         kept = {}
+        require_free(files.MEMORY, self.size)
         for part in self._parts():
             with files.naming(files.MEMORY), tempfile.TemporaryFile(dir=files.MEMORY) as file:
                 # As long as what is before the rows of an entry.

@@ -37,7 +37,7 @@ class Identity:
         return []
 
 
-NOTHING = Split("none", 1.0, (96, 96, 3), tf.uint8, [Identity()], None, None)
+NOTHING = Split(1, 1.0, (96, 96, 3), tf.uint8, [Identity()], None, None)
 
 
 def options(tfrecords, runs, **changes):

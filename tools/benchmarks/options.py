@@ -16,7 +16,7 @@ class BenchmarkOptions(Options):
     subject: str = option(
         "shards",
         "What to measure.",
-        choices=("shards", "load", "disk", "augment", "train", "predict", "scaling", "memory", "all"),
+        choices=("shards", "load", "disk", "augment", "train", "trunk", "predict", "scaling", "memory", "all"),
         positional=True,
     )
     images: str = images_option("Folder of pictures to measure on.", positional=False)
@@ -35,11 +35,11 @@ class BenchmarkOptions(Options):
     chart: str = option("", "File to draw the chart in, .png, .svg or .pdf. Empty: none.", path=True)
     tfrecords: str = option(
         "",
-        "Folder of a data set of two classes to measure train on. Empty: made from --images.",
+        "Folder of a data set of two classes to measure train and trunk on. Empty: made from --images.",
         path=True,
         heading="Of single subjects",
     )
-    steps: int = option(10, "Training steps of each run of train.", bounds=Bounds(at_least=1))
+    steps: int = option(10, "Training steps of each run of train and trunk.", bounds=Bounds(at_least=1))
     seconds: float = option(4.0, "Seconds of each run of load, augment and scaling.", bounds=Bounds(above=0))
     sizes: str = option(
         "2000,25000,250000",
