@@ -105,17 +105,20 @@ def _left_in_groups() -> Iterator[int]:
     """The memory that each of Linux' control groups around this process has left, in bytes, where it has a limit."""
     for line in _read(_OWN_GROUPS).splitlines():
         _, controllers, path = line.split(":", 2)
-        if controllers not in _GROUPS:
-            continue
-        folder, limit_file, used_file, cached = _GROUPS[controllers]
-        own = Path(f"{folder}{path}")
-        # In a container the path may be one of the host; then the limit is at the top.
-        for group in (own, *own.parents):
-            limit, used = _read(group / limit_file).strip(), _read(group / used_file).strip()
-            if limit.isdecimal() and used.isdecimal():
-                # What is of files on disk gives way.
-                match = re.search(rf"^{cached} (\d+)$", _read(group / "memory.stat"), re.MULTILINE)
-                yield max(0, int(limit) - int(used) + (int(match[1]) if match else 0))
+        for name in _GROUPS.keys() & set(controllers.split(",")):
+            yield from _left_in(path, *_GROUPS[name])
+
+
+def _left_in(path: str, folder: str, limit_file: str, used_file: str, cached: str) -> Iterator[int]:
+    """The memory that a group and those around it have left; the other arguments are those of `_GROUPS`."""
+    own = Path(f"{folder}{path}")
+    # In a container the path may be one of the host; then the limit is at the top.
+    for group in (own, *own.parents):
+        limit, used = _read(group / limit_file).strip(), _read(group / used_file).strip()
+        if limit.isdecimal() and used.isdecimal():
+            # What is cached of files on disk gives way.
+            match = re.search(rf"^{cached} (\d+)$", _read(group / "memory.stat"), re.MULTILINE)
+            yield max(0, int(limit) - int(used) + (int(match[1]) if match else 0))
 
 
 def _read(path: Path) -> str:

@@ -126,10 +126,7 @@ def prepare(options: TrainingOptions, strategy: tf.distribute.Strategy, data: ma
         architecture.open_layers(model, first_open)
     trainer = Trainer(model, strategy, options, steps * options.epochs)
     trunk = trunk_cache.plan(options, data, strategy, model, first_open, steps)
-    engine = devices.choose_engine(options.engine, policy, strategy)
-    if trunk and trunk.where != "none" and options.engine == "auto":
-        # From the trunk's output they take a fraction of any whole pass.
-        engine = "tensorflow"
+    engine = _engine(options, policy, strategy, trunk, begun)
     return Preparation(
         *(options, strategy, data, steps, begun, policy, reason, source, first_open, trainer, trunk, engine)
     )
@@ -199,6 +196,23 @@ def _precision(options: TrainingOptions, begun: run_folder.Unfinished | None) ->
     if begun and begun.config["precision"] != policy:
         return begun.config["precision"], "the run began with it"
     return policy, reason
+
+
+def _engine(
+    options: TrainingOptions,
+    policy: str,
+    strategy: tf.distribute.Strategy,
+    trunk: TrunkCache | None,
+    begun: run_folder.Unfinished | None,
+) -> str:
+    """What features are computed through; a run goes on with what it began with, since they differ by rounding."""
+    engine = devices.choose_engine(options.engine, policy, strategy)
+    if options.engine != "auto":
+        return engine
+    if begun:
+        return "tensorflow" if begun.config.get("features_engine", "").startswith("TensorFlow") else engine
+    # From the trunk's output they take a fraction of a whole pass.
+    return "tensorflow" if trunk and trunk.where != "none" else engine
 
 
 def _initial_model(

@@ -84,7 +84,7 @@ class TrunkCache:
     def description(self) -> str:
         """A line for a person: the sum."""
         kept, computed = self._passes(self._options.epochs)
-        verb = f"kept in {self.where}" if self.where != "none" else "not kept"
+        verb = {"memory": "kept in memory", "disk": "kept on disk", "none": "not kept"}[self.where]
         return (
             f"trunk: {self.split.layers} layers, {self.split.share:.0%} of the work of {self._options.backbone}; their "
             f"output for {kept:,} pictures, {self.size / GIB:.1f} GiB, is {verb}, since {self.reason}; otherwise it is "
