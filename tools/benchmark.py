@@ -24,6 +24,10 @@ one process, 512 pictures at most; loading and compiling the network do not coun
 scaling: shuffled batches from JPEG through the trainer's graph, with a wait in place of decoding, by 1 to 64 threads:
 whether anything but cores is a limit.
 
+settings: batches of Xception forward and steps of training from layer 96, as dogcat sets up
+TensorFlow and with other precisions, without oneDNN, with XLA, and with nothing set, each in a
+process of its own; with --other_python by another TensorFlow too.
+
 memory: peak memory and time of writing, reading, training and predicting at the numbers of pictures of --sizes.
 
 all: each of these. With --peers the peers take part, from an environment of their own that `make peers` makes.
@@ -50,7 +54,18 @@ from dogcat.dataset.options import ShardOptions
 from dogcat.pictures import decode, folders
 from dogcat.pictures.geometry import MAX_PIXELS
 
-from .benchmarks import own_loaders, peak_memory, predict, processes, rounds, scaling, train, trunk
+from .benchmarks import (
+    network_rates,
+    own_loaders,
+    peak_memory,
+    predict,
+    processes,
+    rounds,
+    scaling,
+    settings,
+    train,
+    trunk,
+)
 from .benchmarks.options import BenchmarkOptions
 from .benchmarks.peer_loaders import BATCH
 from .benchmarks.peer_writers import QUALITY, SIZE
@@ -208,16 +223,7 @@ def _measure_train(options: BenchmarkOptions, pictures: Path, work: Path) -> Out
 
 
 def _measure_trunk(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    contestants = trunk.contestants(_data_set(options, pictures, work), options.steps)
-    measured = rounds.measure(contestants, options.rounds, lambda work, ours: None)
-    groups, conclusions = [], []
-    for border, kept, whole in zip(trunk.BORDERS, measured.results[::2], measured.results[1::2]):
-        group = Group(f"trained from layer {border}", rounds.compared([kept, whole]), "kept / it")
-        groups.append(group)
-        faster = rounds.Figure.of(group.results[1].ratios)
-        conclusions.append(f"With the trunk's output kept, steps from layer {border} are {faster} times as fast.")
-    about = f"{options.steps} steps of Xception a run, {options.rounds} rounds"
-    return Outcome(about, groups, conclusions, measured.left_out)
+    return trunk.measure(_data_set(options, pictures, work), options.steps, options.rounds)
 
 
 def _data_set(options: BenchmarkOptions, pictures: Path, work: Path) -> Path:
@@ -238,6 +244,18 @@ def _measure_predict(options: BenchmarkOptions, pictures: Path, work: Path) -> O
     conclusions = [f"From files to a CSV dogcat reaches {share} of the rate of the network alone."]
     about = f"{measured.results[0].runs[0].pictures} pictures through Xception, one view, {options.rounds} rounds"
     return Outcome(about, [Group("predicted", measured.results, "files to CSV / it")], conclusions, measured.left_out)
+
+
+def _measure_settings(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
+    groups, left_out = [], {}
+    with settings.contestants(options.other_python) as contestants:
+        for word, title in settings.WORK.items():
+            measured = rounds.measure(contestants[word], options.rounds, lambda work, ours: None)
+            groups.append(Group(title, measured.results, "dogcat / it"))
+            left_out.update(measured.left_out)
+    conclusions = [f"{group.title}: {rounds.in_words(group.results)}." for group in groups]
+    about = f"Xception, batches of {network_rates.BATCH_SIZE} pictures in memory, {options.rounds} rounds"
+    return Outcome(about, groups, conclusions, left_out)
 
 
 def _measure_scaling(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
@@ -270,6 +288,7 @@ _SUBJECTS: dict[str, Callable[[BenchmarkOptions, Path, Path], Outcome]] = {
     "train": _measure_train,
     "trunk": _measure_trunk,
     "predict": _measure_predict,
+    "settings": _measure_settings,
     "scaling": _measure_scaling,
     "memory": _measure_memory,
 }

@@ -14,24 +14,37 @@ from . import rounds
 from .peer_writers import Work
 
 # The layers of Xception that the usual runs train from.
-BORDERS = ("96", "116")
+_BORDERS = ("96", "116")
 # Batches of training pictures whose output is kept: what lies beside them in memory is no matter to a step.
 _BATCHES = 4
 
 
-def contestants(
-    tfrecords: Path, steps: int, backbone: str = "xception", borders: tuple[str, ...] = BORDERS
-) -> list[rounds.Contestant]:
-    """Of each border two: steps on what is kept in memory, and whole steps; through the pipeline, in this process.
+def measure(
+    tfrecords: Path, steps: int, number: int, backbone: str = "xception", borders: tuple[str, ...] = _BORDERS
+) -> rounds.Outcome:
+    """Measures steps on what is kept in memory beside whole ones, through the pipeline, all in this process.
 
     Args:
         tfrecords: A data set of two classes, at least one batch of pictures.
         steps: Steps of each run.
+        number: Number of rounds.
         backbone: Name of the backbone.
         borders: First layers that train.
     """
     runtime.prepare()
-    return [_contestant(tfrecords, steps, backbone, border, where) for border in borders for where in ("memory", "off")]
+    contestants = [
+        _contestant(tfrecords, steps, backbone, border, where) for border in borders for where in ("memory", "off")
+    ]
+    measured = rounds.measure(contestants, number, lambda work, ours: None)
+    groups = [
+        rounds.Group(f"trained from layer {border}", rounds.compared([kept, whole]), "kept / it")
+        for border, kept, whole in zip(borders, measured.results[::2], measured.results[1::2])
+    ]
+    conclusions = [
+        f"{group.title}: {rounds.Figure.of(group.results[1].ratios)} times as fast on kept output." for group in groups
+    ]
+    about = f"{steps} steps of {backbone} a run, {number} rounds"
+    return rounds.Outcome(about, groups, conclusions, measured.left_out)
 
 
 def _contestant(tfrecords: Path, steps: int, backbone: str, border: str, where: str) -> rounds.Contestant:
