@@ -17,7 +17,7 @@ from dogcat.dataset.manifest import Manifest
 from dogcat.loading import pipeline
 from dogcat.loading.readers import Pictures
 from dogcat.models import architecture, devices, feature_cache, tta_views, weights, workers
-from dogcat.models.batch_runner import Network, make_forward
+from dogcat.models.batch_runner import Forward, Network, make_forward
 from dogcat.models.openvino_network import OpenVinoNetwork
 from dogcat.training import augment
 from dogcat.training.options import TrainingOptions
@@ -107,12 +107,18 @@ class FeatureExtractor:
             self._model, options.backbone, data.image_size, len(data.classes), options.batch_size, self._engine
         )
 
+    @functools.cached_property
+    def _from_trunk(self) -> Forward:
+        """From what is kept of the trunk's output to features."""
+        assert self.trunk
+        return make_forward(self.trunk.split.features, self._strategy)
+
     def _compute(self, split: str, view: int) -> np.ndarray:
         options = self._options
         what = f"features, {split}" + (f", view {view + 1}" if view > tta_views.PLAIN else "")
         if self.trunk and self._engine == "tensorflow" and (split, view) in self.trunk.parts:
             passed = self.trunk.parts[Part(split, view)]
-            return make_forward(self.trunk.split.features, self._strategy)(
+            return self._from_trunk(
                 lambda context: pipeline.evaluation_dataset(passed, options.batch_size, context),
                 len(passed.labels),
                 what,

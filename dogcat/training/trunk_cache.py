@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import io
 import math
 import os
 import tempfile
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -26,7 +27,7 @@ from dogcat.loading.byte_ranges import ByteRanges, RangeFile, Spans
 from dogcat.loading.raw_pictures import RawPictures
 from dogcat.loading.readers import Pictures
 from dogcat.models import keras_versions, tta_views, weights, workers
-from dogcat.models.batch_runner import make_forward
+from dogcat.models.batch_runner import Forward, make_forward
 from dogcat.models.trunk import Split, split
 from dogcat.training import augment
 from dogcat.training.options import TrainingOptions
@@ -184,15 +185,21 @@ class TrunkCache:
                 kept[part] = RangeFile(Path(f"/proc/self/fd/{file.fileno()}"))
         return kept
 
+    @functools.cached_property
+    def _forwards(self) -> dict[int, Forward]:
+        """What computes the output of each view: a graph of its own, which all splits share."""
+
+        def of(show: Callable[[tf.Tensor], tf.Tensor]) -> Forward:
+            return make_forward(self.split.trunk, self._strategy, lambda pictures, number: show(pictures))
+
+        return {view: of(show) for view, show in tta_views.SHOWN.items()}
+
     def _write(self, file: BinaryIO, source: Pictures, part: Part) -> None:
         """Computes a part and writes its rows, and their hash behind them."""
-        forward = make_forward(
-            self.split.trunk, self._strategy, lambda pictures, number: tta_views.SHOWN[part.view](pictures)
-        )
         what = f"trunk, {part.split}" + (", mirrored" if part.view == tta_views.MIRRORED else "")
         hash_ = hashlib.sha256()
         batch_size = self._options.batch_size
-        for rows in forward.batches(
+        for rows in self._forwards[part.view].batches(
             lambda context: pipeline.evaluation_dataset(source, batch_size, context), len(source.labels), what
         ):
             hash_.update(rows.data)
