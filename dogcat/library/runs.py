@@ -153,11 +153,15 @@ def train_with_page(options: TrainingOptions) -> Path | None:
         InputError: Something cannot be used, or training diverged.
         Terminated, KeyboardInterrupt: The process was told to stop; the message says how to go on.
     """
-    from dogcat.training import run
+    from dogcat.training import run, trackers
+    from dogcat.training.tracking import Tracking
 
-    folder = run.train(options)
-    if folder and options.report:
-        _make_page(folder)
+    with Tracking(trackers.chosen(options.track)) as tracking:
+        folder = run.train(options, tracking)
+        if folder and options.report:
+            _make_page(folder)
+        if folder:
+            tracking.finish(folder)
     return folder
 
 

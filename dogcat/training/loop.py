@@ -25,11 +25,14 @@ from dogcat.models.batch_runner import make_forward
 from dogcat.models.distribution import distribute
 from dogcat.training import augment, checkpoint, epoch_records, plots, preparation, run_folder
 from dogcat.training.agreement import Agreement
+from dogcat.training.augmentations import AugmentationRanges
+from dogcat.training.board import Board
 from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.inputs import Inputs
-from dogcat.training.options import AugmentationRanges
 from dogcat.training.preparation import Preparation
 from dogcat.training.run_folder import RunFolder
+from dogcat.training.step_curve import StepCurve
+from dogcat.training.tracking import Tracking
 
 # Pictures in augmented.png, and versions of each.
 _SHEET_PICTURES, _SHEET_VERSIONS = 6, 5
@@ -42,8 +45,8 @@ class TrainingLoop:
         progress: How far it is.
     """
 
-    def __init__(self, prepared: Preparation, inputs: Inputs) -> None:
-        """Takes what the run starts from, and what it reads."""
+    def __init__(self, prepared: Preparation, inputs: Inputs, tracking: Tracking) -> None:
+        """Takes what the run starts from, what it reads, and what its figures go to beside its folder."""
         options, strategy = prepared.options, prepared.strategy
         self.progress = checkpoint.Progress()
         self._options = options
@@ -56,6 +59,8 @@ class TrainingLoop:
         logits = architecture.logits_model(self._model)
         self._logits = make_forward(lambda pictures: logits(pictures, training=False), strategy)
         self._training, self._validation, self._features_of = inputs
+        self._tracking = tracking
+        self._curve = StepCurve(prepared.steps, options.batch_size, prepared.trainer.rate.of)
         self._validation_features: np.ndarray | None = None
         # Of the steps since losses were last fetched: each one's position and sums, on the device.
         self._unread: list[tuple[Position, tf.Tensor]] = []
@@ -67,11 +72,11 @@ class TrainingLoop:
             InputError: The loss became infinite or not a number.
             Terminated, KeyboardInterrupt: The process was told to stop; the state is saved.
         """
-        board = tf.summary.create_file_writer(str(folder.events))
-        with Interrupts() as interrupts, board.as_default():
+        board = Board(folder.events)
+        with Interrupts() as interrupts:
             if not self._resumed(folder):
-                self._save_epoch(folder, *self._epoch_0())
-                self._show_augmentation(folder)
+                self._save_epoch(folder, board, *self._epoch_0())
+                self._show_augmentation(folder, board)
             run_folder.lead_to(folder.path, self._options)
             if not self._goes_on():
                 return
@@ -80,10 +85,10 @@ class TrainingLoop:
             agreement = Agreement(self._strategy, interrupts, 60 * self._options.save_minutes)
             try:
                 while self._goes_on():
-                    self._train_epoch(folder, batches, interrupts, agreement)
+                    self._train_epoch(folder, board, batches, interrupts, agreement)
                     validated = self._validate(agreement)
                     with interrupts.deferred():
-                        self._save_epoch(folder, *validated)
+                        self._save_epoch(folder, board, *validated)
                         agreement.saved()
                         agreement.look_up()
             except (Terminated, KeyboardInterrupt):
@@ -170,11 +175,12 @@ class TrainingLoop:
         return pipeline.train_dataset(self._training, self._order, self.progress.position, context)
 
     def _train_epoch(
-        self, folder: RunFolder, batches: Iterator[Any], interrupts: Interrupts, agreement: Agreement
+        self, folder: RunFolder, board: Board, batches: Iterator[Any], interrupts: Interrupts, agreement: Agreement
     ) -> None:
         """Trains the steps that the epoch has left."""
         progress, options = self.progress, self._options
         total = self._order.steps * options.batch_size
+        self._curve.begin(progress)
         with pictures_bar(total, f"epoch {progress.epoch + 1}/{options.epochs}") as bar:
             bar.update(progress.step * options.batch_size)
             while progress.step < self._order.steps:
@@ -183,7 +189,7 @@ class TrainingLoop:
                     batch = next(batches)
                     waited = time.perf_counter() - started
                     if progress.position == pipeline.BEGINNING:
-                        tf.summary.graph(self._trainer.graph(batch))
+                        board.add_graph(self._trainer.graph(batch))
                     sums = self._trainer.step(batch, *progress.position)
                     self._unread.append((progress.position, sums))
                     progress.step += 1
@@ -193,6 +199,7 @@ class TrainingLoop:
                     progress.seconds += time.perf_counter() - started
                     progress.waited += waited
                     if looks_up:
+                        self._show_steps(board)
                         mean = progress.loss_sum / (progress.step * options.batch_size)
                         bar.set_postfix_str(f"log loss {mean:.4f}, {self._time_left()}", refresh=False)
                     bar.update(options.batch_size)
@@ -200,6 +207,12 @@ class TrainingLoop:
                         with self._timed("saving"):
                             checkpoint.save(folder.state, progress, self._variables)
                         agreement.saved()
+
+    def _show_steps(self, board: Board) -> None:
+        """Adds a point to the curve over the steps, where one is due."""
+        if point := self._curve.next_point(self.progress):
+            board.add_step(point)
+            self._tracking.add_step(point)
 
     def _time_left(self) -> str:
         """Words for the time up to the last epoch, at the speed so far; empty before there is one."""
@@ -279,7 +292,7 @@ class TrainingLoop:
         )
         return record, logits
 
-    def _save_epoch(self, folder: RunFolder, record: EpochRecord, logits: np.ndarray) -> None:
+    def _save_epoch(self, folder: RunFolder, board: Board, record: EpochRecord, logits: np.ndarray) -> None:
         """Takes an epoch: model, history and curves on disk, then the state that goes on after it."""
         with self._timed("saving"):
             history = [*self.progress.history, record]
@@ -287,12 +300,11 @@ class TrainingLoop:
             folder.add_epoch(history, self._model, description, self._options.keep, logits)
             self.progress.next_epoch(record)
             checkpoint.save(folder.state, self.progress, self._variables)
-        for name, value in epoch_records.to_json(record).items():
-            if value is not None and name != "epoch":
-                tf.summary.scalar(name, value, step=record.epoch)
+        board.add_epoch(record)
+        self._tracking.add_epoch(record)
         _tell_epoch(record, record is epoch_records.best_of(history), self._time_left() if self._goes_on() else "")
 
-    def _show_augmentation(self, folder: RunFolder) -> None:
+    def _show_augmentation(self, folder: RunFolder, board: Board) -> None:
         """Draws some pictures as training sees them: augmented.png, and for TensorBoard."""
         options = self._options
         if not options.epochs or options.augmentation == AugmentationRanges():
@@ -304,7 +316,7 @@ class TrainingLoop:
         ]
         drawn = plots.draw_augmented(pictures.numpy(), [version.numpy() for version in versions], options.augmentation)
         files.write_atomically(folder.path / "augmented.png", drawn)
-        tf.summary.image("augmented", versions[0], step=0, max_outputs=_SHEET_PICTURES)
+        board.add_pictures(versions[0])
 
     @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

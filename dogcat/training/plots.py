@@ -9,8 +9,8 @@ import numpy as np
 
 from dogcat.core import plot_style
 from dogcat.training import epoch_records
+from dogcat.training.augmentations import AugmentationRanges
 from dogcat.training.epoch_records import EpochRecord
-from dogcat.training.options import AugmentationRanges
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes

@@ -6,7 +6,8 @@ import pytest
 
 from dogcat.core import flags
 from dogcat.core.options import InputError
-from dogcat.training.options import AUGMENTATIONS, TrainingOptions
+from dogcat.training.augmentations import AUGMENTATIONS
+from dogcat.training.options import TrainingOptions
 from dogcat.training.presets import PRESETS
 
 

@@ -94,21 +94,26 @@ def test_a_run_folder_holds_all(first_run):
     assert (first_run.parent / "latest").resolve() == first_run.resolve()
 
 
-def test_tensorboard_has_scalars_pictures_and_the_graph(first_run):
-    [events] = (first_run.parent / "tensorboard" / first_run.name).rglob("events.*")
-    # TensorBoard shows it once, though it follows the link to the last run.
+def test_tensorboard_has_curves_on_one_chart_pictures_and_the_graph(first_run):
+    # Each part is shown once, though TensorBoard follows the link to the last run.
     assert (first_run.parent / "latest").is_symlink()
     shown = EventMultiplexer().AddRunsFromDirectory(str(first_run.parent)).Reload().Runs()
-    assert list(shown) == [f"tensorboard/{first_run.name}"]
+    assert sorted(shown) == [f"tensorboard/{first_run.name}/{part}" for part in ("train", "validation")]
     seen = {}
-    for record in tf.data.TFRecordDataset(str(events)):
-        event = tf.compat.v1.Event.FromString(record.numpy())
-        if event.graph_def:
-            seen["graph"] = True
-        for value in event.summary.value:
-            seen.setdefault(value.tag, []).append(event.step)
-    assert seen["val_loss"] == [0, 1, 2] and seen["loss"] == [1, 2]
-    assert "augmented" in seen and "graph" in seen
+    for part in ("train", "validation"):
+        [events] = (first_run.parent / "tensorboard" / first_run.name / part).glob("events.*")
+        for record in tf.data.TFRecordDataset(str(events)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            if event.graph_def:
+                seen["graph"] = True
+            for value in event.summary.value:
+                seen.setdefault((part, value.tag), []).append(event.step)
+    for name in ("epoch_loss", "epoch_accuracy"):
+        assert seen["validation", name] == [0, 1, 2] and seen["train", name] == [1, 2]
+    steps = seen["train", "batch_loss"]
+    assert steps == seen["train", "batch_learning_rate"] == seen["train", "batch_pictures_per_second"]
+    assert steps == sorted(steps) and steps[-1] % 2 == 0 and steps[-1] // 2 in steps
+    assert ("train", "augmented") in seen and "graph" in seen
 
 
 def test_validation_weighs_each_picture_once_under_two_replicas(first_run, tfrecords):
