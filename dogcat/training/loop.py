@@ -163,7 +163,8 @@ class TrainingLoop:
         of_views = np.concatenate([self._features_of(shard_plan.TRAIN, view) for view in views], dtype=np.float64)
         labels = np.tile(self._training.labels, len(views))
         with self._timed("head"):
-            architecture.head_of(self._model).set_weights(linear_head.fit_head(of_views, labels, c))
+            fitted = linear_head.fit_head(of_views, labels, c, self._options.class_weights == "balanced")
+            architecture.head_of(self._model).set_weights(fitted)
 
     def _frozen_validation_logits(self) -> np.ndarray:
         """Logits of the validation split, from features of a backbone that has not trained."""

@@ -30,6 +30,8 @@ _OF_CONFIG: dict[str, Any] = {"options": dict[str, Any]}
 _MOST_BYTES = 2**25
 # Options that there were, each with the value by which it did nothing.
 _FORMER = {"magnify": 0.0}
+# Options that runs of earlier versions do not have, each with what they did.
+_LATER = {"class_weights": "none"}
 # Options that a preset sets, the backbone aside, which one may exchange.
 _OF_PRESETS = sorted({name for values in PRESETS.values() for name in values} - {"backbone"})
 # Options that make a recipe of its own: where one of them is given, no preset is taken that was not asked for.
@@ -127,6 +129,12 @@ class TrainingOptions(Options):
     )
     label_smoothing: float = option(
         0.0, "Share of each label that is spread over all classes.", bounds=Bounds(at_least=0, below=1)
+    )
+    class_weights: str = option(
+        "none",
+        "Weights of pictures in the loss, for classes of unequal size: none; balanced, inverse to the number of the "
+        "class's training pictures, so that all classes count alike. All figures are without weights.",
+        choices=("none", "balanced"),
     )
     patience: int = option(3, "Stop after this many epochs without a lower validation loss.", bounds=Bounds(at_least=1))
     augment: str = option(
@@ -264,7 +272,7 @@ class TrainingOptions(Options):
             if stored.get(name, without) != without:
                 return name
         of_computation = (name for name in dataclasses.asdict(self) if name not in _OF_THE_CALL)
-        return next((name for name in of_computation if stored.get(name) != getattr(self, name)), "")
+        return next((name for name in of_computation if stored.get(name, _LATER.get(name)) != getattr(self, name)), "")
 
     @property
     def augmentation(self) -> AugmentationRanges:

@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, command, environment, history_of, small_run, start, without_progress
+from conftest import ROOT, command, draw, environment, history_of, make, small_run, start, without_progress
 from scipy import special
 from sklearn import metrics
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -420,6 +420,15 @@ def test_a_signal_late_in_a_step_loses_no_losses(tfrecords, tmp_path, monkeypatc
     monkeypatch.setattr(loop, "pictures_bar", pictures_bar)
     resumed = history_of(training.train(options(tfrecords, tmp_path / "stopped", resume=True, **small)))
     np.testing.assert_equal(resumed, whole)
+
+
+@pytest.mark.parametrize(("weights", "share"), [("none", 0.25), ("balanced", 0.5)])
+def test_balanced_classes_are_equally_probable_where_pictures_tell_nothing(tmp_path, weights, share):
+    # All the same picture, so that what is learnt is how frequent each class counts as.
+    images = draw(tmp_path / "images", *(f"cat.{n}.jpg" for n in range(30)), *(f"dog.{n}.jpg" for n in range(10)))
+    make(images, tmp_path / "data", validation=0.2)
+    run = training.train(options(tmp_path / "data", tmp_path, epochs=0, class_weights=weights))
+    assert special.expit(np.load(run / "validation.npy")) == pytest.approx(share, abs=0.02)
 
 
 def test_of_unfinished_runs_that_of_the_same_options_goes_on(tfrecords, tmp_path):
