@@ -58,6 +58,7 @@ class TrainingLoop:
         self._variables = tf.train.Checkpoint(model=self._model, optimizer=prepared.trainer.optimizer)
         logits = architecture.logits_model(self._model)
         self._logits = make_forward(lambda pictures: logits(pictures, training=False), strategy)
+        self._inputs = inputs
         self._training, self._validation, self._features_of = inputs
         self._tracking = tracking
         self._curve = StepCurve(prepared.steps, options.batch_size, prepared.trainer.rate.of)
@@ -131,7 +132,7 @@ class TrainingLoop:
         A fresh head on layers that train would wreck them with its first gradients.
         """
         started = time.perf_counter()
-        if self._fits_head():
+        if self._options.fits_head:
             self._fit_head(linear_head.HEAD_C)
         # The backbone is still what it was, so its features do, also where its layers are going to train.
         logits = self._frozen_validation_logits()
@@ -151,19 +152,14 @@ class TrainingLoop:
     def _weaken_head(self) -> None:
         """Before the first epoch, sets a head that is not the best, but leaves the open layers something to learn."""
         start_c = self._options.start_c
-        if self.progress.position == pipeline.BEGINNING and self._fits_head() and start_c != linear_head.HEAD_C:
+        if self.progress.position == pipeline.BEGINNING and self._options.fits_head and start_c != linear_head.HEAD_C:
             self._fit_head(start_c)
-
-    def _fits_head(self) -> bool:
-        return not self._options.init_from and self._options.head == "fit"
 
     def _fit_head(self, c: float) -> None:
         """Sets the head to the one that is fitted on the frozen backbone's features with this penalty."""
-        views = range(self._options.feature_views)
-        of_views = np.concatenate([self._features_of(shard_plan.TRAIN, view) for view in views], dtype=np.float64)
-        labels = np.tile(self._training.labels, len(views))
+        examples = self._inputs.head_examples(self._options.feature_views)
         with self._timed("head"):
-            fitted = linear_head.fit_head(of_views, labels, c, self._options.class_weights == "balanced")
+            fitted = linear_head.fit_head(*examples, c, self._options.class_weights == "balanced")
             architecture.head_of(self._model).set_weights(fitted)
 
     def _frozen_validation_logits(self) -> np.ndarray:

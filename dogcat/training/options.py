@@ -21,7 +21,7 @@ OF_FOREIGN_FILES = ("image_key", "label_key", "classes", "first_label", "image_s
 # Options that do not belong to what a run computes.
 _OF_THE_CALL = {
     *("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report", "strategy"),
-    "track",
+    *("track", "find_lr"),
     # Where the data set lies; what it holds is compared.
     *("tfrecords", "validation_tfrecords", *OF_FOREIGN_FILES),
 }
@@ -159,6 +159,11 @@ class TrainingOptions(Options):
     steps_per_epoch: int = option(
         0, "For trials: take at most this many steps in each epoch.", bounds=Bounds(at_least=1, zero="for all")
     )
+    find_lr: bool = option(
+        False,
+        "Train no run, but up to 100 steps, each at a higher learning rate; draw their losses in learning_rates.png in "
+        "--runs, and suggest a rate.",
+    )
     report: bool = option(
         True,
         "Make report.html at the end: how good the best model is, and where it is wrong; takes some seconds.",
@@ -275,6 +280,11 @@ class TrainingOptions(Options):
         return next((name for name in of_computation if stored.get(name, _LATER.get(name)) != getattr(self, name)), "")
 
     @property
+    def fits_head(self) -> bool:
+        """Whether a new head is fitted to the frozen backbone's features."""
+        return not self.init_from and self.head == "fit"
+
+    @property
     def augmentation(self) -> AugmentationRanges:
         """The ranges that the flags of augmentation give."""
         return AugmentationRanges(
@@ -286,6 +296,8 @@ class TrainingOptions(Options):
         super().__post_init__()
         self.require("runs", is_utf8(self.runs), "TensorFlow writes under names in UTF-8 alone; give such a name")
         trackers.chosen(self.track)
+        self.require("find_lr", not self.find_lr or self.epochs > 0, "tries rates of epochs; use --epochs of 1 or more")
+        self.require("find_lr", not (self.find_lr and self.resume), "trains no run; leave out --resume")
 
 
 def read_options(path: Path, options_class: type[Options]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dogcat.core.log import at_level, tell
 from dogcat.core.options import InputError
 from dogcat.loading import damage
 from dogcat.models import devices, workers
-from dogcat.training import agreement, epoch_records, preparation, run_folder
+from dogcat.training import agreement, epoch_records, preparation, rate_finder, run_folder
 from dogcat.training.checkpoint import Progress
 from dogcat.training.finished_runs import PAGE, is_finished, read_config
 from dogcat.training.inputs import open_inputs
@@ -40,7 +40,7 @@ def train(options: TrainingOptions, tracking: Tracking = NOWHERE) -> Path | None
 
     Returns:
         The run's folder, also where the run was finished already and only its page is missing; None for a dry run,
-        and in a worker that does not write.
+        where learning rates were tried, and in a worker that does not write.
 
     Raises:
         InputError: The data set, the model or a layer's name cannot be used, or training diverged.
@@ -70,7 +70,11 @@ def train(options: TrainingOptions, tracking: Tracking = NOWHERE) -> Path | None
             return None
         stack.enter_context(damage.naming_damage())
         stack.enter_context(devices.naming_full_memory(options.batch_size))
-        loop = TrainingLoop(prepared, open_inputs(options, data, prepared.trainer.model, strategy), tracking)
+        inputs = open_inputs(options, data, prepared.trainer.model, strategy)
+        if options.find_lr:
+            rate_finder.find(prepared, inputs)
+            return None
+        loop = TrainingLoop(prepared, inputs, tracking)
         with _folder_of_run(prepared, loop) as folder:
             tracking.begin(folder.path, prepared.config())
             with workers.naming_lost():
