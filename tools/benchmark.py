@@ -21,6 +21,10 @@ one process, 512 pictures at most; loading and compiling the network do not coun
 scaling: shuffled batches from JPEG through the trainer's graph, with a wait in place of decoding, by 1 to 64 threads:
 whether anything but cores is a limit.
 
+settings: batches of Xception forward and steps of training from layer 96, as dogcat sets up
+TensorFlow and with other precisions, without oneDNN, with XLA, and with nothing set, each in a
+process of its own; with --other_python by another TensorFlow too.
+
 memory: peak memory and time of writing, reading, training and predicting at the numbers of pictures of --sizes.
 
 all: each of these. With --peers the peers take part, from an environment of their own that `make peers` makes.
@@ -47,7 +51,17 @@ from dogcat.dataset.options import ShardOptions
 from dogcat.pictures import decode, folders
 from dogcat.pictures.geometry import MAX_PIXELS
 
-from .benchmarks import own_loaders, peak_memory, predict, processes, rounds, scaling, train
+from .benchmarks import (
+    network_rates,
+    own_loaders,
+    peak_memory,
+    predict,
+    processes,
+    rounds,
+    scaling,
+    settings,
+    train,
+)
 from .benchmarks.options import BenchmarkOptions
 from .benchmarks.peer_loaders import BATCH
 from .benchmarks.peer_writers import QUALITY, SIZE
@@ -220,6 +234,18 @@ def _measure_predict(options: BenchmarkOptions, pictures: Path, work: Path) -> O
     return Outcome(about, [Group("predicted", measured.results, "files to CSV / it")], conclusions, measured.left_out)
 
 
+def _measure_settings(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
+    groups, left_out = [], {}
+    with settings.contestants(options.other_python) as contestants:
+        for word, title in settings.WORK.items():
+            measured = rounds.measure(contestants[word], options.rounds, lambda work, ours: None)
+            groups.append(Group(title, measured.results, "dogcat / it"))
+            left_out.update(measured.left_out)
+    conclusions = [f"{group.title}: {rounds.in_words(group.results)}." for group in groups]
+    about = f"Xception, batches of {network_rates.BATCH_SIZE} pictures in memory, {options.rounds} rounds"
+    return Outcome(about, groups, conclusions, left_out)
+
+
 def _measure_scaling(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
     keys = sorted(os.listdir(pictures))
     peak_memory.link_pictures(pictures, keys, max(len(keys), _SEVERAL_WINDOWS), work / "pictures")
@@ -249,6 +275,7 @@ _SUBJECTS: dict[str, Callable[[BenchmarkOptions, Path, Path], Outcome]] = {
     "augment": _measure_augment,
     "train": _measure_train,
     "predict": _measure_predict,
+    "settings": _measure_settings,
     "scaling": _measure_scaling,
     "memory": _measure_memory,
 }

@@ -16,7 +16,7 @@ class BenchmarkOptions(Options):
     subject: str = option(
         "shards",
         "What to measure.",
-        choices=("shards", "load", "disk", "augment", "train", "predict", "scaling", "memory", "all"),
+        choices=("shards", "load", "disk", "augment", "train", "predict", "settings", "scaling", "memory", "all"),
         positional=True,
     )
     images: str = images_option("Folder of pictures to measure on.", positional=False)
@@ -41,6 +41,12 @@ class BenchmarkOptions(Options):
     )
     steps: int = option(10, "Training steps of each run of train.", bounds=Bounds(at_least=1))
     seconds: float = option(4.0, "Seconds of each run of load, augment and scaling.", bounds=Bounds(above=0))
+    other_python: str = option(
+        "",
+        "The Python of another environment with dogcat, for settings: what its TensorFlow does beside this one. Empty: "
+        "none.",
+        path=True,
+    )
     sizes: str = option(
         "2000,25000,250000",
         "Numbers of pictures for memory, each 300 or more, in rising order; the pictures are links to those of "
