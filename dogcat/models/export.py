@@ -17,7 +17,7 @@ from dogcat.core.options import InputError
 from dogcat.evaluation import metrics
 from dogcat.models import architecture, keras_versions, model_files, onnx_network, servable, tflite
 from dogcat.models.model_files import Description
-from dogcat.models.onnx_network import PROBABILITIES
+from dogcat.models.onnx_network import PICTURES, PROBABILITIES
 from dogcat.models.servable import Servable
 from dogcat.models.untrusted import DESCRIPTION
 from dogcat.pictures import encoder
@@ -155,9 +155,8 @@ def _run_keras(file: Path, pictures: np.ndarray) -> np.ndarray:
 
 
 def _run_onnx(file: Path, pictures: np.ndarray) -> np.ndarray:
-    probabilities: np.ndarray = onnx_network.open_session(file).run([PROBABILITIES], {onnx_network.PICTURES: pictures})[
-        0
-    ]
+    probabilities: np.ndarray
+    [probabilities] = onnx_network.open_session(file).run([PROBABILITIES], {PICTURES: pictures})
     return probabilities
 
 

@@ -29,7 +29,6 @@ from tools.export_model import ExportOptions
 CLASSES = ("<b>one|", "two\n", "three")
 FORMATS = [
     ("savedmodel", "none", 1e-5),
-    ("tflite", "none", 1e-5),
     ("tflite", "float16", 1e-2),
     ("tflite", "int8", 0.05),
     ("onnx", "none", 1e-5),
@@ -132,7 +131,7 @@ def test_a_model_card_tells_of_the_run_its_evaluation_and_what_quantizing_costs(
 
 def test_a_model_without_its_run_or_data_has_a_card_that_says_so(call, run, tmp_path):
     path = save_model(tmp_path / "m.keras")
-    done = call("tools.export_model", path, "--format=tflite", "--output", tmp_path / "alone")
+    done = call("tools.export_model", path, "--format=keras", "--output", tmp_path / "alone")
     assert done.code == 0, done.err
     card = (tmp_path / "alone" / "model-card.md").read_text()
     assert "How good it is, is not told here" in card and "Validation: not known from the file of the model." in card
@@ -141,7 +140,7 @@ def test_a_model_without_its_run_or_data_has_a_card_that_says_so(call, run, tmp_
     data = run.parents[1] / "tfrecords"
     moved = data.rename(data.with_name("elsewhere"))
     try:
-        done = call("tools.export_model", run, "--format=tflite", "--output", tmp_path / "moved")
+        done = call("tools.export_model", run, "--format=keras", "--output", tmp_path / "moved")
         assert done.code == 0 and "note: the model card has no figures" in done.out
         assert "its data set is no longer at" in (tmp_path / "moved" / "model-card.md").read_text()
     finally:
