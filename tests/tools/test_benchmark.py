@@ -17,6 +17,7 @@ from dogcat.core.options import InputError
 from dogcat.loading.byte_ranges import RangeFile
 from tools import benchmark
 from tools.benchmarks import (
+    device,
     network_rates,
     own_loaders,
     peak_memory,
@@ -331,6 +332,20 @@ def test_prediction_from_files_and_from_memory(samples, tmp_path):
     assert all(run.pictures == count for each in measured.results for run in each.runs)
     drawn = rounds.draw_chart([rounds.Group("predicted", measured.results, "ratio")] * 2, "here", "png")
     assert drawn.startswith(b"\x89PNG")
+
+
+def test_devices_wait_for_what_comes_too_slowly(to_load, monkeypatch):
+    # So fast that steps take nothing, and so slow that all of their pictures are there before they end.
+    for rate, waiting in ((10**9, (0.3, 1.0)), (40, (0.0, 0.2))):
+        monkeypatch.setattr(device, "RATE", rate)
+        measured = device.measure(to_load, 0.2, 2, devices=(1, 2), batch_size=4)
+        assert [(each.encoding, each.devices) for each in measured] == [
+            *(("jpeg", 1), ("jpeg", 2), ("raw", 1), ("raw", 2)),
+        ]
+        for each in measured:
+            assert waiting[0] <= each.waiting <= waiting[1]
+            assert each.cores == pytest.approx(each.processor_us * rate * each.devices / 1e6)
+    assert [line.split()[-5] for line in device.table(measured).splitlines()[1:]] == ["40", "80", "40", "80"]
 
 
 def test_a_process_answers_how_fast_a_network_is(monkeypatch, capsys):

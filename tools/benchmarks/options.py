@@ -16,7 +16,19 @@ class BenchmarkOptions(Options):
     subject: str = option(
         "shards",
         "What to measure.",
-        choices=("shards", "load", "disk", "augment", "train", "predict", "settings", "scaling", "memory", "all"),
+        choices=(
+            "shards",
+            "load",
+            "disk",
+            "augment",
+            "train",
+            "predict",
+            "settings",
+            "scaling",
+            "device",
+            "memory",
+            "all",
+        ),
         positional=True,
     )
     images: str = images_option("Folder of pictures to measure on.", positional=False)
@@ -40,7 +52,7 @@ class BenchmarkOptions(Options):
         heading="Of single subjects",
     )
     steps: int = option(10, "Training steps of each run of train.", bounds=Bounds(at_least=1))
-    seconds: float = option(4.0, "Seconds of each run of load, augment and scaling.", bounds=Bounds(above=0))
+    seconds: float = option(4.0, "Seconds of each run of load, augment, scaling and device.", bounds=Bounds(above=0))
     other_python: str = option(
         "",
         "The Python of another environment with dogcat, for settings: what its TensorFlow does beside this one. Empty: "
@@ -72,7 +84,9 @@ class BenchmarkOptions(Options):
         self.require("sizes", are_numbers, "use whole numbers of 300 or more with commas between them")
         self.require("sizes", self.numbers == sorted(set(self.numbers)), "let the numbers rise")
         self.require(
-            "chart", not self.chart or self.subject not in ("scaling", "memory"), f"{self.subject} has a table alone"
+            "chart",
+            not self.chart or self.subject not in ("scaling", "device", "memory"),
+            f"{self.subject} has a table alone",
         )
         drawable = not self.chart or self.chart.lower().endswith((".png", ".svg", ".pdf"))
         self.require("chart", drawable, "give a name that ends in .png, .svg or .pdf")
