@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any, Callable
 
@@ -55,6 +56,8 @@ def open_session(path: Path) -> Any:
     options.log_severity_level = _ONLY_FATAL
     # Else it pins a thread to each core of the machine, whichever this process may use.
     options.intra_op_num_threads = runtime.available_cores()
+    # Where it looks for weights in other files: nothing can be there.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     data = files.read_bounded(path, _MOST_BYTES)
     try:
         # Else it prints an error and tries the same again.

@@ -50,6 +50,14 @@ def describe_as(**values):
     return change
 
 
+def weights_in_another_file(model):
+    weights = model.graph.initializer[0]
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    place = weights.external_data.add()
+    place.key, place.value = "location", "setup.cfg"
+
+
 def predicted(model, output, **options):
     given = {"tta": "flip", "batch_size": 4, "precision": "float32", **options}
     made = predictor.predict(PredictionOptions(model=model, output=str(output), **given))
@@ -113,6 +121,7 @@ def test_nothing_but_prediction_takes_it(call, both, tmp_path):
         (describe_as(image_size=64), "does not take the pictures or give the classes that it tells"),
         (describe_as(classes=["a", "b", "c"]), "does not take the pictures or give the classes that it tells"),
         (lambda model: model.ClearField("graph"), "is damaged, or not an ONNX file"),
+        (weights_in_another_file, "is damaged, or not an ONNX file"),
         (lambda model: setattr(model.graph.node[0], "op_type", "Unknown"), "is damaged, or not an ONNX file"),
     ],
 )
