@@ -27,7 +27,7 @@ from dogcat.core import files, flags, runtime
 from dogcat.core.bounds import Bounds
 from dogcat.core.options import InputError, Options, is_utf8, option, output_folder_option
 from dogcat.core.text import printable
-from dogcat.models.options import model_option
+from dogcat.models.options import QUANTIZE, model_option
 from dogcat.pictures import resizing
 
 from .samples.drawings import SPECIES, draw_animal
@@ -57,7 +57,7 @@ class ExportOptions(Options):
         "none",
         "Numbers of --format=tflite: float16 halves the file; int8 quarters it, and is calibrated with training "
         "pictures.",
-        choices=("none", "float16", "int8"),
+        choices=QUANTIZE,
         heading="Quantizing",
     )
     tfrecords: str = option(

@@ -25,8 +25,8 @@ from dogcat.pictures import encoder
 # The model of each format, in the folder of an export.
 FILES = {"savedmodel": "1", "tflite": "model.tflite", "keras": "model.keras", "onnx": "model.onnx"}
 # The newest that tf2onnx writes; ONNX Runtime has it from 1.14 on.
-OPSET = 18
-BATCH_DIMENSION = "batch"
+_OPSET = 18
+_BATCH_DIMENSION = "batch"
 _FOR_ONNX = ("tf2onnx", "onnx", "onnxruntime")
 
 
@@ -46,7 +46,7 @@ def write(
         path: The model.
         form: One of `FILES`.
         folder: An empty folder to write into.
-        quantize: For `tflite`, one of `tflite.QUANTIZE`.
+        quantize: For `tflite`, one of `options.QUANTIZE`.
         representative: For int8, see `tflite.convert`.
 
     Raises:
@@ -100,11 +100,11 @@ def _to_onnx(serves: Servable, description: Description) -> bytes:
 
     function = serves.function()
     with runtime.native_messages_dropped():
-        made, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+        made, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=_OPSET)
     made.producer_name, made.producer_version = "dogcat", dogcat.__version__
     onnx.helper.set_model_props(made, {onnx_network.DESCRIPTION_KEY: model_files.description_json(description)})
     for value in (*made.graph.input, *made.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = BATCH_DIMENSION
+        value.type.tensor_type.shape.dim[0].dim_param = _BATCH_DIMENSION
     content: bytes = made.SerializeToString()
     return content
 

@@ -1,4 +1,4 @@
-"""Networks in ONNX files that this program exported, run by ONNX Runtime on a processor."""
+"""Networks in ONNX files that this program exported, run by ONNX Runtime on a processor. No TensorFlow."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from dogcat.core import runtime
 from dogcat.models.onnx_network import PICTURES, PROBABILITIES
 from dogcat.models.servable import Servable
 
-QUANTIZE = ("none", "float16", "int8")
 # The interpreter has room for all feature maps of a batch.
 _BATCH = 16
 # The head: probabilities of 8 bits know nothing below 1/256, which costs log loss.
@@ -23,8 +22,8 @@ def convert(servable: Servable, quantize: str, representative: np.ndarray) -> by
 
     Args:
         servable: The model.
-        quantize: One of `QUANTIZE`. float16: weights have 16 bits; int8: weights and feature maps have 8, but for the
-            head.
+        quantize: One of `options.QUANTIZE`. float16: weights have 16 bits; int8: weights and feature maps have 8, but
+            for the head.
         representative: Pictures whose feature maps tell int8 its ranges, uint8 [pictures, size, size, 3]; of the others
             none are needed.
 

@@ -44,7 +44,7 @@ class Subject(NamedTuple):
 
     Attributes:
         form: Format of the export, one of `export.FILES`.
-        quantize: How it was quantized, one of `tflite.QUANTIZE`.
+        quantize: How it was quantized, one of `models.options.QUANTIZE`.
         description: What the model was made for.
         run: Its run; None: not known.
         data: The data set of its run; None: not known.

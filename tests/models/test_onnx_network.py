@@ -65,6 +65,17 @@ def predicted(model, output, **options):
     return np.exp(made.log_probabilities)
 
 
+def test_a_file_is_sound_and_names_input_output_and_batch(both):
+    model = onnx.load(str(both[1]))
+    onnx.checker.check_model(model, full_check=True)
+    assert [(of.domain, of.version) for of in model.opset_import if not of.domain] == [("", 18)]
+    found = {
+        value.name: [dimension.dim_param or dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    assert found == {"pictures": ["batch", 32, 32, 3], "probabilities": ["batch", 2]}
+
+
 @pytest.mark.parametrize("classes", [("cat", "dog"), ("cat", "dog", "owl")])
 def test_it_predicts_what_the_keras_model_does(samples, tmp_path, classes):
     of = [exported(tmp_path / name, classes=classes, seed=seed, spread=3.0) for seed, name in enumerate("ab")]
