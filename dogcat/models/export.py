@@ -27,14 +27,15 @@ FILES = {"savedmodel": "1", "tflite": "model.tflite", "keras": "model.keras", "o
 # The newest that tf2onnx writes; ONNX Runtime has it from 1.14 on.
 _OPSET = 18
 _BATCH_DIMENSION = "batch"
-_FOR_ONNX = ("tf2onnx", "onnx", "onnxruntime")
+# Packages that write a format, or run it for comparison, beside TensorFlow and Keras.
+PACKAGES = {"onnx": ("tf2onnx", "onnx", "onnxruntime")}
 
 
 def require_packages(form: str) -> None:
-    """Raises InputError where a package is missing that writes a format, or runs it for comparison."""
-    missing = [name for name in _FOR_ONNX if importlib.util.find_spec(name) is None] if form == "onnx" else []
-    if missing:
-        raise InputError(f"--format=onnx: {missing[0]} is not installed; {onnx_network.INSTALL}")
+    """Raises InputError where a package of `PACKAGES` is missing."""
+    for name in PACKAGES.get(form, ()):
+        if importlib.util.find_spec(name) is None:
+            raise InputError(f"--format={form}: {name} is not installed; {onnx_network.INSTALL}")
 
 
 def write(

@@ -139,8 +139,12 @@ def test_bad_input_is_one_line_and_leaves_nothing(call, tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["m.keras", "there"]
 
 
-@pytest.mark.parametrize(("form", "room"), [("savedmodel", 5_000), ("tflite", 5_000), ("tflite", 0)])
+@pytest.mark.parametrize(
+    ("form", "room"), [("savedmodel", 5_000), ("tflite", 5_000), ("tflite", 0), ("onnx", 5_000), ("keras", 20_000)]
+)
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, capsys, form, room):
+    if form == "onnx":
+        pytest.importorskip("tf2onnx")
     path = save_model(tmp_path / "m.keras")
     # Else what is printed would go to a file, which may be full, too.
     capsys.readouterr()

@@ -13,16 +13,13 @@ import dogcat
 from dogcat.core import files
 from dogcat.core.options import InputError
 from dogcat.dataset import shard_plan
-from dogcat.models import keras_versions, model_files
+from dogcat.models import export, keras_versions, model_files
 from dogcat.reports import build, model_card
 from dogcat.reports.build import Validated
 from dogcat.training import finished_runs
 from dogcat.training.finished_runs import FinishedRun
 
 from .quantizing_loss import Loss
-
-# Packages that write or run an export, beside TensorFlow and Keras.
-_OF_FORMAT = {"onnx": ("tf2onnx", "onnx", "onnxruntime")}
 
 
 class KnownRun(NamedTuple):
@@ -71,7 +68,7 @@ class KnownRun(NamedTuple):
                 "python": platform.python_version(),
                 **keras_versions.versions(),
                 "numpy": np.__version__,
-                **{name: importlib.metadata.version(name) for name in _OF_FORMAT.get(form, ())},
+                **{name: importlib.metadata.version(name) for name in export.PACKAGES.get(form, ())},
             },
         )
         return model_card.render(subject)
