@@ -43,18 +43,11 @@ def naming_damage() -> Iterator[None]:
 
 
 def _name(pictures: EncodedPictures, error: tf.errors.OpError) -> None:
-    """Raises what is wrong with the first of some pictures that cannot be read, if there is one.
-
-    TensorFlow names neither file nor record. They are read once more in their order, each by itself, so that the number
-    of those that came says which is next.
-    """
+    """Raises what is wrong with the first of some pictures that cannot be read, if there is one."""
     tell("a picture cannot be read; looking for its record")
-    count = 0
-    try:
-        for _ in pictures.one_by_one():
-            count += 1
-    except tf.errors.OpError:
-        raise pictures.damaged(count, _what(pictures, count)) from error
+    place = pictures.first_unreadable()
+    if place is not None:
+        raise pictures.damaged(place, _what(pictures, place)) from error
 
 
 def _what(pictures: EncodedPictures, place: int) -> str:
