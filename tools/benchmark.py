@@ -10,6 +10,8 @@ are compared with ours.
 
 disk: one pass over the same, with nothing of the shards in memory, from opening them to the last batch.
 
+bucket: the same as load from shards in a bucket that answers late, and from those on this machine.
+
 augment: loaded from JPEG, each picture warped on the processor: shear, zoom, flip.
 
 train: steps of Xception from layer 96, through the pipeline and on a batch that stays in memory, and their augmentation
@@ -47,7 +49,7 @@ from dogcat.dataset.options import ShardOptions
 from dogcat.pictures import decode, folders
 from dogcat.pictures.geometry import MAX_PIXELS
 
-from .benchmarks import own_loaders, peak_memory, predict, processes, rounds, scaling, train
+from .benchmarks import bucket, own_loaders, peak_memory, predict, processes, rounds, scaling, train
 from .benchmarks.options import BenchmarkOptions
 from .benchmarks.peer_loaders import BATCH
 from .benchmarks.peer_writers import QUALITY, SIZE
@@ -149,6 +151,13 @@ def _measure_disk(options: BenchmarkOptions, pictures: Path, work: Path) -> Outc
     return _loaded(*processes.loaders_from_disk(options, work), options, count, " not in memory")
 
 
+def _measure_bucket(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
+    count = own_loaders.prepare(pictures, work, processes.workers_of(options))
+    with bucket.served(work, options.latency / 1000) as (_, environment):
+        of_jpeg, of_raw = processes.bucket_loaders(options, work, environment)
+        return _loaded(of_jpeg, of_raw, options, count, f", {options.latency:g} ms an answer")
+
+
 def _loaded(
     of_jpeg: list[rounds.Contestant],
     of_raw: list[rounds.Contestant],
@@ -246,6 +255,7 @@ _SUBJECTS: dict[str, Callable[[BenchmarkOptions, Path, Path], Outcome]] = {
     "shards": _measure_shards,
     "load": _measure_load,
     "disk": _measure_disk,
+    "bucket": _measure_bucket,
     "augment": _measure_augment,
     "train": _measure_train,
     "predict": _measure_predict,

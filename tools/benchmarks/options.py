@@ -16,7 +16,7 @@ class BenchmarkOptions(Options):
     subject: str = option(
         "shards",
         "What to measure.",
-        choices=("shards", "load", "disk", "augment", "train", "predict", "scaling", "memory", "all"),
+        choices=("shards", "load", "disk", "bucket", "augment", "train", "predict", "scaling", "memory", "all"),
         positional=True,
     )
     images: str = images_option("Folder of pictures to measure on.", positional=False)
@@ -40,7 +40,10 @@ class BenchmarkOptions(Options):
         heading="Of single subjects",
     )
     steps: int = option(10, "Training steps of each run of train.", bounds=Bounds(at_least=1))
-    seconds: float = option(4.0, "Seconds of each run of load, augment and scaling.", bounds=Bounds(above=0))
+    seconds: float = option(4.0, "Seconds of each run of load, bucket, augment and scaling.", bounds=Bounds(above=0))
+    latency: float = option(
+        20.0, "How long each answer of bucket takes at least.", bounds=Bounds(at_least=0, unit="milliseconds")
+    )
     sizes: str = option(
         "2000,25000,250000",
         "Numbers of pictures for memory, each 300 or more, in rising order; the pictures are links to those of "

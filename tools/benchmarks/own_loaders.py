@@ -22,6 +22,7 @@ import simplejpeg
 
 from dogcat.core import runtime
 from dogcat.core.options import InputError
+from dogcat.core.places import Place, place_of
 from dogcat.dataset import example_proto, manifest, raw_layout, shard_plan, stored_picture, tfrecord
 from dogcat.dataset.options import ShardOptions
 from dogcat.loading.byte_ranges import RangeFile
@@ -75,12 +76,12 @@ def _encoded(folder: Path) -> Iterable[bytes]:
             yield stored_picture.parse_picture(record.data).encoded
 
 
-def _own(folder: Path, name: str) -> Stream:
+def _own(place: Place) -> Stream:
     import tensorflow as tf
 
     from dogcat.loading import pipeline, readers
 
-    split = readers.open_split(folder / name, manifest.load(folder / name), shard_plan.TEST)
+    split = readers.open_split(place, manifest.load(place), shard_plan.TEST)
     order = pipeline.TrainingOrder(BATCH, len(split.labels) // BATCH, seed=0)
 
     def stream(passes: int) -> Iterable[Any]:
@@ -92,12 +93,22 @@ def _own(folder: Path, name: str) -> Stream:
 
 def dogcat_jpeg(folder: Path, workers: int) -> Stream:
     """The project's pipeline over JPEG shards."""
-    return _own(folder, "jpeg")
+    return _own(folder / "jpeg")
 
 
 def dogcat_raw(folder: Path, workers: int) -> Stream:
     """The project's pipeline over raw shards."""
-    return _own(folder, "raw")
+    return _own(folder / "raw")
+
+
+def dogcat_jpeg_bucket(folder: Path, workers: int) -> Stream:
+    """The same over JPEG shards in the bucket `jpeg`."""
+    return _own(place_of("gs://jpeg"))
+
+
+def dogcat_raw_bucket(folder: Path, workers: int) -> Stream:
+    """The same over raw shards in the bucket `raw`."""
+    return _own(place_of("gs://raw"))
 
 
 def _tf_data(folder: Path, name: str) -> Stream:
@@ -236,7 +247,7 @@ def dogcat_warp(folder: Path, workers: int) -> Stream:
     from dogcat.training import augment
     from dogcat.training.options import AUGMENTATIONS
 
-    read = _own(folder, "jpeg")
+    read = _own(folder / "jpeg")
     apply = tf.function(lambda pictures, seed: augment.apply(pictures, AUGMENTATIONS["source"], seed))
 
     def stream(passes: int) -> Iterable[Any]:
@@ -298,6 +309,8 @@ def _from_generator(generator: Any, folder: Path) -> Stream:
 LOADERS: dict[str, tuple[Callable[[Path, int], Stream], str]] = {
     "dogcat-jpeg": (dogcat_jpeg, "dogcat"),
     "dogcat-raw": (dogcat_raw, "dogcat"),
+    "dogcat-jpeg-bucket": (dogcat_jpeg_bucket, "dogcat"),
+    "dogcat-raw-bucket": (dogcat_raw_bucket, "dogcat"),
     "tf-data-jpeg": (tf_data_jpeg, "tensorflow"),
     "tf-data-raw": (tf_data_raw, "tensorflow"),
     "tfds": (tensorflow_datasets, "tensorflow_datasets"),
