@@ -28,6 +28,8 @@ _SINGLE = 256
 _RUNS_AHEAD = 1
 # What is read in one go: a record of its own takes TensorFlow 90 us, one among neighbours 20 us.
 _BLOCK_BYTES = 2**20
+# Of raw pixels, which are read so at an address alone, where a request takes longer than a disk's.
+_RAW_BLOCK_BYTES = 2**22
 # Bytes of records that wait together, which single ones of large pictures would exceed.
 _TOGETHER_BYTES = 64 * 2**20
 
@@ -40,7 +42,7 @@ class EncodedPictures:
     Attributes:
         in_use: Those of which there are datasets.
         records: Where each lies.
-        block: As many neighbours as have a MiB.
+        block: As many neighbours as have a MiB, of raw pixels four.
         threads: Number of those that decode.
     """
 
@@ -52,7 +54,8 @@ class EncodedPictures:
         self.labels = records.labels
         self.keys = records.keys
         total = max(1, int(records.lengths.sum()))
-        self.block = max(1, len(records.lengths) * _BLOCK_BYTES // total)
+        block_bytes = _RAW_BLOCK_BYTES if encoding == RAW else _BLOCK_BYTES
+        self.block = max(1, len(records.lengths) * block_bytes // total)
         self._single = max(1, min(_SINGLE, len(records.lengths) * _TOGETHER_BYTES // total))
         self.image_size = image_size
         # What reads has threads of its own. More of them than cores take a quarter of the rate.

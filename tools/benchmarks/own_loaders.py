@@ -77,6 +77,7 @@ def _encoded(folder: Path) -> Iterable[bytes]:
 
 
 def _own(place: Place) -> Stream:
+    """The project's pipeline over the shards of a data set."""
     import tensorflow as tf
 
     from dogcat.loading import pipeline, readers
@@ -89,26 +90,6 @@ def _own(place: Place) -> Stream:
         return (pictures for pictures, _ in dataset.take(passes * order.steps))
 
     return stream
-
-
-def dogcat_jpeg(folder: Path, workers: int) -> Stream:
-    """The project's pipeline over JPEG shards."""
-    return _own(folder / "jpeg")
-
-
-def dogcat_raw(folder: Path, workers: int) -> Stream:
-    """The project's pipeline over raw shards."""
-    return _own(folder / "raw")
-
-
-def dogcat_jpeg_bucket(folder: Path, workers: int) -> Stream:
-    """The same over JPEG shards in the bucket `jpeg`."""
-    return _own(place_of("gs://jpeg"))
-
-
-def dogcat_raw_bucket(folder: Path, workers: int) -> Stream:
-    """The same over raw shards in the bucket `raw`."""
-    return _own(place_of("gs://raw"))
 
 
 def _tf_data(folder: Path, name: str) -> Stream:
@@ -307,10 +288,10 @@ def _from_generator(generator: Any, folder: Path) -> Stream:
 
 # Name on the command line: what makes the stream, and the module whose version counts.
 LOADERS: dict[str, tuple[Callable[[Path, int], Stream], str]] = {
-    "dogcat-jpeg": (dogcat_jpeg, "dogcat"),
-    "dogcat-raw": (dogcat_raw, "dogcat"),
-    "dogcat-jpeg-bucket": (dogcat_jpeg_bucket, "dogcat"),
-    "dogcat-raw-bucket": (dogcat_raw_bucket, "dogcat"),
+    "dogcat-jpeg": (lambda folder, workers: _own(folder / "jpeg"), "dogcat"),
+    "dogcat-raw": (lambda folder, workers: _own(folder / "raw"), "dogcat"),
+    "dogcat-jpeg-bucket": (lambda folder, workers: _own(place_of("gs://jpeg")), "dogcat"),
+    "dogcat-raw-bucket": (lambda folder, workers: _own(place_of("gs://raw")), "dogcat"),
     "tf-data-jpeg": (tf_data_jpeg, "tensorflow"),
     "tf-data-raw": (tf_data_raw, "tensorflow"),
     "tfds": (tensorflow_datasets, "tensorflow_datasets"),
