@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -234,6 +235,13 @@ def tfrecords(samples, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("data") / "tfrecords"
     make(samples / "train", output, image_size=96, shards=3, validation=0.3)
     return output
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory) -> None:
+    """Has processes that are killed leave their temporary files in the folder of the tests, which pytest removes."""
+    os.environ["TMPDIR"] = str(tmp_path_factory.mktemp("tmp"))
+    tempfile.tempdir = None
 
 
 @pytest.fixture(scope="session", autouse=True)

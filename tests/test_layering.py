@@ -48,7 +48,7 @@ WITHOUT_TENSORFLOW = {
         "weights_download",
     },
     "loading": {"records", "byte_ranges", "foreign_index", "foreign_labels", "foreign_set"},
-    "prediction": {"options", "partial", "pieces", "predictions", "submission_csv"},
+    "prediction": {"options", "partial", "picture_batches", "pieces", "predictions", "submission_csv"},
     "training": {"options", "presets", "source_runs", "epoch_records", "finished_runs", "plots"},
     "reports": {
         *("html", "thumbnails", "findings", "wording", "verdict", "recipe", "prediction_plots", "plot_texts"),

@@ -23,6 +23,13 @@ one process, 512 pictures at most; loading and compiling the network do not coun
 scaling: shuffled batches from JPEG through the trainer's graph, with a wait in place of decoding, by 1 to 64 threads:
 whether anything but cores is a limit.
 
+settings: batches of Xception forward and steps of training from layer 96, as dogcat sets up TensorFlow and with other
+precisions, without oneDNN, with XLA, and with nothing set, each in a process of its own; with --other_python by another
+TensorFlow too.
+
+device: the trainer's pipeline with steps that only wait, as long as 1, 4 and 8 GPUs of 2,000 pictures/s each take:
+how long these would wait for pictures, and how many cores they want.
+
 memory: peak memory and time of writing, reading, training and predicting at the numbers of pictures of --sizes.
 
 all: each of these. With --peers the peers take part, from an environment of their own that `make peers` makes.
@@ -36,7 +43,6 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,23 +51,16 @@ from PIL import Image
 from dogcat.core import files, flags, runtime
 from dogcat.core.options import InputError
 from dogcat.core.progress import pictures_bar
-from dogcat.dataset.options import ShardOptions
 from dogcat.pictures import decode, folders
 from dogcat.pictures.geometry import MAX_PIXELS
 
-from .benchmarks import bucket, own_loaders, peak_memory, predict, processes, rounds, scaling, train
+from .benchmarks import rounds
 from .benchmarks.options import BenchmarkOptions
-from .benchmarks.peer_loaders import BATCH
-from .benchmarks.peer_writers import QUALITY, SIZE
-from .benchmarks.rounds import Group, Outcome
-from .make_tfrecords import make_data_set
+from .benchmarks.rounds import Outcome
+from .benchmarks.subjects import SUBJECTS
 
 # Load of a core, of the last minute, up to which a machine counts as idle.
 _IDLE_LOAD = 0.25
-# Pictures of a pass from disk, at least.
-_FROM_DISK = 8_000
-# Pictures that are not all read together.
-_SEVERAL_WINDOWS = 8_000
 
 
 def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
@@ -83,11 +82,11 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="dogcat-benchmark-") as name:
         pictures = Path(name, "pictures")
         count = _gather_pictures(Path(options.images), options.pictures, pictures)
-        for subject in _SUBJECTS if options.subject == "all" else [options.subject]:
+        for subject in SUBJECTS if options.subject == "all" else [options.subject]:
             print(f"\n{subject}")
             with tempfile.TemporaryDirectory(dir=name) as work:
                 try:
-                    outcome = _SUBJECTS[subject](options, pictures, Path(work))
+                    outcome = SUBJECTS[subject](options, pictures, Path(work))
                 except rounds.CannotRun as problem:
                     raise InputError(f"{options.images}: dogcat itself cannot be measured: {problem}") from problem
             print("", outcome.about, *outcome.tables(), *outcome.conclusions, sep="\n")
@@ -113,155 +112,6 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
             form = Path(options.chart).suffix.removeprefix(".")
             written.write(Path(options.chart), rounds.draw_chart(drawn, title, form))
     return report
-
-
-def _measure_shards(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    count = len(list(pictures.iterdir()))
-    measured = rounds.measure(
-        processes.shard_writers(options, pictures),
-        options.rounds,
-        lambda work, ours: processes.check_shards(work, ours, count),
-    )
-    about = (
-        f"{count} pictures into shards, {SIZE}x{SIZE} JPEG of quality {QUALITY}, workers: "
-        f"{processes.workers_of(options)}, {options.rounds} rounds; start of the workers included"
-    )
-    conclusions = [f"dogcat writes {rounds.in_words(measured.results)}."]
-    if not options.peers:
-        conclusions.append("not compared: OpenCV (the limit), FFCV, WebDataset; `make peers`, then --peers, adds them")
-    group = Group("shards written", measured.results, "dogcat / it")
-    return Outcome(about, [group], conclusions, measured.left_out)
-
-
-def _measure_load(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    count = own_loaders.prepare(pictures, work, processes.workers_of(options))
-    outcome = _loaded(processes.jpeg_loaders(options, work), processes.raw_loaders(options, work), options, count)
-    if not options.peers:
-        outcome.conclusions.append(
-            "not compared: FFCV, DALI, WebDataset, PyTorch, MosaicML streaming; `make peers`, then --peers, adds them"
-        )
-    return outcome
-
-
-def _measure_disk(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    keys = sorted(os.listdir(pictures))
-    # So many that a pass takes seconds.
-    peak_memory.link_pictures(pictures, keys, max(len(keys), _FROM_DISK), work / "pictures")
-    count = own_loaders.prepare(work / "pictures", work, processes.workers_of(options))
-    return _loaded(*processes.loaders_from_disk(options, work), options, count, " not in memory")
-
-
-def _measure_bucket(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    count = own_loaders.prepare(pictures, work, processes.workers_of(options))
-    with bucket.served(work, options.latency / 1000) as (_, environment):
-        of_jpeg, of_raw = processes.bucket_loaders(options, work, environment)
-        return _loaded(of_jpeg, of_raw, options, count, f", {options.latency:g} ms an answer")
-
-
-def _loaded(
-    of_jpeg: list[rounds.Contestant],
-    of_raw: list[rounds.Contestant],
-    options: BenchmarkOptions,
-    count: int,
-    where: str = "",
-) -> Outcome:
-    """What came of loading `count` pictures by two groups of loaders."""
-    measured = rounds.measure(
-        [*of_jpeg, *of_raw],
-        options.rounds,
-        lambda work, ours: processes.check_loaded(work, ours, count),
-    )
-    groups, conclusions = [], []
-    for name, contestants in ((f"JPEG{where}", of_jpeg), (f"raw pixels{where}", of_raw)):
-        results = rounds.compared([result for result in measured.results if result.contestant in contestants])
-        groups.append(Group(f"loaded from {name}", results, "dogcat / it"))
-        conclusions.append(f"dogcat loads from {name} {rounds.in_words(results)}.")
-    about = f"{count} pictures of {SIZE}x{SIZE} in batches of {BATCH}, {options.rounds} rounds"
-    return Outcome(about, groups, conclusions, measured.left_out)
-
-
-def _measure_augment(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    count = own_loaders.prepare(pictures, work, processes.workers_of(options))
-    measured = rounds.measure(
-        processes.augmenting_loaders(options, work),
-        options.rounds,
-        lambda work, ours: processes.check_loaded(work, ours, count),
-    )
-    conclusions = [f"dogcat loads and warps {rounds.in_words(measured.results)}."]
-    if not options.peers:
-        conclusions.append("not compared: DALI; `make peers`, then --peers, adds it")
-    group = Group("loaded from JPEG and warped", measured.results, "dogcat / it")
-    about = f"{count} pictures of {SIZE}x{SIZE} in batches of {BATCH}, shear, zoom, flip, {options.rounds} rounds"
-    return Outcome(about, [group], conclusions, measured.left_out)
-
-
-def _measure_train(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    tfrecords = Path(options.tfrecords)
-    if not options.tfrecords:
-        tfrecords = work / "tfrecords"
-        named = work / "named"
-        keys = sorted(os.listdir(pictures))
-        # The classes mean nothing: what a step takes does not depend on them.
-        peak_memory.link_pictures(pictures, keys, len(keys), named)
-        make_data_set(ShardOptions(images=str(named), output=str(tfrecords)))
-    measured = rounds.measure(train.contestants(tfrecords, options.steps), options.rounds, lambda work, ours: None)
-    pipeline, memory, augmentation = measured.results
-    of_input = rounds.Figure.of([1 / ratio for ratio in memory.ratios])
-    of_augmentation = rounds.Figure.of(augmentation.ratios)
-    conclusions = [
-        f"A step through the pipeline takes {of_input} times as long as one on a batch in memory.",
-        f"Augmenting alone takes {of_augmentation} of the time of such a step.",
-    ]
-    about = f"{options.steps} steps of Xception from layer 96 a run, {options.rounds} rounds"
-    groups = [
-        Group("trained", [pipeline, memory], "pipeline / it"),
-        Group("augmented, nothing else", rounds.compared([augmentation]), ""),
-    ]
-    return Outcome(about, groups, conclusions, measured.left_out)
-
-
-def _measure_predict(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    with predict.contestants(pictures, "xception") as contestants:
-        measured = rounds.measure(contestants, options.rounds, lambda work, ours: None)
-    share = rounds.Figure.of(measured.results[1].ratios)
-    conclusions = [f"From files to a CSV dogcat reaches {share} of the rate of the network alone."]
-    about = f"{measured.results[0].runs[0].pictures} pictures through Xception, one view, {options.rounds} rounds"
-    return Outcome(about, [Group("predicted", measured.results, "files to CSV / it")], conclusions, measured.left_out)
-
-
-def _measure_scaling(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    keys = sorted(os.listdir(pictures))
-    peak_memory.link_pictures(pictures, keys, max(len(keys), _SEVERAL_WINDOWS), work / "pictures")
-    tfrecords = work / "tfrecords"
-    make_data_set(
-        ShardOptions(images=str(work / "pictures"), output=str(tfrecords), unlabeled=True, image_size=scaling.SIZE)
-    )
-    measurements = scaling.measure(tfrecords, options.seconds, options.rounds)
-    about = (
-        f"JPEG from record to batch, a wait of {scaling.WAIT_US} us for each picture in place of decoding, "
-        f"{runtime.available_cores()} cores, {options.rounds} rounds"
-    )
-    return Outcome(about, [], [scaling.table(measurements)], {}, measurements)
-
-
-def _measure_memory(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    measurements = list(peak_memory.measure(pictures, options.numbers, work))
-    about = "peak memory of each command's largest process; start and end of the command included in its time"
-    return Outcome(about, [], [peak_memory.table(measurements)], {}, measurements)
-
-
-# What can be measured, by the word on the command line.
-_SUBJECTS: dict[str, Callable[[BenchmarkOptions, Path, Path], Outcome]] = {
-    "shards": _measure_shards,
-    "load": _measure_load,
-    "disk": _measure_disk,
-    "bucket": _measure_bucket,
-    "augment": _measure_augment,
-    "train": _measure_train,
-    "predict": _measure_predict,
-    "scaling": _measure_scaling,
-    "memory": _measure_memory,
-}
 
 
 def _warn_of_load() -> float:

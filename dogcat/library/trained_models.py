@@ -21,6 +21,7 @@ from dogcat.library.process import own_precision, prepare
 from dogcat.models.options import TTA
 from dogcat.pictures import folders, rejections, resizing, srgb
 from dogcat.pictures.geometry import MAX_PIXELS
+from dogcat.prediction import picture_batches
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -180,8 +181,9 @@ class Model:
 
     def shown(self, picture: OnePicture) -> np.ndarray:
         """A picture as the model is shown it: upright, in sRGB, square; uint8 [image_size, image_size, 3]."""
-        [resized] = _Given(picture).resized(self._description)
-        return resized
+        shown = _Given(picture).shown(0, self._description)
+        assert isinstance(shown, np.ndarray)
+        return shown
 
     @functools.cached_property
     def _heat_maps(self) -> Any:
@@ -210,6 +212,7 @@ class _Given:
     def __init__(self, pictures: OnePicture | Sequence[OnePicture], skip: bool = False) -> None:
         """Takes the pictures, and whether one that cannot be read is skipped and not an error."""
         self._skip = skip
+        self._one_at_a_time = threading.Lock()
         self.rejections: dict[str, Rejection] = {}
         self.keys: list[str] = []
         self._pictures: list[Path | np.ndarray | Image.Image] = []
@@ -240,18 +243,36 @@ class _Given:
         self.keys.append(str(len(self.keys)))
         self._pictures.append(picture)
 
-    def resized(self, description: Description, first: int = 0) -> Iterator[np.ndarray]:
-        """The pictures at the size of a model, uint8 [size, size, 3]."""
+    def shown(self, place: int, description: Description) -> np.ndarray | Rejection:
+        """The picture at a place as a model is shown it, uint8 [size, size, 3], or why it is skipped.
+
+        Raises:
+            InputError: It cannot be read, and is not to be skipped.
+        """
         size = description.image_size
-        for key, picture in zip(self.keys[first:], self._pictures[first:]):
-            read = _read(key, picture, size)
-            if not isinstance(read, Rejection):
-                yield resizing.resize(read, size, description.resize)[:, :, :3]
-            elif self._skip:
-                self.rejections[key] = read
-                yield np.zeros((size, size, 3), np.uint8)
-            else:
-                raise InputError(f"{key} cannot be read: {read.reason}, {read.detail}")
+        key = self.keys[place]
+        read = self._read(key, self._pictures[place], size)
+        if not isinstance(read, Rejection):
+            return resizing.resize(read, size, description.resize)[:, :, :3]
+        if self._skip:
+            return read
+        raise InputError(f"{key} cannot be read: {read.reason}, {read.detail}")
+
+    def _read(self, key: str, picture: Path | np.ndarray | Image.Image, size: int) -> np.ndarray | Rejection:
+        """Any picture as uint8 [height, width, 4], or why it cannot be read."""
+        if isinstance(picture, Path):
+            read = encoding.read_picture(picture.parent, picture.name, MAX_PIXELS, size)
+            return Rejection(key, read.reason, read.detail) if isinstance(read, Rejection) else read.rgbx
+        if isinstance(picture, Image.Image):
+            try:
+                # Pillow reads an opened file when its pixels are asked for, and the same may be given twice.
+                with self._one_at_a_time:
+                    return srgb.to_reduced_srgb(ImageOps.exif_transpose(picture), size)
+            except rejections.RejectedPicture as rejected:
+                return Rejection(key, rejected.reason, rejected.detail)
+            except OSError as error:
+                return Rejection(key, rejections.DECODER_ERROR, str(error))
+        return np.dstack([picture, np.zeros(picture.shape[:2], np.uint8)])
 
     def dataset(
         self, description: Description, batch_size: int, context: tf.distribute.InputContext, first: int
@@ -259,36 +280,17 @@ class _Given:
         """See `picture_sources.Pictures`."""
         from dogcat.loading import pipeline
 
-        def batches() -> Iterator[np.ndarray]:
-            batch = []
-            for picture in self.resized(description, first):
-                batch.append(picture)
-                if len(batch) == batch_size:
-                    yield np.stack(batch)
-                    batch = []
-            if batch:
-                yield np.stack(batch)
+        size = description.image_size
 
-        return pipeline.prediction_dataset(batches, description.image_size, batch_size, context)
+        def batches() -> Iterator[np.ndarray]:
+            places = range(first, len(self.keys))
+            read = functools.partial(self.shown, description=description)
+            return picture_batches.read_ahead(places, read, size, batch_size, self.rejections)
+
+        return pipeline.prediction_dataset(batches, size, batch_size, context)
 
     def naming_damage(self) -> AbstractContextManager[None]:
         """See `picture_sources.Pictures`."""
         from dogcat.loading import damage
 
         return damage.naming_damage()
-
-
-def _read(key: str, picture: Path | np.ndarray | Image.Image, size: int) -> np.ndarray | Rejection:
-    """Any picture as uint8 [height, width, 4], or why it cannot be read."""
-    if isinstance(picture, Path):
-        read = encoding.read_picture(picture.parent, picture.name, MAX_PIXELS, size)
-        return Rejection(key, read.reason, read.detail) if isinstance(read, Rejection) else read.rgbx
-    if isinstance(picture, Image.Image):
-        try:
-            return srgb.to_reduced_srgb(ImageOps.exif_transpose(picture), size)
-        except rejections.RejectedPicture as rejected:
-            return Rejection(key, rejected.reason, rejected.detail)
-        except OSError as error:
-            # Pillow reads an opened file when its pixels are asked for.
-            return Rejection(key, rejections.DECODER_ERROR, str(error))
-    return np.dstack([picture, np.zeros(picture.shape[:2], np.uint8)])

@@ -125,7 +125,8 @@ def list_images(folder: Path) -> Listing:
     if not keys:
         found = f"nothing but {listing.left_out}" if listing.left_out else "nothing"
         raise InputError(f"{folder} holds no picture ({found}); give a folder of pictures with --images")
-    keys.sort(key=os.fsencode)
+    # Of ASCII, bytes have the order of the characters, and need not be made for all keys at once.
+    keys.sort(key=None if all(map(str.isascii, keys)) else os.fsencode)
     return listing
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import contextlib
-import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -16,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from dogcat.core import files, runtime, tables
+from dogcat.core import files, tables
 from dogcat.core.options import InputError
 from dogcat.core.places import Place, place_of
 from dogcat.core.spelling import Spellings, shown
@@ -28,6 +25,7 @@ from dogcat.loading import damage, pipeline, readers
 from dogcat.models.model_files import Description
 from dogcat.pictures import folders, labels, resizing
 from dogcat.pictures.geometry import MAX_PIXELS
+from dogcat.prediction import picture_batches
 from dogcat.prediction.options import PredictionOptions
 
 _STANDARD_INPUT = "-"
@@ -90,11 +88,6 @@ class PictureFiles:
         return folders.digest(self.folder, self.keys)
 
     def _batches(self, description: Description, batch_size: int, first: int) -> Iterator[np.ndarray]:
-        """Decodes in parallel, two batches ahead.
-
-        Yields:
-            uint8 [up to batch_size, size, size, 3].
-        """
         size = description.image_size
 
         def read(key: str) -> np.ndarray | Rejection:
@@ -103,23 +96,7 @@ class PictureFiles:
                 return picture
             return resizing.resize(picture.rgbx, size, description.resize)[:, :, :3]
 
-        black = np.zeros((size, size, 3), np.uint8)
-        # Threads, since the decoders and the resizer run without the interpreter's lock.
-        with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as executor:
-            waiting = itertools.islice(self.keys, first, None)
-            pending = collections.deque(executor.submit(read, key) for key in itertools.islice(waiting, 2 * batch_size))
-            batch = []
-            while pending:
-                picture = pending.popleft().result()
-                for key in itertools.islice(waiting, 1):
-                    pending.append(executor.submit(read, key))
-                if isinstance(picture, Rejection):
-                    self.rejections[picture.key] = picture
-                    picture = black
-                batch.append(picture)
-                if len(batch) == batch_size or not pending:
-                    yield np.stack(batch)
-                    batch = []
+        return picture_batches.read_ahead(self.keys[first:], read, size, batch_size, self.rejections)
 
 
 class DataSetSplit:

@@ -65,6 +65,13 @@ def test_pillows_pictures_are_turned_upright_and_laid_on_white(model, pictures, 
         assert np.array_equal(model.shown(opened), model.shown(tmp_path / "turned.png"))
 
 
+def test_an_opened_picture_may_be_given_many_times(model, pictures):
+    # Pillow reads its file when pixels are asked for, from wherever another thread has left it.
+    with Image.open(pictures / "dog.2.jpg") as opened:
+        probabilities = model.predict([opened] * 20).probabilities
+    assert np.allclose(probabilities, model.predict(pictures / "dog.2.jpg").probabilities, atol=1e-5)
+
+
 def test_plain_keras_says_the_same(model, pictures):
     shown = model.shown(pictures / "dog.3.jpg")
     assert shown.shape == (96, 96, 3) and shown.dtype == np.uint8

@@ -58,6 +58,13 @@ def test_a_loop_of_links_ends_and_names_of_any_bytes_work(tmp_path):
     assert folders.list_images(tmp_path).keys == ["caf\udce9.jpg", "new\nline.jpg", "real/a.jpg"]
 
 
+def test_keys_are_in_the_order_of_their_bytes(tmp_path):
+    # As characters, the byte 0xff, which is no UTF-8, comes before the face.
+    names = ["Z.jpg", "a.jpg", "é.jpg", "\N{GRINNING FACE}.jpg", "\udcff.jpg"]
+    touch(tmp_path, *names)
+    assert folders.list_images(tmp_path).keys == names and sorted(names) != names
+
+
 def test_a_link_to_a_folder_is_followed(tmp_path):
     touch(tmp_path / "elsewhere", "1.jpg")
     (tmp_path / "images").mkdir()

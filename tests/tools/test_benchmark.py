@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+import io
 import itertools
 import json
 import mmap
 import shutil
+import sys
 import venv
 
 import numpy as np
@@ -13,7 +16,19 @@ from conftest import write_out_of_memory
 from dogcat.core.options import InputError
 from dogcat.loading.byte_ranges import RangeFile
 from tools import benchmark
-from tools.benchmarks import bucket, own_loaders, peak_memory, peer_loaders, predict, processes, rounds, scaling
+from tools.benchmarks import (
+    bucket,
+    device,
+    network_rates,
+    own_loaders,
+    peak_memory,
+    peer_loaders,
+    predict,
+    processes,
+    rounds,
+    scaling,
+    settings,
+)
 from tools.benchmarks.options import BenchmarkOptions
 from tools.benchmarks.peer_writers import Work
 
@@ -327,3 +342,64 @@ def test_prediction_from_files_and_from_memory(samples, tmp_path):
     assert all(run.pictures == count for each in measured.results for run in each.runs)
     drawn = rounds.draw_chart([rounds.Group("predicted", measured.results, "ratio")] * 2, "here", "png")
     assert drawn.startswith(b"\x89PNG")
+
+
+def test_devices_wait_for_what_comes_too_slowly(to_load, monkeypatch):
+    # So fast that steps take nothing, and so slow that all of their pictures are there before they end.
+    for rate, waiting in ((10**9, (0.3, 1.0)), (40, (0.0, 0.2))):
+        monkeypatch.setattr(device, "RATE", rate)
+        measured = device.measure(to_load, 0.2, 2, devices=(1, 2), batch_size=4)
+        assert [(each.encoding, each.devices) for each in measured] == [
+            *(("jpeg", 1), ("jpeg", 2), ("raw", 1), ("raw", 2)),
+        ]
+        for each in measured:
+            assert waiting[0] <= each.waiting <= waiting[1]
+            assert each.cores == pytest.approx(each.processor_us * rate * each.devices / 1e6)
+    assert [line.split()[-5] for line in device.table(measured).splitlines()[1:]] == ["40", "80", "40", "80"]
+
+
+def test_a_process_answers_how_fast_a_network_is(monkeypatch, capsys):
+    monkeypatch.setattr(network_rates, "_SECONDS", 0)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("forward\ntrained\n"))
+    network_rates.main("tiny", "float32", "auto", "prepared")
+    ready, *answers = capsys.readouterr().out.splitlines()
+    assert ready == "ready"
+    forward, trained = (Work(**json.loads(answer)) for answer in answers)
+    assert forward.pictures == trained.pictures == network_rates.BATCH_SIZE
+    assert forward.seconds > 0 and trained.seconds > 0
+
+
+def python_that(path, program):
+    """Stands in for a Python that runs some module."""
+    path.write_text(f"#!{sys.executable}\nimport json, os, sys\n{program}")
+    path.chmod(0o755)
+    return str(path)
+
+
+ANSWERING = """
+print("ready", flush=True)
+called = [*sys.argv[1:], os.environ.get("TF_ENABLE_ONEDNN_OPTS", "")]
+for line in sys.stdin:
+    print(json.dumps({"pictures": 32, "bytes": 0, "seconds": 1, "version": " ".join(called)}), flush=True)
+"""
+
+
+def test_each_setting_is_measured_in_a_process_of_its_own(tmp_path, monkeypatch):
+    answering = python_that(tmp_path / "answers", ANSWERING)
+    failing = python_that(tmp_path / "fails", "sys.exit('no such package')")
+    everyone = (settings._CHOSEN, *settings._OTHERS)
+    chosen, *others = (dataclasses.replace(setting, python=answering) for setting in everyone)
+    monkeypatch.setattr(settings, "_CHOSEN", chosen)
+    monkeypatch.setattr(settings, "_OTHERS", tuple(others))
+    with settings.contestants(failing) as contestants:
+        assert list(contestants) == list(settings.WORK)
+        assert [each.name for each in contestants["trained"]] == [
+            *("dogcat", "float32", "bfloat16", "float32-plain", "as-it-comes", "other")
+        ]
+        ran = [each.run().version for each in contestants["forward"][:-1]]
+        with pytest.raises(rounds.CannotRun, match="no such package"):
+            contestants["forward"][-1].run()
+    called = [text.partition("network_rates ")[2] for text in ran]
+    assert called[0] == "xception auto auto prepared "
+    assert called[3] == "xception float32 auto prepared 0" and called[5] == "xception auto on prepared "
+    assert called[-1] == "xception auto auto as-it-comes "

@@ -16,7 +16,20 @@ class BenchmarkOptions(Options):
     subject: str = option(
         "shards",
         "What to measure.",
-        choices=("shards", "load", "disk", "bucket", "augment", "train", "predict", "scaling", "memory", "all"),
+        choices=(
+            "shards",
+            "load",
+            "disk",
+            "bucket",
+            "augment",
+            "train",
+            "predict",
+            "settings",
+            "scaling",
+            "device",
+            "memory",
+            "all",
+        ),
         positional=True,
     )
     images: str = images_option("Folder of pictures to measure on.", positional=False)
@@ -40,9 +53,17 @@ class BenchmarkOptions(Options):
         heading="Of single subjects",
     )
     steps: int = option(10, "Training steps of each run of train.", bounds=Bounds(at_least=1))
-    seconds: float = option(4.0, "Seconds of each run of load, bucket, augment and scaling.", bounds=Bounds(above=0))
+    seconds: float = option(
+        4.0, "Seconds of each run of load, bucket, augment, scaling and device.", bounds=Bounds(above=0)
+    )
     latency: float = option(
         20.0, "How long each answer of bucket takes at least.", bounds=Bounds(at_least=0, unit="milliseconds")
+    )
+    other_python: str = option(
+        "",
+        "The Python of another environment with dogcat, for settings: what its TensorFlow does beside this one. Empty: "
+        "none.",
+        path=True,
     )
     sizes: str = option(
         "2000,25000,250000",
@@ -69,7 +90,9 @@ class BenchmarkOptions(Options):
         self.require("sizes", are_numbers, "use whole numbers of 300 or more with commas between them")
         self.require("sizes", self.numbers == sorted(set(self.numbers)), "let the numbers rise")
         self.require(
-            "chart", not self.chart or self.subject not in ("scaling", "memory"), f"{self.subject} has a table alone"
+            "chart",
+            not self.chart or self.subject not in ("scaling", "device", "memory"),
+            f"{self.subject} has a table alone",
         )
         drawable = not self.chart or self.chart.lower().endswith((".png", ".svg", ".pdf"))
         self.require("chart", drawable, "give a name that ends in .png, .svg or .pdf")

@@ -174,6 +174,16 @@ def check_loaded(work: Work, ours: Work, pictures: int) -> None:
         raise CannotRun(f"the mean of its pixels is {work.mean}, ours is {ours.mean}: not the same pictures")
 
 
+def environment_of_project(with_others: bool) -> dict[str, str]:
+    """The variables of a process that imports the project from where it is.
+
+    Args:
+        with_others: Whether what PYTHONPATH names for this environment is for it too.
+    """
+    others = os.environ.get("PYTHONPATH") if with_others else None
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), others)))}
+
+
 def _run(command: list[str], with_ours: bool, more: Mapping[str, str] = MappingProxyType({})) -> Work:
     """What a contestant's process says that it did.
 
@@ -185,8 +195,7 @@ def _run(command: list[str], with_ours: bool, more: Mapping[str, str] = MappingP
     Raises:
         CannotRun: The contestant is not installed, or it failed.
     """
-    search_path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH") if with_ours else None)))
-    environment = {**os.environ, **more, "PYTHONPATH": search_path}
+    environment = {**environment_of_project(with_others=with_ours), **more}
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
         message = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
