@@ -154,7 +154,7 @@ def _file_systems(place: Address) -> Iterator[Any]:
     except tf.errors.UnimplementedError as error:
         raise InputError(
             f"{place}: TensorFlow has no file system for {scheme}://; pip install tensorflow-io, which brings s3 and "
-            "others, or copy the data set to this machine"
+            "others to some versions of TensorFlow, or copy the data set to this machine"
         ) from error
     except (tf.errors.PermissionDeniedError, tf.errors.UnauthenticatedError) as error:
         reason = shortened(error.message, _LONGEST_REASON)
