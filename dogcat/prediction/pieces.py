@@ -15,6 +15,7 @@ import numpy as np
 
 from dogcat.core import files, runtime
 from dogcat.core.calls import Calls, WorkLostError
+from dogcat.core.places import place_of
 from dogcat.core.progress import pictures_bar
 from dogcat.dataset import manifest
 from dogcat.dataset.encoding import Rejection
@@ -217,7 +218,7 @@ def _split(setup: Setup) -> DataSetSplit:
     from dogcat.prediction import picture_sources
 
     assert setup.split is not None
-    folder = Path(setup.seen.folder)
+    folder = place_of(setup.seen.folder)
     split = picture_sources.DataSetSplit(folder, manifest.load(folder), setup.split)
     if split.digest() != setup.digest:
         raise WorkLostError(f"{this_process()}: {folder} is another data set there than here; give all the same")

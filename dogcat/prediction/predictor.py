@@ -12,6 +12,7 @@ from dogcat.core import files
 from dogcat.core.interrupts import Interrupts
 from dogcat.core.log import tell
 from dogcat.core.options import InputError
+from dogcat.core.places import place_of
 from dogcat.dataset import foreign_files, manifest
 from dogcat.dataset.encoding import Rejection
 from dogcat.dataset.foreign_features import Keys
@@ -210,7 +211,7 @@ def _predict_split(
     descriptions: dict[str, model_files.Description],
     pieces: Pieces | None,
 ) -> LabelledPredictions:
-    folder = Path(options.tfrecords)
+    folder = place_of(options.tfrecords)
     data = _data_set(options, next(iter(descriptions.values())))
     pictures = DataSetSplit(folder, data, options.split)
     if not data.classes:
@@ -237,7 +238,7 @@ def _data_set(options: EvaluationOptions, description: model_files.Description) 
     if not foreign_files.are_meant(place):
         given = {name: getattr(options, name) for name in OF_FOREIGN_FILES}
         foreign_files.refuse_options_of(place, given, EvaluationOptions)
-        return manifest.load(Path(place))
+        return manifest.load(place_of(place))
     for name, default in (("split", EvaluationOptions.split), ("cluster", "")):
         value = getattr(options, name)
         if value != default:

@@ -13,6 +13,7 @@ from tensorflow import keras
 
 from dogcat.core import files, log, tables
 from dogcat.core.options import InputError
+from dogcat.core.places import Place, place_of
 from dogcat.dataset import manifest, shard_plan
 from dogcat.dataset.manifest import Manifest
 from dogcat.evaluation import assess, metrics
@@ -46,13 +47,13 @@ class Validated(NamedTuple):
     Attributes:
         predictions: What it predicts.
         assessment: How good that is.
-        folder: The data set's.
+        folder: The data set's, or its address.
         data: The data set.
     """
 
     predictions: LabelledPredictions
     assessment: ModelAssessment
-    folder: Path
+    folder: Place
     data: Manifest
 
 
@@ -196,16 +197,16 @@ def compare(folders: Sequence[Path], tfrecords: str) -> bytes:
     return comparison_page.render(scored, drawn)
 
 
-def _data_of(run: FinishedRun, tfrecords: str) -> tuple[Path, Manifest]:
+def _data_of(run: FinishedRun, tfrecords: str) -> tuple[Place, Manifest]:
     """The data set of a run, as the run saw it."""
-    folder = Path(tfrecords or run.options["tfrecords"])
+    folder = place_of(tfrecords or run.options["tfrecords"])
     is_foreign = bool(run.options.get("validation_tfrecords"))
     if tfrecords and is_foreign:
         raise InputError(
             f"--tfrecords={tfrecords}: {run.path} was trained on TFRecords of another program; leave it out, and have "
             f"these where they were, at {run.options['tfrecords']} and {run.options['validation_tfrecords']}"
         )
-    if not tfrecords and not is_foreign and not folder.exists():
+    if not tfrecords and not is_foreign and isinstance(folder, Path) and not folder.exists():
         raise InputError(f"{run.path}: its data set is no longer at {folder}; say where it is with --tfrecords")
     data = data_set.load(run.options) if is_foreign else manifest.load(folder, shard_plan.VALIDATION)
     if run.options["limit"]:
@@ -224,7 +225,7 @@ def _require_fitting(description: Description, data: Manifest, run: Path) -> Non
 
 
 def _predictions(
-    run: FinishedRun, folder: Path, data: Manifest, temperature: float, as_stored: bool = False
+    run: FinishedRun, folder: Place, data: Manifest, temperature: float, as_stored: bool = False
 ) -> LabelledPredictions:
     """What the best model says of the pictures as the run validated them, or of them as they are stored."""
     path = run.path / model_files.BEST_MODEL
@@ -260,7 +261,7 @@ def _opening(run: FinishedRun, model: keras.Model) -> str:
 
 
 def _pictures(
-    findings: Findings, places: Sequence[int], model: keras.Model, folder: Path, data: Manifest
+    findings: Findings, places: Sequence[int], model: keras.Model, folder: Place, data: Manifest
 ) -> dict[int, Picture]:
     """Pixels and heat maps of the pictures at these places."""
     validation = readers.open_split(folder, data, shard_plan.VALIDATION)
