@@ -26,6 +26,7 @@ import numpy as np
 from dogcat.core import files, flags, runtime
 from dogcat.core.bounds import Bounds
 from dogcat.core.options import InputError, Options, is_utf8, option, output_folder_option
+from dogcat.core.places import place_of
 from dogcat.core.text import printable
 from dogcat.models.options import QUANTIZE, model_option
 from dogcat.pictures import resizing
@@ -65,6 +66,7 @@ class ExportOptions(Options):
         "Data set whose training pictures calibrate int8, and whose validation pictures tell what quantizing costs. "
         "Empty: that of the model's run. The model card has its figures too.",
         path=True,
+        remote=True,
     )
     images: str = option(
         "", "Take a folder of pictures instead, a folder per class or names like cat.0.jpg. Empty: none.", path=True
@@ -137,8 +139,9 @@ def _judged_pictures(options: ExportOptions, description: Description, known: Kn
     if options.images:
         return judged_pictures.of_folder(Path(options.images), description, options.judged)
     if options.tfrecords and not known.validated:
-        data = manifest.load(Path(options.tfrecords), shard_plan.TRAIN, shard_plan.VALIDATION)
-        return judged_pictures.of_data_set(Path(options.tfrecords), data, description, options.judged)
+        folder = place_of(options.tfrecords)
+        data = manifest.load(folder, shard_plan.TRAIN, shard_plan.VALIDATION)
+        return judged_pictures.of_data_set(folder, data, description, options.judged)
     if known.validated:
         folder, data = known.validated.folder, known.validated.data
         return judged_pictures.of_data_set(folder, data, description, options.judged)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dogcat.core.options import InputError
+from dogcat.core.places import Place
 from dogcat.dataset import encoding, shard_plan
 from dogcat.dataset.encoding import Rejection
 from dogcat.dataset.manifest import Manifest
@@ -39,7 +40,7 @@ class JudgedPictures(NamedTuple):
     source: str
 
 
-def of_data_set(folder: Path, data: Manifest, description: Description, most: int) -> JudgedPictures:
+def of_data_set(folder: Place, data: Manifest, description: Description, most: int) -> JudgedPictures:
     """Representative ones of the training split, and `most` of the validation split, or all if 0.
 
     Raises:
