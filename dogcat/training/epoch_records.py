@@ -12,6 +12,10 @@ from typing import Any, Optional
 from dogcat.core import files, tables, typed_json
 from dogcat.core.options import InputError
 
+# The parts of a run that its figures are of.
+TRAIN, VALIDATION = "train", "validation"
+
+_OF_VALIDATION = "val_"
 _MOST_BYTES, _MOST_EPOCHS = 2**25, 10**6
 
 
@@ -56,6 +60,19 @@ def best_of(history: Sequence[EpochRecord]) -> EpochRecord:
     return min(history, key=lambda record: (math.isnan(record.val_loss), record.val_loss))
 
 
+def in_words(record: EpochRecord, is_best: bool, left: str) -> str:
+    """A line for a person; `left` are words for the time that the run has left, empty where that is not known."""
+    parts = [f"epoch {record.epoch:2d}:"]
+    if not math.isnan(record.loss):
+        parts.append(f"log loss {record.loss:.4f}, accuracy {record.accuracy:.2%};")
+    parts.append(f"validation log loss {record.val_loss:.4f}, accuracy {record.val_accuracy:.2%}")
+    rate = "" if math.isnan(record.pictures_per_second) else f", {record.pictures_per_second:.1f} pictures/s"
+    parts.append(f"({record.seconds:.0f} s{rate}{f'; {left}' if left else ''})")
+    if is_best:
+        parts.append("best so far")
+    return " ".join(parts)
+
+
 def as_csv(history: Sequence[EpochRecord]) -> str:
     """A line an epoch under a line of names: what follows from data, options and seed, so no times."""
     return tables.as_csv(_REPEATABLE, ([getattr(record, name) for name in _REPEATABLE] for record in history)).decode()
@@ -69,6 +86,16 @@ def as_jsonl(history: Sequence[EpochRecord]) -> str:
 def to_json(record: EpochRecord) -> dict[str, Any]:
     """The fields by name, None for nan, which JSON does not have."""
     return {name: None if math.isnan(value) else value for name, value in dataclasses.asdict(record).items()}
+
+
+def in_parts(record: EpochRecord) -> dict[str, dict[str, float]]:
+    """The figures that an epoch has by part, under the same names in both, like `loss`; nan is left out."""
+    parts: dict[str, dict[str, float]] = {TRAIN: {}, VALIDATION: {}}
+    for name, value in to_json(record).items():
+        if value is not None and name != "epoch":
+            part = VALIDATION if name.startswith(_OF_VALIDATION) else TRAIN
+            parts[part][name.removeprefix(_OF_VALIDATION)] = value
+    return parts
 
 
 def from_json(values: Any) -> EpochRecord:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from dogcat.core.cache import cache_folder
 from dogcat.core.options import InputError
+from dogcat.core.places import place_of
 from dogcat.dataset import shard_plan
 from dogcat.loading import readers
 from dogcat.loading.pixel_cache import PixelCache
@@ -30,6 +30,11 @@ class Inputs(NamedTuple):
     validation: Pictures
     features_of: FeatureExtractor
 
+    def head_examples(self, views: int) -> tuple[np.ndarray, np.ndarray]:
+        """What a new head is fitted on: float64 features of so many views of the training pictures, and labels."""
+        of_views = [self.features_of(shard_plan.TRAIN, view) for view in range(views)]
+        return np.concatenate(of_views, dtype=np.float64), np.tile(self.training.labels, views)
+
 
 def open_inputs(prepared: Preparation) -> Inputs:
     """Opens the shards, and the cache of decoded pictures where it is wanted, which may decode the whole data set.
@@ -38,7 +43,7 @@ def open_inputs(prepared: Preparation) -> Inputs:
         InputError: A shard is not what the manifest says, or --limit leaves a class no training picture.
     """
     options, data = prepared.options, prepared.data
-    folder = Path(options.tfrecords)
+    folder = place_of(options.tfrecords)
     sources = {split: readers.open_split(folder, data, split) for split in (shard_plan.TRAIN, shard_plan.VALIDATION)}
     missing = np.flatnonzero(np.bincount(sources[shard_plan.TRAIN].labels, minlength=len(data.classes)) == 0)
     if missing.size:

@@ -124,7 +124,7 @@ def prepare(options: TrainingOptions, strategy: tf.distribute.Strategy, data: ma
         model, source = _initial_model(options, data, begun)
         first_open = architecture.find_layer(architecture.backbone_of(model), options.unfreeze_from)
         architecture.open_layers(model, first_open)
-    trainer = Trainer(model, strategy, options, steps * options.epochs)
+    trainer = Trainer(model, strategy, options, steps * options.epochs, data.splits[shard_plan.TRAIN].counts)
     trunk = trunk_cache.plan(options, data, strategy, model, first_open, steps)
     engine = _engine(options, policy, strategy, trunk, begun)
     return Preparation(

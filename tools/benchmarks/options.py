@@ -20,6 +20,7 @@ class BenchmarkOptions(Options):
             "shards",
             "load",
             "disk",
+            "bucket",
             "augment",
             "train",
             "trunk",
@@ -48,12 +49,17 @@ class BenchmarkOptions(Options):
     chart: str = option("", "File to draw the chart in, .png, .svg or .pdf. Empty: none.", path=True)
     tfrecords: str = option(
         "",
-        "Folder of a data set of two classes to measure train and trunk on. Empty: made from --images.",
+        "Folder of a data set of two classes to measure train on. Empty: made from --images.",
         path=True,
         heading="Of single subjects",
     )
     steps: int = option(10, "Training steps of each run of train and trunk.", bounds=Bounds(at_least=1))
-    seconds: float = option(4.0, "Seconds of each run of load, augment, scaling and device.", bounds=Bounds(above=0))
+    seconds: float = option(
+        4.0, "Seconds of each run of load, bucket, augment, scaling and device.", bounds=Bounds(above=0)
+    )
+    latency: float = option(
+        20.0, "How long each answer of bucket takes at least.", bounds=Bounds(at_least=0, unit="milliseconds")
+    )
     other_python: str = option(
         "",
         "The Python of another environment with dogcat, for settings: what its TensorFlow does beside this one. Empty: "
