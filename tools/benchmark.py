@@ -10,6 +10,8 @@ are compared with ours.
 
 disk: one pass over the same, with nothing of the shards in memory, from opening them to the last batch.
 
+bucket: the same as load from shards in a bucket that answers late, and from those on this machine.
+
 augment: loaded from JPEG, each picture warped on the processor: shear, zoom, flip.
 
 train: steps of Xception from layer 96, through the pipeline and on a batch that stays in memory, and their augmentation

@@ -17,9 +17,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dogcat.core import files, flags
+from dogcat.core import files, flags, places
 from dogcat.core.bounds import Bounds
-from dogcat.core.options import InputError, Options, option, refuse_unused, workers_option
+from dogcat.core.options import InputError, Options, is_address, option, refuse_unused, workers_option
+from dogcat.core.places import Place
 from dogcat.core.text import printable, shortened
 from dogcat.dataset import foreign_files, foreign_summary, manifest, stored_picture, verify
 from dogcat.dataset.manifest import Manifest
@@ -77,7 +78,7 @@ class InspectOptions(Options):
         self.require("output", not self.output or self.show != "", "say with --show=KEY which picture to write")
 
 
-def summary(folder: Path, made: Manifest) -> dict[str, Any]:
+def summary(folder: Place, made: Manifest) -> dict[str, Any]:
     """What the manifest says, with totals; plain values for JSON."""
     splits = {
         name: {
@@ -212,7 +213,8 @@ def _verdict(problems: list[Problem], options: InspectOptions) -> str:
         return f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found"
     if options.verify:
         return "verified: every checksum, hash, label, count, name and picture is right"
-    return "the shards are there in full size; --verify reads them"
+    more = "" if is_address(options.folder) else "; --verify reads them"
+    return f"the shards are there in full size{more}"
 
 
 def _inspect_foreign(options: InspectOptions) -> int:
@@ -243,7 +245,10 @@ def main(options: InspectOptions) -> int:
     """Inspects; returns the exit code."""
     if foreign_files.are_meant(options.folder):
         return _inspect_foreign(options)
-    folder = Path(options.folder)
+    folder = places.place_of(options.folder)
+    if is_address(options.folder):
+        for name in ("verify", "preview", "show"):
+            options.require(name, not getattr(options, name), "reads a folder of this machine alone; copy the data set")
     try:
         made = manifest.read(folder)
     except manifest.UnreadableManifestError as error:
@@ -251,10 +256,10 @@ def main(options: InspectOptions) -> int:
         return EXIT_WRONG_DATA_SET
     written: dict[Path, str] = {}
     if options.show:
-        path, what = write_picture(folder, made, options.show, options.output)
+        path, what = write_picture(Path(options.folder), made, options.show, options.output)
         written[path] = what
     if options.preview:
-        sheet = contact_sheet.draw_sheet(folder, made, options.preview_pictures)
+        sheet = contact_sheet.draw_sheet(Path(options.folder), made, options.preview_pictures)
         contact_sheet.save(sheet, Path(options.preview))
         written[Path(options.preview)] = f"{sheet.width}x{sheet.height}"
     facts = {**summary(folder, made), "written": [str(path) for path in written]}
@@ -262,7 +267,10 @@ def main(options: InspectOptions) -> int:
         # Before reading it all, which takes its time.
         lines = [f"wrote {printable(str(path))}: {what}" for path, what in written.items()]
         print("\n".join([describe(facts), "", *lines]))
-    problems = verify.verify(folder, made, options.workers) if options.verify else verify.check_sizes(folder, made)
+    if options.verify:
+        problems = verify.verify(Path(options.folder), made, options.workers)
+    else:
+        problems = verify.check_sizes(folder, made)
     _print_result(facts, problems, options)
     return EXIT_WRONG_DATA_SET if problems else 0
 

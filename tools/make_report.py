@@ -31,7 +31,10 @@ class ReportOptions(Options):
         path=True,
     )
     tfrecords: str = option(
-        "", "Folder of the data set that they were trained on. Empty: where each run had it.", path=True
+        "",
+        "Folder of the data set that they were trained on, or its address. Empty: where each run had it.",
+        path=True,
+        remote=True,
     )
     output: str = option("", "Page that compares several runs. Empty: comparison.html beside the first one.", path=True)
 

@@ -36,6 +36,7 @@ def option(
     positional: bool = False,
     several: bool = False,
     path: bool = False,
+    remote: bool = False,
     heading: str = "",
 ) -> Any:
     """Declares a field of an options class; its choices or bounds and its default are added to `help`.
@@ -43,7 +44,8 @@ def option(
     Where a value may not be empty, `if_empty` says what to give. The value of a `positional` field, at most one in a
     class, may also stand on the command line as a bare word. The flag of a field for `several` words may be given more
     than once, which is the same as commas between the words. A `path` is one of this machine, `~` at its beginning a
-    home folder. A `heading` stands above the field and those that follow in --helpfull; --help ends before the first.
+    home folder; a `remote` one may be an address as well, like gs://bucket/folder. A `heading` stands above the field
+    and those that follow in --helpfull; --help ends before the first.
     """
     metadata = {
         "help": help,
@@ -53,6 +55,7 @@ def option(
         "positional": positional,
         "several": several,
         "path": path,
+        "remote": remote,
         "heading": heading,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -94,6 +97,11 @@ _CALLED_ELSEWHERE = {
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
 
 
+def is_address(place: str) -> bool:
+    """Whether a place is an address, like gs://bucket/folder, and not a path of this machine."""
+    return _SCHEME.match(place) is not None
+
+
 def words(value: str) -> list[str]:
     """The words of a flag's value, with commas between them; none of an empty one."""
     return value.split(",") if value else []
@@ -115,7 +123,7 @@ def local_path(place: str, said: str) -> str:
         is_name = False
     if not is_name:
         raise InputError(f"{said}: has characters in it that no file's name can have")
-    if _SCHEME.match(place):
+    if is_address(place):
         raise InputError(f"{said}: addresses are not supported; give a path of this machine: mount it there or copy it")
     if place.startswith("./~"):
         # Else it would be a home folder to whoever leaves `./` out, like pathlib.
@@ -166,7 +174,7 @@ class Options:
             value = getattr(self, field.name)
             wanted = self.wanted(field.name, value)
             self.require(field.name, not wanted, wanted)
-            if field.metadata["path"]:
+            if field.metadata["path"] and not (field.metadata["remote"] and is_address(value)):
                 said = f"--{field.name}={value}"
                 places = value.split(",") if field.metadata["several"] else [value]
                 object.__setattr__(self, field.name, ",".join(local_path(place, said) for place in places))

@@ -76,6 +76,9 @@ def prepare(for_library: bool = False) -> None:
         warnings.simplefilter("ignore")
     # Else HDF5 locks the files that it reads, which fails where there are no locks.
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+    # Else whatever is read of gs:// is 64 MB, and of s3:// several times the block that is asked for.
+    os.environ.setdefault("GCS_READ_CACHE_BLOCK_SIZE_MB", "0")
+    os.environ.setdefault("S3_DISABLE_MULTI_PART_DOWNLOAD", "1")
     for name in _OF_OTHERS:
         os.environ.pop(name, None)
     # Off by default on AMD and older Intel processors, where it makes Xception 1.4-1.7 times as fast.

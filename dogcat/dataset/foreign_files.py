@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from dogcat.core import files
 from dogcat.core.checksums import masked_crc32c
-from dogcat.core.options import InputError, Options
+from dogcat.core.options import InputError, Options, is_address
 from dogcat.core.text import printable
 from dogcat.dataset import manifest, tfrecord
 
@@ -57,8 +57,15 @@ def are_meant(place: str) -> bool:
     """Whether a place is a pattern or a TFRecord file, rather than the folder of a data set.
 
     Raises:
-        InputError: It is a folder of TFRecords that is not a data set.
+        InputError: It is a folder of TFRecords that is not a data set, or a pattern at an address.
     """
+    if is_address(place):
+        if glob.has_magic(place):
+            raise InputError(
+                f"{place}: TFRecords of another program are read from this machine alone; copy them here, or make a "
+                "data set of the pictures"
+            )
+        return False
     if os.path.isdir(place):
         names = os.listdir(place)
         if manifest.FILE_NAME not in names and any(".tfrecord" in name for name in names):

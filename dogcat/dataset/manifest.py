@@ -8,14 +8,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
-import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dogcat.core import commands, files
+from dogcat.core import commands, places
 from dogcat.core.options import InputError
+from dogcat.core.places import Place
 from dogcat.dataset import json_value, raw_layout, shard_plan, tfrecord
 from dogcat.dataset.json_value import Value
 from dogcat.pictures.geometry import RESIZE_MODES
@@ -140,11 +140,11 @@ class Manifest:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-def load(folder: Path, *splits: str) -> Manifest:
+def load(folder: Place, *splits: str) -> Manifest:
     """Reads the manifest of the data set in `folder` and checks that each shard is there in full size.
 
     Args:
-        folder: The data set's folder.
+        folder: The data set's folder, or its address.
         splits: Names of the splits that it must have.
 
     Raises:
@@ -158,50 +158,63 @@ def load(folder: Path, *splits: str) -> Manifest:
                 f"{folder}: has no split {name}, only {', '.join(manifest.splits)}; give a data set with {name}, as "
                 f"{commands.spelled('make-tfrecords')} makes of pictures with labels"
             )
-    for split in manifest.splits.values():
-        for shard in split.shards:
-            wrong = wrong_file(folder / shard.name, shard)
-            if wrong:
-                raise InputError(f"{folder / shard.name} {wrong}; copy it again, or make the data set again")
+    shards = [shard for split in manifest.splits.values() for shard in split.shards]
+    for shard, wrong in zip(shards, wrong_files(folder, shards)):
+        if wrong:
+            raise InputError(f"{folder / shard.name} {wrong}; copy it again, or make the data set again")
     return manifest
 
 
-def wrong_file(path: Path, shard: Shard) -> str:
+def wrong_file(path: Place, shard: Shard) -> str:
     """In words what keeps a file from being the shard, told without reading it; empty: nothing does."""
     try:
-        status = os.stat(path)
+        size = places.size_of(path)
     except FileNotFoundError:
         return "is missing"
-    if not stat.S_ISREG(status.st_mode):
+    if size is None:
         return "is not a regular file"
-    if status.st_size != shard.bytes:
-        return f"has {status.st_size} bytes, the manifest says {shard.bytes}"
+    if size != shard.bytes:
+        return f"has {size} bytes, the manifest says {shard.bytes}"
     return ""
 
 
-def read(folder: Path) -> Manifest:
+def wrong_files(folder: Place, shards: list[Shard]) -> Iterator[str]:
+    """What `wrong_file` says of each of some shards of a folder."""
+    return places.each(lambda shard: wrong_file(folder / shard.name, shard), shards, folder)
+
+
+def read(folder: Place) -> Manifest:
     """Reads the manifest of the data set in `folder`, whatever has become of the shards.
 
     Raises:
         InputError: There is no folder or no manifest.
         UnreadableManifestError: The manifest cannot be read as one.
     """
-    if folder.is_file():
-        raise InputError(f"{folder} is a file; give the folder of a data set")
-    if not folder.is_dir():
-        raise InputError(f"{folder} does not exist; make a data set with {commands.spelled('make-tfrecords')}")
+    if isinstance(folder, Path):
+        _require_finished(folder)
     path = folder / FILE_NAME
-    if not path.is_file():
-        raise InputError(
-            f"{folder} has no {FILE_NAME}, so it is not a finished data set; make one with "
-            f"{commands.spelled('make-tfrecords')}"
-        )
-    content = files.read_bounded(path, _MOST_BYTES)
+    try:
+        content = places.read_bounded(path, _MOST_BYTES)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: {error.strerror}; give the address of a finished data set") from None
     try:
         return _manifest(Value("", json_value.from_json(content.decode("utf-8"))))
     # Bytes other than UTF-8, JSON that is broken, a wrong field; or lists nested too deeply.
     except (ValueError, RecursionError) as error:
         raise UnreadableManifestError(f"{path}: {error}; copy it again, or make the data set again") from error
+
+
+def _require_finished(folder: Path) -> None:
+    """Raises InputError where a folder of this machine is none, or has no manifest."""
+    if folder.is_file():
+        raise InputError(f"{folder} is a file; give the folder of a data set")
+    if not folder.is_dir():
+        raise InputError(f"{folder} does not exist; make a data set with {commands.spelled('make-tfrecords')}")
+    if not (folder / FILE_NAME).is_file():
+        raise InputError(
+            f"{folder} has no {FILE_NAME}, so it is not a finished data set; make one with "
+            f"{commands.spelled('make-tfrecords')}"
+        )
 
 
 def check_classes(classes: list[str]) -> None:

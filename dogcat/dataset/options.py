@@ -13,6 +13,7 @@ from dogcat.pictures.geometry import RESIZE_MODES
 from dogcat.pictures.options import exclude_option, images_option, labels_option, max_pixels_option
 
 _DATA_SET = "Folder of the data set, as make_tfrecords wrote it"
+_DATA_SET_ANYWHERE = "Folder of the data set, as make_tfrecords wrote it, or its address, like gs://bucket/set"
 
 
 def data_set_option(positional: bool = True) -> Any:
@@ -23,7 +24,7 @@ def data_set_option(positional: bool = True) -> Any:
 def records_option(positional: bool = True) -> Any:
     """Declares the folder of a finished data set, or TFRecords of another program."""
     others = "or TFRecords of another program, gzip or not: a file, or a pattern in quotes, like 'other/train-*'."
-    return option("data/tfrecords", f"{_DATA_SET}; {others}", positional=positional, path=True)
+    return option("data/tfrecords", f"{_DATA_SET_ANYWHERE}; {others}", positional=positional, path=True, remote=True)
 
 
 def image_key_option(heading: str = "") -> Any:

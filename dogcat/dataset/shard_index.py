@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from dogcat.core import files
+from dogcat.core import places
 from dogcat.core.options import InputError
+from dogcat.core.places import AnyPlace, Place
 from dogcat.dataset import tfrecord
 from dogcat.dataset.manifest import Shard
 
@@ -95,7 +95,7 @@ def parse(data: bytes, shard: Shard) -> ShardIndex:
     return index
 
 
-def read(folder: Path, shard: Shard) -> ShardIndex:
+def read(folder: Place, shard: Shard) -> ShardIndex:
     """Reads the index beside a shard, whose hash the manifest has.
 
     Raises:
@@ -106,7 +106,7 @@ def read(folder: Path, shard: Shard) -> ShardIndex:
     advice = "copy it again, or make the data set again"
     try:
         # Of each record it has less than the record itself.
-        data = files.read_bounded(path, shard.bytes + _COUNT_BYTES)
+        data = places.read_bounded(path, shard.bytes + _COUNT_BYTES)
     except FileNotFoundError:
         raise InputError(f"{path} is missing; {advice}") from None
     if hashlib.sha256(data).hexdigest() != shard.index:
@@ -117,7 +117,7 @@ def read(folder: Path, shard: Shard) -> ShardIndex:
         raise InputError(f"{path} is damaged: {error}; {advice}") from error
 
 
-def path_beside(shard: Path) -> Path:
+def path_beside(shard: AnyPlace) -> AnyPlace:
     """Where the index of a shard is.
 
     TensorFlow Datasets takes whatever ends as a shard does in one word for a shard.

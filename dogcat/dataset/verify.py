@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dogcat.core import runtime
+from dogcat.core import places, runtime
 from dogcat.core.options import InputError
+from dogcat.core.places import Place
 from dogcat.core.text import printable
 from dogcat.dataset import manifest, record_checks, shard_index, stored_picture, tfrecord
 from dogcat.dataset.manifest import Manifest, Shard
@@ -21,17 +22,19 @@ from dogcat.pictures.labels import UNLABELED
 _READ_ALL_THE_SAME = 2**30
 
 
-def check_sizes(folder: Path, made: Manifest) -> list[Problem]:
+def check_sizes(folder: Place, made: Manifest) -> list[Problem]:
     """Compares the shards' sizes with the manifest without reading them, and looks for their indexes."""
-    problems = []
-    for _, shard in _shards(made):
-        wrong = manifest.wrong_file(folder / shard.name, shard)
-        if wrong:
-            problems.append(Problem(shard.name, wrong))
-        index = shard_index.path_beside(folder / shard.name)
-        if shard.index and not index.is_file():
-            problems.append(Problem(index.name, "is missing"))
-    return problems
+
+    def problems_of(shard: Shard) -> list[Problem]:
+        path = folder / shard.name
+        found = [Problem(shard.name, wrong)] if (wrong := manifest.wrong_file(path, shard)) else []
+        index = shard_index.path_beside(path)
+        if shard.index and not places.is_file(index):
+            found.append(Problem(index.name, "is missing"))
+        return found
+
+    shards = [shard for _, shard in _shards(made)]
+    return [problem for found in places.each(problems_of, shards, folder) for problem in found]
 
 
 def verify(folder: Path, made: Manifest, workers: int = 0) -> list[Problem]:

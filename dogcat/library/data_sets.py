@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from dogcat.core.options import InputError
+from dogcat.core.places import Place, place_of
 from dogcat.dataset import making, manifest
 from dogcat.dataset.manifest import Manifest
 from dogcat.dataset.options import ShardOptions
@@ -48,10 +48,13 @@ def make_dataset(images: str | os.PathLike[str], output: str | os.PathLike[str],
 def open_dataset(folder: str | os.PathLike[str]) -> DataSet:
     """Opens a data set that `make_dataset` or `dogcat make-tfrecords` made; no shard is read.
 
+    Its folder may be at an address, like gs://bucket/set, which TensorFlow reads.
+
     Raises:
         InputError: There is none, or a shard is missing.
     """
-    return DataSet(Path(folder), manifest.load(Path(folder)))
+    place = place_of(os.fspath(folder))
+    return DataSet(place, manifest.load(place))
 
 
 class DataSet:
@@ -66,7 +69,7 @@ class DataSet:
         rejected: Number of pictures that were left out, by reason.
     """
 
-    def __init__(self, folder: Path, made: Manifest) -> None:
+    def __init__(self, folder: Place, made: Manifest) -> None:
         """Takes the folder and its manifest; use `open_dataset`."""
         self.folder = folder
         self.classes = list(made.classes)

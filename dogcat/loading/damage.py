@@ -7,13 +7,18 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from dogcat.core import places
 from dogcat.core.log import tell
+from dogcat.core.options import InputError, is_address
+from dogcat.core.text import shortened
 from dogcat.dataset import tfrecord
 from dogcat.loading.encoded_pictures import EncodedPictures
 from dogcat.loading.stoppable import Stoppable
 
 # Of errors of TensorFlow, in those of an iterator's input.
 _OF_INPUT = "IteratorGetNext"
+# Of what a server says of a failure.
+_LONGEST_REASON = 160
 
 
 @contextlib.contextmanager
@@ -21,7 +26,7 @@ def naming_damage() -> Iterator[None]:
     """Raises what ended a dataset of pictures in the block with a line that names shard and record.
 
     Raises:
-        InputError: A record that was read is damaged.
+        InputError: A record that was read is damaged, or an address could not be read.
         OSError: A shard cannot be read.
     """
     Stoppable.failure = None
@@ -43,31 +48,28 @@ def naming_damage() -> Iterator[None]:
 
 
 def _name(pictures: EncodedPictures, error: tf.errors.OpError) -> None:
-    """Raises what is wrong with the first of some pictures that cannot be read, if there is one.
-
-    TensorFlow names neither file nor record. They are read once more in their order, each by itself, so that the number
-    of those that came says which is next.
-    """
+    """Raises what is wrong with the first of some pictures that cannot be read, if there is one."""
     tell("a picture cannot be read; looking for its record")
-    count = 0
-    try:
-        for _ in pictures.one_by_one():
-            count += 1
-    except tf.errors.OpError:
-        raise pictures.damaged(count, _what(pictures, count)) from error
+    place = pictures.first_unreadable()
+    if place is not None:
+        raise pictures.damaged(place, _what(pictures, place)) from error
+    address = next(filter(is_address, pictures.records.paths), "")
+    if address:
+        folder, reason = address.rpartition("/")[0], shortened(error.message, _LONGEST_REASON)
+        raise InputError(f"{folder}: could not be read for a while ({reason}); go on when it answers") from error
 
 
 def _what(pictures: EncodedPictures, place: int) -> str:
-    """What is wrong with a record, in words."""
+    """What is wrong with a record, in words.
+
+    Raises:
+        InputError: It is at an address that cannot be read.
+        OSError: It cannot be read; its name is with the error.
+    """
     records = pictures.records
     path, start = records.paths[records.shard_of[place]], int(records.offsets[place])
     length = int(records.lengths[place])
-    try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            file.seek(start)
-            framed = file.read(length + tfrecord.FRAME_BYTES)
-    except tf.errors.OpError as unreadable:
-        return f"it cannot be read ({unreadable.message})"
+    framed = places.read_range(places.place_of(path), start, length + tfrecord.FRAME_BYTES)
     if wrong := tfrecord.frame_damage(framed, start, length):
         return wrong
     data = framed[tfrecord.HEADER_BYTES : -tfrecord.FOOTER_BYTES]

@@ -1,7 +1,12 @@
-"""Pictures that are encoded in their records: read by their places, decoded and batched in one native graph."""
+"""Pictures in records that are read by their places, decoded and batched in one native graph, wherever the shards lie.
+
+At an address, like gs://bucket/set, the same operations read through TensorFlow's file systems: a block of neighbours
+is one read, and several are waited for at a time.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import weakref
 
@@ -11,7 +16,7 @@ import tensorflow as tf
 from dogcat.core import runtime
 from dogcat.core.options import InputError
 from dogcat.dataset import example_proto, stored_picture, tfrecord
-from dogcat.dataset.manifest import FORMATS, JPEG
+from dogcat.dataset.manifest import FORMATS, JPEG, RAW
 from dogcat.loading.records import DamagedShardError, Records
 from dogcat.loading.untuned import untuned
 
@@ -23,19 +28,21 @@ _SINGLE = 256
 _RUNS_AHEAD = 1
 # What is read in one go: a record of its own takes TensorFlow 90 us, one among neighbours 20 us.
 _BLOCK_BYTES = 2**20
+# Of raw pixels, which are read so at an address alone, where a request takes longer than a disk's.
+_RAW_BLOCK_BYTES = 2**22
 # Bytes of records that wait together, which single ones of large pictures would exceed.
 _TOGETHER_BYTES = 64 * 2**20
 
 
 class EncodedPictures:
-    """The pictures of shards of JPEG or PNG; a `readers.Pictures`.
+    """The pictures of shards of JPEG or PNG, and of raw pixels at an address; a `readers.Pictures`.
 
     No Python runs between a place and its pixels, so that no lock of Python's is a limit.
 
     Attributes:
         in_use: Those of which there are datasets.
         records: Where each lies.
-        block: As many neighbours as have a MiB.
+        block: As many neighbours as have a MiB, of raw pixels four.
         threads: Number of those that decode.
     """
 
@@ -47,7 +54,8 @@ class EncodedPictures:
         self.labels = records.labels
         self.keys = records.keys
         total = max(1, int(records.lengths.sum()))
-        self.block = max(1, len(records.lengths) * _BLOCK_BYTES // total)
+        block_bytes = _RAW_BLOCK_BYTES if encoding == RAW else _BLOCK_BYTES
+        self.block = max(1, len(records.lengths) * block_bytes // total)
         self._single = max(1, min(_SINGLE, len(records.lengths) * _TOGETHER_BYTES // total))
         self.image_size = image_size
         # What reads has threads of its own. More of them than cores take a quarter of the rate.
@@ -78,15 +86,30 @@ class EncodedPictures:
         """For all datasets."""
         return _Table(self.records)
 
-    def one_by_one(self) -> tf.data.Dataset:
-        """Each picture in the order of the shards, read by itself: uint8 [image_size, image_size, 3]."""
+    def first_unreadable(self) -> int | None:
+        """The place of the first picture that cannot be read or decoded; None: all can.
+
+        TensorFlow does not say which. They are read once more in the order of the shards, by blocks up to the first in
+        which there is one, and from there each by itself, so that the number of those that came says which is next.
+        """
+        count = len(self.labels)
+        runs = tf.data.Dataset.range(count).batch(self.block)
+        first = _came(self.dataset(runs, self.block, self.block, whole_batches=False).map(lambda _, labels: labels))
+        if first == count:
+            return None
+        place = first + _came(self._one_by_one(first).map(lambda picture: [0]))
+        return None if place == count else place
+
+    def _one_by_one(self, first: int) -> tf.data.Dataset:
+        """Each picture in the order of the shards, from a place on, read by itself."""
         table = self._table
 
         def picture(place: tf.Tensor) -> tf.Tensor:
             [record] = tf.unstack(table.read(place[None], 1), 1)
             return self.decode(self._encoded(record))
 
-        return untuned(tf.data.Dataset.range(len(self.labels)).map(picture, self.threads, deterministic=True))
+        places = tf.data.Dataset.range(first, len(self.labels))
+        return untuned(places.map(picture, self.threads, deterministic=True))
 
     def _encoded(self, record: tf.Tensor) -> tf.Tensor:
         return tf.io.parse_single_example(record, {self._key: tf.io.FixedLenFeature((), tf.string)})[self._key]
@@ -120,6 +143,8 @@ class EncodedPictures:
             with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(shape[:2] == size), [shape])]):
                 # The same pixels as libjpeg's, which the shard tool and prediction use.
                 pixels = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+        elif self._encoding == RAW:
+            pixels = tf.reshape(tf.io.decode_raw(encoded, tf.uint8), (size, size, 3))
         else:
             # Behind the magic number and the beginning of the first chunk.
             shape = tf.io.decode_raw(tf.strings.substr(encoded, 16, 8), tf.int32, little_endian=False)
@@ -127,6 +152,15 @@ class EncodedPictures:
             with tf.control_dependencies([tf.debugging.Assert(is_right, [shape])]):
                 pixels = tf.io.decode_png(encoded, channels=3)
         return tf.ensure_shape(pixels, (size, size, 3))
+
+
+def _came(batches: tf.data.Dataset) -> int:
+    """How many labels come of batches of them before one that cannot be read."""
+    count = 0
+    with contextlib.suppress(tf.errors.OpError):
+        for labels in batches:
+            count += len(labels)
+    return count
 
 
 class _Table:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from dogcat.core.options import is_address
+from dogcat.core.places import Place
 from dogcat.dataset import raw_layout
 from dogcat.dataset.manifest import Manifest
 from dogcat.loading import records
@@ -49,7 +50,7 @@ class Pictures(Protocol):
         ...
 
 
-def open_split(folder: Path, made: Manifest, split: str) -> Pictures:
+def open_split(folder: Place, made: Manifest, split: str) -> Pictures:
     """The pictures of a split of a data set.
 
     Raises:
@@ -67,7 +68,8 @@ def of_records(of_split: Records, made: Manifest) -> Pictures:
         InputError: They are not what the manifest says.
     """
     layout = raw_layout.layout_of(made.options)
-    if layout:
+    # At an address there is no memory to read straight into, and a request takes longer than a copy.
+    if layout and not any(map(is_address, of_split.paths)):
         return RawPictures.of_records(of_split, layout, made.image_size)
     return EncodedPictures(of_split, made.encoding, made.image_size)
 

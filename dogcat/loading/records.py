@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from dogcat.core import cache, commands, files
+from dogcat.core import cache, commands, files, places
 from dogcat.core.cache import Entry
-from dogcat.core.options import InputError
+from dogcat.core.options import InputError, is_address
+from dogcat.core.places import Place
 from dogcat.core.progress import pictures_bar
 from dogcat.dataset import manifest, shard_index, shard_plan, stored_picture, tfrecord
 from dogcat.dataset.manifest import Manifest, Shard
@@ -29,6 +30,8 @@ class DamagedShardError(InputError):
         place = "" if record is None else f"record {record}: "
         folder = path.rpartition("/")[0]
         more = f"{commands.spelled('inspect-tfrecords')} {folder} --verify says more"
+        if is_address(path):
+            more = "copy it there again"
         super().__init__(f"{path} is damaged: {place}{what}; {more}")
 
 
@@ -74,9 +77,7 @@ class Records(NamedTuple):
         """
         path = self.paths[self.shard_of[place]]
         start, length = int(self.offsets[place]), int(self.lengths[place])
-        with open(path, "rb") as file:
-            file.seek(start)
-            framed = file.read(length + tfrecord.FRAME_BYTES)
+        framed = places.read_range(places.place_of(path), start, length + tfrecord.FRAME_BYTES)
         wrong = tfrecord.frame_damage(framed, start, length)
         try:
             if wrong:
@@ -87,21 +88,26 @@ class Records(NamedTuple):
             raise DamagedShardError(path, str(error), self.number_in_shard(place)) from error
 
 
-def of_split(folder: Path, made: Manifest, split: str) -> Records:
+def of_split(folder: Place, made: Manifest, split: str) -> Records:
     """The records of a split, of each shard the first `Shard.records`.
 
     Raises:
         InputError: An index is missing or not what the manifest says.
     """
     shards = [shard for shard in made.splits[split].shards if shard.records]
-    for shard in shards:
-        wrong = manifest.wrong_file(folder / shard.name, shard)
+    for shard, wrong in zip(shards, manifest.wrong_files(folder, shards)):
         if wrong:
             raise DamagedShardError(str(folder / shard.name), f"it {wrong}")
-    indexes = [_checked(shard_index.read(folder, shard), folder, shard, made, split) for shard in shards if shard.index]
-    if len(indexes) < len(shards):
-        indexes = list(_made_once(folder, shards))
-        indexes = [_checked(index, folder, shard, made, split) for index, shard in zip(indexes, shards)]
+    if all(shard.index for shard in shards):
+        found = places.each(lambda shard: shard_index.read(folder, shard), shards, folder)
+    elif isinstance(folder, Path):
+        found = _made_once(folder, shards)
+    else:
+        raise InputError(
+            f"{folder}: is of the first version of the format, which has no indexes, and is read from a folder of "
+            "this machine alone; copy it here"
+        )
+    indexes = [_checked(index, folder, shard, made, split) for index, shard in zip(found, shards)]
     return joined([str(folder / shard.name) for shard in shards], indexes, [shard.records for shard in shards])
 
 
@@ -119,7 +125,7 @@ def joined(paths: list[str], indexes: Sequence[ShardIndex], counts: Sequence[int
     )
 
 
-def _checked(index: ShardIndex, folder: Path, shard: Shard, made: Manifest, split: str) -> ShardIndex:
+def _checked(index: ShardIndex, folder: Place, shard: Shard, made: Manifest, split: str) -> ShardIndex:
     """The index, if what it says can be that of a shard of this split."""
     path = shard_index.path_beside(folder / shard.name)
     least = UNLABELED if not made.classes or split == shard_plan.TEST else 0
@@ -137,7 +143,7 @@ def _checked(index: ShardIndex, folder: Path, shard: Shard, made: Manifest, spli
     return index
 
 
-def _made_once(folder: Path, shards: list[Shard]) -> Iterable[ShardIndex]:
+def _made_once(folder: Path, shards: list[Shard]) -> Iterator[ShardIndex]:
     """Indexes of shards that have none, from the cache, or read once and kept there."""
     kept = cache.cache_folder() / "indexes"
     with pictures_bar(sum(shard.records for shard in shards), "indexing") as progress:

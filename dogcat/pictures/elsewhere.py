@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import dogcat
+from dogcat.core import places
 from dogcat.core.calls import WorkLostError
+from dogcat.core.places import Place, place_of
 
 # What decides the pixels and bytes of pictures besides this program.
 _LIBRARIES = ("pillow", "simplejpeg", "cykooz.resizer")
@@ -20,15 +22,15 @@ class Seen(NamedTuple):
 
     Attributes:
         versions: Versions of what decides the result, by name, as pairs.
-        folder: A folder, absolute.
+        folder: A folder, absolute, or an address.
         name: A file in it, by which it is known; empty: there is none.
-        size: The file's size in bytes.
+        size: The file's size in bytes; None of what is not a regular file.
     """
 
     versions: tuple[tuple[str, str], ...]
     folder: str
     name: str
-    size: int
+    size: int | None
 
     def require(self) -> None:
         """Raises WorkLostError where this process has other versions, or does not see the folder."""
@@ -37,8 +39,8 @@ class Seen(NamedTuple):
             if here != version:
                 raise WorkLostError(f"{this_process()} has {name} {here}, the command {version}; install that there")
         try:
-            place = os.path.join(self.folder, self.name)
-            is_same = os.stat(place).st_size == self.size if self.name else os.path.isdir(place)
+            folder = place_of(self.folder)
+            is_same = places.size_of(folder / self.name) == self.size if self.name else os.path.isdir(self.folder)
         except OSError:
             is_same = False
         if not is_same:
@@ -47,17 +49,17 @@ class Seen(NamedTuple):
             )
 
 
-def seen_here(folder: Path, names: list[str]) -> Seen:
+def seen_here(folder: Place, names: list[str]) -> Seen:
     """What this process has and sees: of the files, the first that is there."""
-    folder = folder.absolute()
+    folder = folder.absolute() if isinstance(folder, Path) else folder
     versions = tuple((name, _version(name)) for name in ("dogcat", *_LIBRARIES))
     for name in names:
         try:
-            return Seen(versions, str(folder), name, os.stat(folder / name).st_size)
+            return Seen(versions, str(folder), name, places.size_of(folder / name))
         except OSError:
             # A link that leads nowhere.
             continue
-    return Seen(versions, str(folder), "", 0)
+    return Seen(versions, str(folder), "", None)
 
 
 def this_process() -> str:

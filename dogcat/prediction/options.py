@@ -45,7 +45,11 @@ class PredictionOptions(Options):
         path=True,
     )
     tfrecords: str = option(
-        "", "Folder of a data set to predict, as make_tfrecords wrote it. Empty: --images.", path=True
+        "",
+        "Folder of a data set to predict, as make_tfrecords wrote it, or its address, like gs://bucket/set. Empty: "
+        "--images.",
+        path=True,
+        remote=True,
     )
     split: str = option("", "Split of the data set. Empty: the only one there is.")
     output: str = option(

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from dogcat.core import files, tables
 from dogcat.core.options import InputError
+from dogcat.core.places import Place, place_of
 from dogcat.core.spelling import Spellings, shown
 from dogcat.core.text import one_of
 from dogcat.dataset import encoding, manifest
@@ -102,13 +103,13 @@ class DataSetSplit:
     """A split of a data set, in the order of its records; `Pictures` says what the other members are.
 
     Attributes:
-        folder: The data set's folder.
+        folder: The data set's folder, or its address.
         data: Its manifest.
         split: The split's name.
         labels: int32 [pictures].
     """
 
-    def __init__(self, folder: Path, data: Manifest, split: str) -> None:
+    def __init__(self, folder: Place, data: Manifest, split: str) -> None:
         """Reads keys and labels.
 
         Raises:
@@ -148,7 +149,7 @@ def open_pictures(options: PredictionOptions) -> PictureFiles | DataSetSplit:
         InputError: There are none.
     """
     if options.tfrecords:
-        folder = Path(options.tfrecords)
+        folder = place_of(options.tfrecords)
         data = manifest.load(folder)
         if not options.split and len(data.splits) > 1:
             raise InputError(f"--tfrecords={folder}: has the splits {', '.join(data.splits)}; choose one with --split")

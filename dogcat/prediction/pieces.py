@@ -15,6 +15,7 @@ import numpy as np
 
 from dogcat.core import files, runtime
 from dogcat.core.calls import Calls, WorkLostError
+from dogcat.core.places import place_of
 from dogcat.core.progress import pictures_bar
 from dogcat.dataset import manifest
 from dogcat.dataset.encoding import Rejection
@@ -206,8 +207,8 @@ def _predictor(setup: Setup) -> tuple[Predictor, Manner, str]:
     for path, sha256 in setup.models:
         if files.sha256_of(model_files.weights_file(Path(path))) != sha256:
             raise WorkLostError(f"{this_process()}: {path} is another file there than here; give all machines the same")
-    strategy, engine = runner.choose_devices(setup.precision, setup.strategy, setup.engine)
     paths = [Path(path) for path, _ in setup.models]
+    strategy, engine = runner.choose_devices(setup.precision, setup.strategy, setup.engine, paths)
     predictor = runner.Predictor(paths, setup.tta, setup.batch_size, strategy, engine)
     return predictor, runner.manner(strategy, engine), runner.describe(strategy, engine)
 
@@ -217,7 +218,7 @@ def _split(setup: Setup) -> DataSetSplit:
     from dogcat.prediction import picture_sources
 
     assert setup.split is not None
-    folder = Path(setup.seen.folder)
+    folder = place_of(setup.seen.folder)
     split = picture_sources.DataSetSplit(folder, manifest.load(folder), setup.split)
     if split.digest() != setup.digest:
         raise WorkLostError(f"{this_process()}: {folder} is another data set there than here; give all the same")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from dogcat.core.options import InputError, words
+from dogcat.core.places import place_of
 from dogcat.dataset import foreign_files, manifest, shard_plan
 from dogcat.dataset.foreign_features import Keys
 from dogcat.dataset.manifest import Manifest
@@ -31,7 +31,7 @@ def load(options: Mapping[str, Any]) -> Manifest:
     if not foreign_files.are_meant(place):
         given["validation_tfrecords"] = validation
         foreign_files.refuse_options_of(place, given, TrainingOptions)
-        return manifest.load(Path(place), shard_plan.TRAIN, shard_plan.VALIDATION)
+        return manifest.load(place_of(place), shard_plan.TRAIN, shard_plan.VALIDATION)
     if not validation:
         raise InputError(
             f"--tfrecords={place}: TFRecords of another program need others to validate on; give them by "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from tensorflow import keras
 
 from dogcat.core.cache import cache_folder
 from dogcat.core.options import InputError
+from dogcat.core.places import place_of
 from dogcat.dataset import shard_plan
 from dogcat.dataset.manifest import Manifest
 from dogcat.loading import readers
@@ -47,7 +47,7 @@ def open_inputs(
     Raises:
         InputError: A shard is not what the manifest says, or --limit leaves a class no training picture.
     """
-    folder = Path(options.tfrecords)
+    folder = place_of(options.tfrecords)
     sources = {split: readers.open_split(folder, data, split) for split in (shard_plan.TRAIN, shard_plan.VALIDATION)}
     missing = np.flatnonzero(np.bincount(sources[shard_plan.TRAIN].labels, minlength=len(data.classes)) == 0)
     if missing.size:

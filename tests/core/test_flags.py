@@ -204,7 +204,19 @@ def test_home_folders_are_expanded(options_class, name, monkeypatch, tmp_path):
         assert getattr(flags.parse(options_class, [f"--{name}=./~{end}", *more]), name) == f"{tmp_path}/~{end}"
 
 
-@pytest.mark.parametrize(("options_class", "name"), PATH_FLAGS)
+# Data sets that are read.
+REMOTE_FLAGS = [
+    *((options_class, "tfrecords") for options_class in (TrainingOptions, PredictionOptions, EvaluationOptions)),
+    *((ReportOptions, "tfrecords"), (InspectOptions, "folder")),
+]
+
+
+@pytest.mark.parametrize(("options_class", "name"), REMOTE_FLAGS)
+def test_data_sets_may_be_at_addresses(options_class, name):
+    assert getattr(flags.parse(options_class, [f"--{name}=gs://~bucket/set/"]), name) == "gs://~bucket/set/"
+
+
+@pytest.mark.parametrize(("options_class", "name"), [flag for flag in PATH_FLAGS if flag not in REMOTE_FLAGS])
 @pytest.mark.parametrize("address", ["gs://bucket/x.csv", "s3://bucket/x.png", "file:///x", "ABFS+x://y", "http://a"])
 def test_addresses_are_refused(options_class, name, address):
     _, more = BESIDE.get((options_class, name), ("/x", []))

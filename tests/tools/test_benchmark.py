@@ -17,6 +17,7 @@ from dogcat.core.options import InputError
 from dogcat.loading.byte_ranges import RangeFile
 from tools import benchmark
 from tools.benchmarks import (
+    bucket,
     device,
     network_rates,
     own_loaders,
@@ -163,11 +164,20 @@ def to_load(samples, tmp_path_factory):
 @pytest.fixture(scope="module")
 def ours(to_load):
     """What the project's own loader gives, which the others are held against."""
-    return peer_loaders.measure(own_loaders.dogcat_jpeg(to_load, 2), 0.01, "1.0")
+    return peer_loaders.measure(own_loaders.LOADERS["dogcat-jpeg"][0](to_load, 2), 0.01, "1.0")
+
+
+@pytest.fixture(scope="module")
+def in_buckets(to_load):
+    """The same, served as buckets."""
+    with bucket.served(to_load, 0) as (_, environment), pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield to_load
 
 
 @pytest.mark.parametrize("name", sorted(own_loaders.LOADERS))
-def test_each_loader_of_ours_gives_every_picture_once(to_load, ours, name):
+def test_each_loader_of_ours_gives_every_picture_once(in_buckets, to_load, ours, name):
     stream = own_loaders.LOADERS[name][0](to_load, 2)
     work = peer_loaders.measure(stream, 0.01, "1.0")
     assert work.checked == 256 and work.pictures % 128 == 0 < work.pictures

@@ -77,8 +77,12 @@ def test_a_killed_run_ends_as_an_unbroken_one(tfrecords, unbroken, tmp_path):
     assert (folder / "best.keras").read_bytes()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
-def test_a_stopped_run_saves_and_says_how_to_go_on(tfrecords, unbroken, tmp_path, number, code):
+@pytest.mark.parametrize(
+    ("number", "code", "scheme"),
+    [pytest.param(signal.SIGTERM, 75, "", id="folder"), pytest.param(signal.SIGINT, 130, "file://", id="address")],
+)
+def test_a_stopped_run_saves_and_says_how_to_go_on(tfrecords, unbroken, tmp_path, number, code, scheme):
+    tfrecords = f"{scheme}{tfrecords}"
     runs = tmp_path / "runs"
     process = start(line(tfrecords, runs))
     wait_for(process, runs, "state/00001-*")

@@ -20,6 +20,7 @@ class BenchmarkOptions(Options):
             "shards",
             "load",
             "disk",
+            "bucket",
             "augment",
             "train",
             "predict",
@@ -52,7 +53,12 @@ class BenchmarkOptions(Options):
         heading="Of single subjects",
     )
     steps: int = option(10, "Training steps of each run of train.", bounds=Bounds(at_least=1))
-    seconds: float = option(4.0, "Seconds of each run of load, augment, scaling and device.", bounds=Bounds(above=0))
+    seconds: float = option(
+        4.0, "Seconds of each run of load, bucket, augment, scaling and device.", bounds=Bounds(above=0)
+    )
+    latency: float = option(
+        20.0, "How long each answer of bucket takes at least.", bounds=Bounds(at_least=0, unit="milliseconds")
+    )
     other_python: str = option(
         "",
         "The Python of another environment with dogcat, for settings: what its TensorFlow does beside this one. Empty: "

@@ -22,6 +22,7 @@ import simplejpeg
 
 from dogcat.core import runtime
 from dogcat.core.options import InputError
+from dogcat.core.places import Place, place_of
 from dogcat.dataset import example_proto, manifest, raw_layout, shard_plan, stored_picture, tfrecord
 from dogcat.dataset.options import ShardOptions
 from dogcat.loading.byte_ranges import RangeFile
@@ -75,12 +76,13 @@ def _encoded(folder: Path) -> Iterable[bytes]:
             yield stored_picture.parse_picture(record.data).encoded
 
 
-def _own(folder: Path, name: str) -> Stream:
+def _own(place: Place) -> Stream:
+    """The project's pipeline over the shards of a data set."""
     import tensorflow as tf
 
     from dogcat.loading import pipeline, readers
 
-    split = readers.open_split(folder / name, manifest.load(folder / name), shard_plan.TEST)
+    split = readers.open_split(place, manifest.load(place), shard_plan.TEST)
     order = pipeline.TrainingOrder(BATCH, len(split.labels) // BATCH, seed=0)
 
     def stream(passes: int) -> Iterable[Any]:
@@ -88,16 +90,6 @@ def _own(folder: Path, name: str) -> Stream:
         return (pictures for pictures, _ in dataset.take(passes * order.steps))
 
     return stream
-
-
-def dogcat_jpeg(folder: Path, workers: int) -> Stream:
-    """The project's pipeline over JPEG shards."""
-    return _own(folder, "jpeg")
-
-
-def dogcat_raw(folder: Path, workers: int) -> Stream:
-    """The project's pipeline over raw shards."""
-    return _own(folder, "raw")
 
 
 def _tf_data(folder: Path, name: str) -> Stream:
@@ -236,7 +228,7 @@ def dogcat_warp(folder: Path, workers: int) -> Stream:
     from dogcat.training import augment
     from dogcat.training.augmentations import AUGMENTATIONS
 
-    read = _own(folder, "jpeg")
+    read = _own(folder / "jpeg")
     apply = tf.function(lambda pictures, seed: augment.apply(pictures, AUGMENTATIONS["source"], seed))
 
     def stream(passes: int) -> Iterable[Any]:
@@ -296,8 +288,10 @@ def _from_generator(generator: Any, folder: Path) -> Stream:
 
 # Name on the command line: what makes the stream, and the module whose version counts.
 LOADERS: dict[str, tuple[Callable[[Path, int], Stream], str]] = {
-    "dogcat-jpeg": (dogcat_jpeg, "dogcat"),
-    "dogcat-raw": (dogcat_raw, "dogcat"),
+    "dogcat-jpeg": (lambda folder, workers: _own(folder / "jpeg"), "dogcat"),
+    "dogcat-raw": (lambda folder, workers: _own(folder / "raw"), "dogcat"),
+    "dogcat-jpeg-bucket": (lambda folder, workers: _own(place_of("gs://jpeg")), "dogcat"),
+    "dogcat-raw-bucket": (lambda folder, workers: _own(place_of("gs://raw")), "dogcat"),
     "tf-data-jpeg": (tf_data_jpeg, "tensorflow"),
     "tf-data-raw": (tf_data_raw, "tensorflow"),
     "tfds": (tensorflow_datasets, "tensorflow_datasets"),

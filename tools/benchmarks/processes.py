@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from dogcat.core import runtime
 
@@ -71,6 +72,8 @@ _DISK_RAW: tuple[Sequence[_Listed], Sequence[_Listed]] = (
     (_DOGCAT_RAW, ("read", "reading alone", "the limit: from end to end, not shuffled"), _TF_DATA_RAW),
     (),
 )
+_BUCKET_JPEG = (("dogcat-jpeg-bucket", "dogcat, JPEG in a bucket", ""), _DOGCAT_JPEG)
+_BUCKET_RAW = (("dogcat-raw-bucket", "dogcat, raw in a bucket", ""), _DOGCAT_RAW)
 _AUGMENT: tuple[Sequence[_Listed], Sequence[_Listed]] = (
     (
         ("dogcat-warp", "dogcat", "one warp of each picture"),
@@ -121,17 +124,31 @@ def loaders_from_disk(options: BenchmarkOptions, folder: Path) -> tuple[list[Con
     return of_jpeg, of_raw
 
 
+def bucket_loaders(
+    options: BenchmarkOptions, folder: Path, environment: dict[str, str]
+) -> tuple[list[Contestant], list[Contestant]]:
+    """Ours from a bucket and from this machine: from JPEG, and from raw pixels."""
+    of_jpeg, of_raw = (
+        _loaders((listed, ()), options, folder, options.seconds, environment) for listed in (_BUCKET_JPEG, _BUCKET_RAW)
+    )
+    return of_jpeg, of_raw
+
+
 def augmenting_loaders(options: BenchmarkOptions, folder: Path) -> list[Contestant]:
     """Those who load JPEG and warp each picture."""
     return _loaders(_AUGMENT, options, folder, options.seconds)
 
 
 def _loaders(
-    listed: tuple[Sequence[_Listed], Sequence[_Listed]], options: BenchmarkOptions, folder: Path, seconds: float
+    listed: tuple[Sequence[_Listed], Sequence[_Listed]],
+    options: BenchmarkOptions,
+    folder: Path,
+    seconds: float,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Contestant]:
     def contestant(python: str, module: str, name: str, title: str, note: str) -> Contestant:
         command = [python, "-s", "-m", module, name, str(folder), str(workers_of(options)), str(seconds)]
-        run = functools.partial(_run, command, with_ours=python == sys.executable)
+        run = functools.partial(_run, command, python == sys.executable, environment)
         return Contestant(name, title, note, run, ours=name.startswith("dogcat"))
 
     own, peers = listed
@@ -167,17 +184,18 @@ def environment_of_project(with_others: bool) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), others)))}
 
 
-def _run(command: list[str], with_ours: bool) -> Work:
+def _run(command: list[str], with_ours: bool, more: Mapping[str, str] = MappingProxyType({})) -> Work:
     """What a contestant's process says that it did.
 
     Args:
         command: Its command.
         with_ours: Whether what PYTHONPATH names for this environment is for it too.
+        more: Environment variables besides those of this process.
 
     Raises:
         CannotRun: The contestant is not installed, or it failed.
     """
-    environment = environment_of_project(with_others=with_ours)
+    environment = {**environment_of_project(with_others=with_ours), **more}
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
         message = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

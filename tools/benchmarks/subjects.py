@@ -11,6 +11,7 @@ from dogcat.dataset.options import ShardOptions
 
 from ..make_tfrecords import make_data_set
 from . import (
+    bucket,
     device,
     network_rates,
     own_loaders,
@@ -67,6 +68,13 @@ def _measure_disk(options: BenchmarkOptions, pictures: Path, work: Path) -> Outc
     peak_memory.link_pictures(pictures, keys, max(len(keys), _FROM_DISK), work / "pictures")
     count = own_loaders.prepare(work / "pictures", work, processes.workers_of(options))
     return _loaded(*processes.loaders_from_disk(options, work), options, count, " not in memory")
+
+
+def _measure_bucket(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
+    count = own_loaders.prepare(pictures, work, processes.workers_of(options))
+    with bucket.served(work, options.latency / 1000) as (_, environment):
+        of_jpeg, of_raw = processes.bucket_loaders(options, work, environment)
+        return _loaded(of_jpeg, of_raw, options, count, f", {options.latency:g} ms an answer")
 
 
 def _loaded(
@@ -190,6 +198,7 @@ SUBJECTS: dict[str, Callable[[BenchmarkOptions, Path, Path], Outcome]] = {
     "shards": _measure_shards,
     "load": _measure_load,
     "disk": _measure_disk,
+    "bucket": _measure_bucket,
     "augment": _measure_augment,
     "train": _measure_train,
     "predict": _measure_predict,
