@@ -23,13 +23,13 @@ if typing.TYPE_CHECKING:
     from dogcat.library.trained_models import Model as Model
     from dogcat.library.trained_models import Predicted as Predicted
     from dogcat.library.trained_models import load_model as load_model
-    from dogcat.training.options import AugmentationRanges as AugmentationRanges
+    from dogcat.training.augmentations import AugmentationRanges as AugmentationRanges
 
 __version__ = "0.2.0"
 
 # Where each public name is from; imported when it is asked for, so that `import dogcat` takes no time.
 _HOMES = {
-    "AugmentationRanges": "dogcat.training.options",
+    "AugmentationRanges": "dogcat.training.augmentations",
     "DataSet": "dogcat.library.data_sets",
     "Evaluation": "dogcat.library.runs",
     "InputError": "dogcat.core.options",

@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 SLOW_FILES = (
     *("test_interruption.py", "test_real_pictures.py", "test_run.py", "test_resume.py", "test_predict_resume.py"),
     *("test_multi_worker.py", "test_other_keras.py", "test_benchmark.py", "test_clean_images.py"),
-    *("test_files_of_0_1_0.py", "test_build.py"),
+    *("test_files_of_0_1_0.py", "test_build.py", "test_notebook.py", "test_tracking.py"),
 )
 
 

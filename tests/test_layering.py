@@ -49,7 +49,10 @@ WITHOUT_TENSORFLOW = {
     },
     "loading": {"records", "byte_ranges", "foreign_index", "foreign_labels", "foreign_set"},
     "prediction": {"options", "partial", "picture_batches", "pieces", "predictions", "submission_csv"},
-    "training": {"options", "presets", "source_runs", "epoch_records", "finished_runs", "plots"},
+    "training": {
+        *("options", "augmentations", "presets", "source_runs", "epoch_records", "finished_runs", "plots"),
+        *("trackers", "wandb_tracker", "mlflow_tracker"),
+    },
     "reports": {
         *("html", "thumbnails", "findings", "wording", "verdict", "recipe", "prediction_plots", "plot_texts"),
         *("run_tables", "run_page", "comparison_page"),

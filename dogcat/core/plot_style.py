@@ -1,6 +1,6 @@
 """How plots of pages look: drawn alike on white and on black, as PNG.
 
-Whatever imports matplotlib imports this module first: a notebook's backend and the user's own settings, which
+Whatever imports matplotlib imports this module first: a backend with windows and the user's own settings, which
 matplotlib reads when it is imported, are not those of this program.
 """
 
@@ -11,6 +11,7 @@ import importlib.util
 import io
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,9 @@ from typing import Any
 from dogcat.core import files
 from dogcat.core.log import at_level
 from dogcat.core.options import InputError
+
+# There the backend opens no window either, and the cells of whoever uses it go on to show their own plots.
+_IN_NOTEBOOK = "ipykernel" in sys.modules
 
 
 @contextlib.contextmanager
@@ -30,7 +34,9 @@ def _own_settings() -> Iterator[None]:
     assert spec is not None and spec.origin is not None
     own = os.path.join(os.path.dirname(spec.origin), "mpl-data", "matplotlibrc")
     of_user = os.environ.get("MATPLOTLIBRC")
-    os.environ.update(MPLBACKEND="Agg", MATPLOTLIBRC=own)
+    os.environ["MATPLOTLIBRC"] = own
+    if not _IN_NOTEBOOK:
+        os.environ["MPLBACKEND"] = "Agg"
     try:
         with at_level(logging.ERROR, "matplotlib"):
             yield
@@ -45,8 +51,9 @@ with _own_settings():
     import matplotlib.pyplot as plt
     from matplotlib.figure import Figure
 
-# Where a program that dogcat is part of imported it before.
-matplotlib.use("Agg")
+if not _IN_NOTEBOOK:
+    # Where a program that dogcat is part of imported it before.
+    matplotlib.use("Agg")
 
 # Told apart with any kind of colour vision, on white and on black.
 COLOURS = ("#3b8bc9", "#e07b1a", "#2ba58c", "#c45a9b", "#8f77d6", "#a3a11c")

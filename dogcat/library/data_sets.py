@@ -18,7 +18,7 @@ from dogcat.library.keywords import options_from
 from dogcat.library.process import prepare
 from dogcat.loading import records
 from dogcat.loading.records import Records
-from dogcat.training.options import AUGMENTATIONS, AugmentationRanges
+from dogcat.training.augmentations import AUGMENTATIONS, AugmentationRanges
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -94,8 +94,9 @@ def train(options: Mapping[str, Any] | TrainingOptions | None = None, /, **more:
         TypeError: An option is unknown, or of another type.
     """
     wanted = _options(TrainingOptions, options, more)
-    if wanted.dry_run:
-        raise InputError("dry_run=True: is for the command, which prints what it would do; leave it out")
+    for name in ("dry_run", "find_lr"):
+        if getattr(wanted, name):
+            raise InputError(f"{name}=True: is for the command, which trains no run with it; leave it out")
     prepare()
     with own_precision():
         folder = train_with_page(wanted)
@@ -147,17 +148,21 @@ def train_with_page(options: TrainingOptions) -> Path | None:
     """Trains, and makes the page of the run; of a run that only lacks its page, makes that.
 
     Returns:
-        The run's folder; None for a dry run, and in a worker that does not write.
+        The run's folder; None for a dry run, where learning rates were tried, and in a worker that does not write.
 
     Raises:
         InputError: Something cannot be used, or training diverged.
         Terminated, KeyboardInterrupt: The process was told to stop; the message says how to go on.
     """
-    from dogcat.training import run
+    from dogcat.training import run, trackers
+    from dogcat.training.tracking import Tracking
 
-    folder = run.train(options)
-    if folder and options.report:
-        _make_page(folder)
+    with Tracking(trackers.chosen(options.track)) as tracking:
+        folder = run.train(options, tracking)
+        if folder and options.report:
+            _make_page(folder)
+        if folder:
+            tracking.finish(folder)
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
 import tempfile
 from types import ModuleType
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from dogcat.core.log import at_level
 from dogcat.models import keras_versions
 
 # OpenVINO's name of the precision, by Keras' policy.
@@ -70,7 +72,8 @@ class OpenVinoNetwork:
         )
         core = _openvino().Core()
         with tempfile.TemporaryDirectory() as folder:
-            tf.saved_model.save(module, folder, signatures=module.function)
+            with at_level(logging.WARNING, "tensorflow"):
+                tf.saved_model.save(module, folder, signatures=module.function)
             network = core.read_model(folder)
             network.reshape([batch_size, image_size, image_size, 3])
             # All cores work on one batch, so that memory does not grow with their number.

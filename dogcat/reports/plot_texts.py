@@ -10,8 +10,8 @@ from dogcat.reports.findings import Findings
 from dogcat.reports.prediction_plots import FEWEST_FOR_RELIABILITY
 from dogcat.reports.wording import figure_text, interval_text
 from dogcat.training import epoch_records
+from dogcat.training.augmentations import AugmentationRanges
 from dogcat.training.finished_runs import FinishedRun
-from dogcat.training.options import AugmentationRanges
 
 # The views of pictures, in words.
 AS_STORED = "pictures as they are stored"

@@ -7,12 +7,13 @@ import shlex
 from typing import Any
 
 from dogcat.core import commands
+from dogcat.training.augmentations import AUGMENTATIONS
 from dogcat.training.finished_runs import FinishedRun
-from dogcat.training.options import AUGMENTATIONS, TrainingOptions
+from dogcat.training.options import TrainingOptions
 from dogcat.training.presets import PRESETS
 
 # They say how the run was called and where its files are, not what it computed.
-_OF_THE_CALL = ("config", "resume", "dry_run", "preset", "tfrecords", "validation_tfrecords", "runs")
+_OF_THE_CALL = ("config", "resume", "dry_run", "preset", "tfrecords", "validation_tfrecords", "runs", "track")
 
 
 def differing(run: FinishedRun) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from dogcat.models import preflight
-from dogcat.training.options import AugmentationRanges
+from dogcat.training.augmentations import AugmentationRanges
 
 
 class WarpParameters(NamedTuple):

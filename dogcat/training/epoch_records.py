@@ -12,6 +12,10 @@ from typing import Any, Optional
 from dogcat.core import files, tables, typed_json
 from dogcat.core.options import InputError
 
+# The parts of a run that its figures are of.
+TRAIN, VALIDATION = "train", "validation"
+
+_OF_VALIDATION = "val_"
 _MOST_BYTES, _MOST_EPOCHS = 2**25, 10**6
 
 
@@ -69,6 +73,16 @@ def as_jsonl(history: Sequence[EpochRecord]) -> str:
 def to_json(record: EpochRecord) -> dict[str, Any]:
     """The fields by name, None for nan, which JSON does not have."""
     return {name: None if math.isnan(value) else value for name, value in dataclasses.asdict(record).items()}
+
+
+def in_parts(record: EpochRecord) -> dict[str, dict[str, float]]:
+    """The figures that an epoch has by part, under the same names in both, like `loss`; nan is left out."""
+    parts: dict[str, dict[str, float]] = {TRAIN: {}, VALIDATION: {}}
+    for name, value in to_json(record).items():
+        if value is not None and name != "epoch":
+            part = VALIDATION if name.startswith(_OF_VALIDATION) else TRAIN
+            parts[part][name.removeprefix(_OF_VALIDATION)] = value
+    return parts
 
 
 def from_json(values: Any) -> EpochRecord:

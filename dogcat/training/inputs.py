@@ -33,6 +33,11 @@ class Inputs(NamedTuple):
     validation: Pictures
     features_of: FeatureExtractor
 
+    def head_examples(self, views: int) -> tuple[np.ndarray, np.ndarray]:
+        """What a new head is fitted on: float64 features of so many views of the training pictures, and labels."""
+        of_views = [self.features_of(shard_plan.TRAIN, view) for view in range(views)]
+        return np.concatenate(of_views, dtype=np.float64), np.tile(self.training.labels, views)
+
 
 def open_inputs(
     options: TrainingOptions, data: Manifest, model: keras.Model, strategy: tf.distribute.Strategy

@@ -25,11 +25,14 @@ from dogcat.models.batch_runner import make_forward
 from dogcat.models.distribution import distribute
 from dogcat.training import augment, checkpoint, epoch_records, plots, preparation, run_folder
 from dogcat.training.agreement import Agreement
+from dogcat.training.augmentations import AugmentationRanges
+from dogcat.training.board import Board
 from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.inputs import Inputs
-from dogcat.training.options import AugmentationRanges
 from dogcat.training.preparation import Preparation
 from dogcat.training.run_folder import RunFolder
+from dogcat.training.step_curve import StepCurve
+from dogcat.training.tracking import Tracking
 
 # Pictures in augmented.png, and versions of each.
 _SHEET_PICTURES, _SHEET_VERSIONS = 6, 5
@@ -42,8 +45,8 @@ class TrainingLoop:
         progress: How far it is.
     """
 
-    def __init__(self, prepared: Preparation, inputs: Inputs) -> None:
-        """Takes what the run starts from, and what it reads."""
+    def __init__(self, prepared: Preparation, inputs: Inputs, tracking: Tracking) -> None:
+        """Takes what the run starts from, what it reads, and what its figures go to beside its folder."""
         options, strategy = prepared.options, prepared.strategy
         self.progress = checkpoint.Progress()
         self._options = options
@@ -55,7 +58,10 @@ class TrainingLoop:
         self._variables = tf.train.Checkpoint(model=self._model, optimizer=prepared.trainer.optimizer)
         logits = architecture.logits_model(self._model)
         self._logits = make_forward(lambda pictures: logits(pictures, training=False), strategy)
+        self._inputs = inputs
         self._training, self._validation, self._features_of = inputs
+        self._tracking = tracking
+        self._curve = StepCurve(prepared.steps, options.batch_size, prepared.trainer.rate.of)
         self._validation_features: np.ndarray | None = None
         # Of the steps since losses were last fetched: each one's position and sums, on the device.
         self._unread: list[tuple[Position, tf.Tensor]] = []
@@ -67,11 +73,11 @@ class TrainingLoop:
             InputError: The loss became infinite or not a number.
             Terminated, KeyboardInterrupt: The process was told to stop; the state is saved.
         """
-        board = tf.summary.create_file_writer(str(folder.events))
-        with Interrupts() as interrupts, board.as_default():
+        board = Board(folder.events)
+        with Interrupts() as interrupts:
             if not self._resumed(folder):
-                self._save_epoch(folder, *self._epoch_0())
-                self._show_augmentation(folder)
+                self._save_epoch(folder, board, *self._epoch_0())
+                self._show_augmentation(folder, board)
             run_folder.lead_to(folder.path, self._options)
             if not self._goes_on():
                 return
@@ -80,10 +86,10 @@ class TrainingLoop:
             agreement = Agreement(self._strategy, interrupts, 60 * self._options.save_minutes)
             try:
                 while self._goes_on():
-                    self._train_epoch(folder, batches, interrupts, agreement)
+                    self._train_epoch(folder, board, batches, interrupts, agreement)
                     validated = self._validate(agreement)
                     with interrupts.deferred():
-                        self._save_epoch(folder, *validated)
+                        self._save_epoch(folder, board, *validated)
                         agreement.saved()
                         agreement.look_up()
             except (Terminated, KeyboardInterrupt):
@@ -126,7 +132,7 @@ class TrainingLoop:
         A fresh head on layers that train would wreck them with its first gradients.
         """
         started = time.perf_counter()
-        if self._fits_head():
+        if self._options.fits_head:
             self._fit_head(linear_head.HEAD_C)
         # The backbone is still what it was, so its features do, also where its layers are going to train.
         logits = self._frozen_validation_logits()
@@ -146,19 +152,15 @@ class TrainingLoop:
     def _weaken_head(self) -> None:
         """Before the first epoch, sets a head that is not the best, but leaves the open layers something to learn."""
         start_c = self._options.start_c
-        if self.progress.position == pipeline.BEGINNING and self._fits_head() and start_c != linear_head.HEAD_C:
+        if self.progress.position == pipeline.BEGINNING and self._options.fits_head and start_c != linear_head.HEAD_C:
             self._fit_head(start_c)
-
-    def _fits_head(self) -> bool:
-        return not self._options.init_from and self._options.head == "fit"
 
     def _fit_head(self, c: float) -> None:
         """Sets the head to the one that is fitted on the frozen backbone's features with this penalty."""
-        views = range(self._options.feature_views)
-        of_views = np.concatenate([self._features_of(shard_plan.TRAIN, view) for view in views], dtype=np.float64)
-        labels = np.tile(self._training.labels, len(views))
+        examples = self._inputs.head_examples(self._options.feature_views)
         with self._timed("head"):
-            architecture.head_of(self._model).set_weights(linear_head.fit_head(of_views, labels, c))
+            fitted = linear_head.fit_head(*examples, c, self._options.class_weights == "balanced")
+            architecture.head_of(self._model).set_weights(fitted)
 
     def _frozen_validation_logits(self) -> np.ndarray:
         """Logits of the validation split, from features of a backbone that has not trained."""
@@ -170,11 +172,12 @@ class TrainingLoop:
         return pipeline.train_dataset(self._training, self._order, self.progress.position, context)
 
     def _train_epoch(
-        self, folder: RunFolder, batches: Iterator[Any], interrupts: Interrupts, agreement: Agreement
+        self, folder: RunFolder, board: Board, batches: Iterator[Any], interrupts: Interrupts, agreement: Agreement
     ) -> None:
         """Trains the steps that the epoch has left."""
         progress, options = self.progress, self._options
         total = self._order.steps * options.batch_size
+        self._curve.begin(progress)
         with pictures_bar(total, f"epoch {progress.epoch + 1}/{options.epochs}") as bar:
             bar.update(progress.step * options.batch_size)
             while progress.step < self._order.steps:
@@ -183,7 +186,7 @@ class TrainingLoop:
                     batch = next(batches)
                     waited = time.perf_counter() - started
                     if progress.position == pipeline.BEGINNING:
-                        tf.summary.graph(self._trainer.graph(batch))
+                        board.add_graph(self._trainer.graph(batch))
                     sums = self._trainer.step(batch, *progress.position)
                     self._unread.append((progress.position, sums))
                     progress.step += 1
@@ -193,6 +196,7 @@ class TrainingLoop:
                     progress.seconds += time.perf_counter() - started
                     progress.waited += waited
                     if looks_up:
+                        self._show_steps(board)
                         mean = progress.loss_sum / (progress.step * options.batch_size)
                         bar.set_postfix_str(f"log loss {mean:.4f}, {self._time_left()}", refresh=False)
                     bar.update(options.batch_size)
@@ -200,6 +204,12 @@ class TrainingLoop:
                         with self._timed("saving"):
                             checkpoint.save(folder.state, progress, self._variables)
                         agreement.saved()
+
+    def _show_steps(self, board: Board) -> None:
+        """Adds a point to the curve over the steps, where one is due."""
+        if point := self._curve.next_point(self.progress):
+            board.add_step(point)
+            self._tracking.add_step(point)
 
     def _time_left(self) -> str:
         """Words for the time up to the last epoch, at the speed so far; empty before there is one."""
@@ -279,7 +289,7 @@ class TrainingLoop:
         )
         return record, logits
 
-    def _save_epoch(self, folder: RunFolder, record: EpochRecord, logits: np.ndarray) -> None:
+    def _save_epoch(self, folder: RunFolder, board: Board, record: EpochRecord, logits: np.ndarray) -> None:
         """Takes an epoch: model, history and curves on disk, then the state that goes on after it."""
         with self._timed("saving"):
             history = [*self.progress.history, record]
@@ -287,12 +297,11 @@ class TrainingLoop:
             folder.add_epoch(history, self._model, description, self._options.keep, logits)
             self.progress.next_epoch(record)
             checkpoint.save(folder.state, self.progress, self._variables)
-        for name, value in epoch_records.to_json(record).items():
-            if value is not None and name != "epoch":
-                tf.summary.scalar(name, value, step=record.epoch)
+        board.add_epoch(record)
+        self._tracking.add_epoch(record)
         _tell_epoch(record, record is epoch_records.best_of(history), self._time_left() if self._goes_on() else "")
 
-    def _show_augmentation(self, folder: RunFolder) -> None:
+    def _show_augmentation(self, folder: RunFolder, board: Board) -> None:
         """Draws some pictures as training sees them: augmented.png, and for TensorBoard."""
         options = self._options
         if not options.epochs or options.augmentation == AugmentationRanges():
@@ -304,7 +313,7 @@ class TrainingLoop:
         ]
         drawn = plots.draw_augmented(pictures.numpy(), [version.numpy() for version in versions], options.augmentation)
         files.write_atomically(folder.path / "augmented.png", drawn)
-        tf.summary.image("augmented", versions[0], step=0, max_outputs=_SHEET_PICTURES)
+        board.add_pictures(versions[0])
 
     @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -10,8 +10,27 @@ from tensorflow import keras
 from dogcat.models import keras_versions
 from dogcat.training.options import TrainingOptions
 
+# Rates that --find_lr tries: far below any that trains to above any that does.
+RISING_STEPS, _LOWEST, _HIGHEST = 100, 1e-6, 1.0
 
-class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
+
+class Rate(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate as a function of the step, counted from 0."""
+
+    def of(self, step: int) -> float:
+        """Rate of a step, to the digits that float32 has."""
+        return float(f"{float(self(step)):.6g}")
+
+
+class RisingRate(Rate):
+    """A rate that each step multiplies by the same, from the lowest to the highest that are tried."""
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """Rate of a step."""
+        return _LOWEST * (_HIGHEST / _LOWEST) ** (tf.cast(step, tf.float32) / (RISING_STEPS - 1))
+
+
+class WarmupSchedule(Rate):
     """A rate that rises to its highest value in a straight line, then stays or falls to 0 along half a cosine."""
 
     def __init__(self, highest: float, warmup_steps: int, cosine_steps: int) -> None:
@@ -30,18 +49,16 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
             share *= 0.5 * (1 + tf.cos(math.pi * done))
         return self._highest * share
 
-    def of(self, step: int) -> float:
-        """Rate of a step, to the digits that float32 has."""
-        return float(f"{float(self(step)):.6g}")
 
-
-def make_rate(options: TrainingOptions, steps: int) -> WarmupSchedule:
+def make_rate(options: TrainingOptions, steps: int) -> Rate:
     """The learning rate of a run of so many steps."""
+    if options.find_lr:
+        return RisingRate()
     cosine_steps = max(1, steps - options.warmup_steps) if options.schedule == "cosine" else 0
     return WarmupSchedule(options.learning_rate, options.warmup_steps, cosine_steps)
 
 
-def make_optimizer(options: TrainingOptions, rate: WarmupSchedule) -> keras.optimizers.Optimizer:
+def make_optimizer(options: TrainingOptions, rate: Rate) -> keras.optimizers.Optimizer:
     """Makes the optimizer that the options name, under the current precision policy."""
     optimizer = {
         "adam": lambda: keras.optimizers.Adam(rate),

@@ -1,4 +1,4 @@
-"""The options of a training run, the sets of augmentation among them, and how presets and files fill them."""
+"""The options of a training run, and how presets and files fill them."""
 
 from __future__ import annotations
 
@@ -12,55 +12,16 @@ from dogcat.core.bounds import Bounds
 from dogcat.core.options import InputError, Options, in_words, is_utf8, local_path, option, refuse_unused, seed_option
 from dogcat.dataset.options import first_label_option, image_key_option, label_key_option, records_option
 from dogcat.models.options import backbone_option, batch_size_option, engine_option, precision_option
+from dogcat.training import trackers
+from dogcat.training.augmentations import AUGMENTATIONS, AugmentationRanges
 from dogcat.training.presets import PRESETS
-
-
-@dataclasses.dataclass(frozen=True)
-class AugmentationRanges(Options):
-    """How far each parameter of augmentation may go; 0 leaves a picture as it is.
-
-    A parameter is uniform over its range, drawn for each picture anew.
-    """
-
-    shear: float = option(0.0, "Largest shear, either way.", bounds=Bounds(at_least=0, below=90, unit="degrees"))
-    zoom: float = option(
-        0.0,
-        "Zoom of each axis, by a factor between 1 minus this and 1 plus this.",
-        bounds=Bounds(at_least=0, below=1, example=0.2),
-    )
-    flip: float = option(
-        0.0,
-        "Probability that a picture is mirrored left to right.",
-        bounds=Bounds(at_least=0, at_most=1, example=0.5),
-    )
-    rotate: float = option(0.0, "Largest rotation, either way.", bounds=Bounds(at_least=0, at_most=180, unit="degrees"))
-    shift: float = option(
-        0.0,
-        "Largest shift along each axis, either way, as a share of the side.",
-        bounds=Bounds(at_least=0, below=1, example=0.1),
-    )
-    brightness: float = option(
-        0.0,
-        "Brightness, by a factor between 1 minus this and 1 plus this.",
-        bounds=Bounds(at_least=0, at_most=1, example=0.3),
-    )
-
-
-# `source` is that of the recipe which this project follows. `strong` adds what photos of pets differ in anyway: the
-# camera is held some degrees askew, the animal is off the middle, the room is dim or bright. It stays below what would
-# cut off the animal or turn its fur plain white, since a picture must still show its label.
-AUGMENTATIONS = {
-    "source": AugmentationRanges(shear=0.2, zoom=0.2, flip=0.5),
-    "none": AugmentationRanges(),
-    "strong": AugmentationRanges(shear=5.0, zoom=0.2, flip=0.5, rotate=15.0, shift=0.1, brightness=0.3),
-}
-
 
 # Options that tell how TFRecords of another program are read.
 OF_FOREIGN_FILES = ("image_key", "label_key", "classes", "first_label", "image_size")
 # Options that do not belong to what a run computes.
 _OF_THE_CALL = {
     *("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report", "strategy"),
+    *("track", "find_lr"),
     # Where the data set lies; what it holds is compared.
     *("tfrecords", "validation_tfrecords", *OF_FOREIGN_FILES),
 }
@@ -69,6 +30,8 @@ _OF_CONFIG: dict[str, Any] = {"options": dict[str, Any]}
 _MOST_BYTES = 2**25
 # Options that there were, each with the value by which it did nothing.
 _FORMER = {"magnify": 0.0}
+# Options that runs of earlier versions do not have, each with what they did.
+_LATER = {"class_weights": "none"}
 # Options that a preset sets, the backbone aside, which one may exchange.
 _OF_PRESETS = sorted({name for values in PRESETS.values() for name in values} - {"backbone"})
 # Options that make a recipe of its own: where one of them is given, no preset is taken that was not asked for.
@@ -167,6 +130,12 @@ class TrainingOptions(Options):
     label_smoothing: float = option(
         0.0, "Share of each label that is spread over all classes.", bounds=Bounds(at_least=0, below=1)
     )
+    class_weights: str = option(
+        "none",
+        "Weights of pictures in the loss, for classes of unequal size: none; balanced, inverse to the number of the "
+        "class's training pictures, so that all classes count alike. All figures are without weights.",
+        choices=("none", "balanced"),
+    )
     patience: int = option(3, "Stop after this many epochs without a lower validation loss.", bounds=Bounds(at_least=1))
     augment: str = option(
         "source",
@@ -190,6 +159,11 @@ class TrainingOptions(Options):
     steps_per_epoch: int = option(
         0, "For trials: take at most this many steps in each epoch.", bounds=Bounds(at_least=1, zero="for all")
     )
+    find_lr: bool = option(
+        False,
+        "Train no run, but up to 100 steps, each at a higher learning rate; draw their losses in learning_rates.png in "
+        "--runs, and suggest a rate.",
+    )
     report: bool = option(
         True,
         "Make report.html at the end: how good the best model is, and where it is wrong; takes some seconds.",
@@ -205,6 +179,7 @@ class TrainingOptions(Options):
         "Minutes between saves within an epoch; after a kill, --resume goes on from the last one.",
         bounds=Bounds(above=0),
     )
+    track: str = trackers.track_option()
     cache: str = option(
         "none",
         "Where decoded pictures are kept for all epochs: memory; disk (8 times the bytes of JPEG shards), where later "
@@ -302,7 +277,12 @@ class TrainingOptions(Options):
             if stored.get(name, without) != without:
                 return name
         of_computation = (name for name in dataclasses.asdict(self) if name not in _OF_THE_CALL)
-        return next((name for name in of_computation if stored.get(name) != getattr(self, name)), "")
+        return next((name for name in of_computation if stored.get(name, _LATER.get(name)) != getattr(self, name)), "")
+
+    @property
+    def fits_head(self) -> bool:
+        """Whether a new head is fitted to the frozen backbone's features."""
+        return not self.init_from and self.head == "fit"
 
     @property
     def augmentation(self) -> AugmentationRanges:
@@ -315,6 +295,9 @@ class TrainingOptions(Options):
         """Raises InputError for a value that cannot be used."""
         super().__post_init__()
         self.require("runs", is_utf8(self.runs), "TensorFlow writes under names in UTF-8 alone; give such a name")
+        trackers.chosen(self.track)
+        self.require("find_lr", not self.find_lr or self.epochs > 0, "tries rates of epochs; use --epochs of 1 or more")
+        self.require("find_lr", not (self.find_lr and self.resume), "trains no run; leave out --resume")
 
 
 def read_options(path: Path, options_class: type[Options]) -> dict[str, Any]:

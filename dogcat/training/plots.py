@@ -9,8 +9,8 @@ import numpy as np
 
 from dogcat.core import plot_style
 from dogcat.training import epoch_records
+from dogcat.training.augmentations import AugmentationRanges
 from dogcat.training.epoch_records import EpochRecord
-from dogcat.training.options import AugmentationRanges
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -120,6 +120,34 @@ def draw_overlay(histories_of: Mapping[str, Sequence[EpochRecord]], name: str, d
         axes.set_ylabel(f"validation {axes.get_ylabel()}")
         # Names of runs are long.
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        return plot_style.png(figure)
+
+
+def draw_rates(rates: Sequence[float], losses: Sequence[float], means: Sequence[float], suggested: float) -> bytes:
+    """Draws the losses of steps over their learning rates.
+
+    Args:
+        rates: The rate of each step.
+        losses: Its loss.
+        means: The mean over the steps around it.
+        suggested: The rate to take; 0: none.
+
+    Returns:
+        A PNG.
+    """
+    with plot_style.style(dark=False):
+        figure, axes = plt.subplots(figsize=plot_style.PANEL, layout="constrained")
+        axes.plot(rates, losses, ".", color=plot_style.COLOUR_OF_OTHERS, markersize=4, label="a step")
+        axes.plot(rates, means, color=plot_style.COLOURS[0], label="mean of steps around")
+        if suggested:
+            axes.axvline(suggested, color="grey", linestyle=":", label=f"suggested: {suggested:.1e}")
+        axes.set(xscale="log", xlabel="learning rate", ylabel="log loss")
+        axes.xaxis.set_major_formatter("{x:.0e}")
+        axes.minorticks_off()
+        # Beyond it are steps that diverge, which would leave the rest a line.
+        axes.set_ylim(top=min(2.5 * means[0], axes.dataLim.y1 + _MARGIN * means[0]) or None)
+        axes.grid(alpha=0.25)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
         return plot_style.png(figure)
 
 

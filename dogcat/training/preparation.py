@@ -121,7 +121,7 @@ def prepare(options: TrainingOptions, strategy: tf.distribute.Strategy, data: ma
         model, source = _initial_model(options, data, begun)
         first_open = architecture.find_layer(architecture.backbone_of(model), options.unfreeze_from)
         architecture.open_layers(model, first_open)
-    trainer = Trainer(model, strategy, options, steps * options.epochs)
+    trainer = Trainer(model, strategy, options, steps * options.epochs, data.splits[shard_plan.TRAIN].counts)
     return Preparation(options, strategy, data, steps, begun, policy, reason, source, first_open, trainer)
 
 

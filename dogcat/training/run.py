@@ -17,25 +17,30 @@ from dogcat.core.log import at_level, tell
 from dogcat.core.options import InputError
 from dogcat.loading import damage
 from dogcat.models import devices, workers
-from dogcat.training import agreement, epoch_records, preparation, run_folder
+from dogcat.training import agreement, epoch_records, preparation, rate_finder, run_folder
 from dogcat.training.checkpoint import Progress
-from dogcat.training.finished_runs import PAGE, is_finished
+from dogcat.training.finished_runs import PAGE, is_finished, read_config
 from dogcat.training.inputs import open_inputs
 from dogcat.training.loop import TrainingLoop
 from dogcat.training.options import TrainingOptions
 from dogcat.training.preparation import Preparation
 from dogcat.training.run_folder import RunFolder
+from dogcat.training.tracking import NOWHERE, Tracking
 
 # Share of the training time spent waiting for batches from which on the input is called the limit.
 _INPUT_IS_LIMIT = 0.05
 
 
-def train(options: TrainingOptions) -> Path | None:
+def train(options: TrainingOptions, tracking: Tracking = NOWHERE) -> Path | None:
     """Trains as the options say.
+
+    Args:
+        options: The options.
+        tracking: What the run's figures go to beside its folder, from the first worker.
 
     Returns:
         The run's folder, also where the run was finished already and only its page is missing; None for a dry run,
-        and in a worker that does not write.
+        where learning rates were tried, and in a worker that does not write.
 
     Raises:
         InputError: The data set, the model or a layer's name cannot be used, or training diverged.
@@ -48,11 +53,13 @@ def train(options: TrainingOptions) -> Path | None:
         stack.enter_context(workers.naming_lost())
         data = preparation.load_data(options, strategy)
         agreement.require_same_work(options, data, strategy)
+        if workers.is_chief(strategy):
+            tracking.load()
         finished = None
         if options.resume and options.report:
             finished = run_folder.finished_without_page(options, data.digest())
         if finished:
-            return _without_training(finished, options, strategy)
+            return _without_training(finished, options, strategy, tracking)
         prepared = preparation.prepare(options, strategy, data)
         if not workers.is_chief(strategy):
             # The first worker reports the work of all.
@@ -63,8 +70,13 @@ def train(options: TrainingOptions) -> Path | None:
             return None
         stack.enter_context(damage.naming_damage())
         stack.enter_context(devices.naming_full_memory(options.batch_size))
-        loop = TrainingLoop(prepared, open_inputs(options, data, prepared.trainer.model, strategy))
+        inputs = open_inputs(options, data, prepared.trainer.model, strategy)
+        if options.find_lr:
+            rate_finder.find(prepared, inputs)
+            return None
+        loop = TrainingLoop(prepared, inputs, tracking)
         with _folder_of_run(prepared, loop) as folder:
+            tracking.begin(folder.path, prepared.config())
             with workers.naming_lost():
                 loop.run(folder)
             _tell_outcome(loop.progress, options)
@@ -110,7 +122,9 @@ def _folder_of_run(prepared: Preparation, loop: TrainingLoop) -> Iterator[RunFol
             raise
 
 
-def _without_training(finished: Path, options: TrainingOptions, strategy: tf.distribute.Strategy) -> Path | None:
+def _without_training(
+    finished: Path, options: TrainingOptions, strategy: tf.distribute.Strategy, tracking: Tracking
+) -> Path | None:
     """Says that a run was finished before its page was made; gives its folder."""
     if not workers.is_chief(strategy):
         return None
@@ -118,6 +132,7 @@ def _without_training(finished: Path, options: TrainingOptions, strategy: tf.dis
     if options.dry_run:
         return None
     keras.mixed_precision.set_global_policy(devices.choose_precision(options.precision)[0])
+    tracking.begin(finished, read_config(finished))
     return finished
 
 

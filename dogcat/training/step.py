@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
@@ -25,8 +28,16 @@ class Trainer:
         strategy: tf.distribute.Strategy,
         options: TrainingOptions,
         steps: int,
+        counts: Sequence[int] = (),
     ) -> None:
-        """Takes a model made under `strategy`, its layers open or frozen, and the steps of the whole run.
+        """Takes a model made under `strategy`, and what the options do not say of a run.
+
+        Args:
+            model: The model, its layers open or frozen.
+            strategy: The devices.
+            options: The options.
+            steps: Steps of the whole run.
+            counts: Training pictures of each class, for --class_weights=balanced.
 
         Raises:
             InputError: --jit_compile=on, and BatchNorms that replicas share.
@@ -37,6 +48,7 @@ class Trainer:
             self.optimizer = optimizers.make_optimizer(options, self.rate)
         self._strategy = strategy
         self._options = options
+        self._class_weights = balanced_weights(counts) if options.class_weights == "balanced" else None
         logits = architecture.logits_model(model)
         training = options.batch_norm == "training"
         synchronizes = training and strategy.num_replicas_in_sync > 1
@@ -60,8 +72,8 @@ class Trainer:
             step: Number of the step within the epoch, from 0.
 
         Returns:
-            float32 [2]: sum of the log losses, without label smoothing, and number of the pictures that were right, as
-            the model was before the step; over all replicas.
+            float32 [2]: sum of the log losses, without label smoothing and weights, and number of the pictures that
+            were right, as the model was before the step; over all replicas.
         """
         return self._step(*batch, tf.constant(epoch, tf.int64), tf.constant(step, tf.int64))
 
@@ -83,12 +95,18 @@ class Trainer:
         with tf.GradientTape() as tape:
             logits = self._logits(pictures)
             losses = log_losses(labels, logits, options.label_smoothing)
+            weighted = losses if self._class_weights is None else losses * tf.gather(self._class_weights, labels)
             # Gradients of the replicas are added up, so each loss is divided by the whole batch.
-            loss = tf.reduce_sum(losses) / options.batch_size
+            loss = tf.reduce_sum(weighted) / options.batch_size
         # Under float16 the optimizer scales the loss.
         keras_versions.minimize(self.optimizer, loss, self._weights, tape)
         plain = log_losses(labels, logits, 0.0) if options.label_smoothing else losses
         return tf.stack([tf.reduce_sum(plain), tf.reduce_sum(right(labels, logits))])
+
+
+def balanced_weights(counts: Sequence[int]) -> np.ndarray:
+    """Weights of classes that count alike with so many pictures, each above 0: float32, 1 on average over pictures."""
+    return (sum(counts) / len(counts) / np.asarray(counts)).astype(np.float32)
 
 
 def log_losses(labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:

@@ -84,6 +84,7 @@ def test_wrong_options_are_named(run):
         ({"report": 1}, TypeError, "report is 1"),
         ({"epochs": -1}, dogcat.InputError, "--epochs=-1: use 1 or more"),
         ({"dry_run": True}, dogcat.InputError, "dry_run=True: is for the command"),
+        ({"find_lr": True}, dogcat.InputError, "find_lr=True: is for the command"),
         ({"tfrecords": "/no/such"}, dogcat.InputError, "/no/such does not exist"),
     ):
         with pytest.raises(error, match=said):

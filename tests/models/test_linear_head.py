@@ -40,3 +40,15 @@ def test_the_head_of_three_classes_is_fitted_to_convergence():
     np.testing.assert_allclose(kernel, best[:30].reshape(10, 3), atol=2e-3)
     # A summand that all classes share is free.
     np.testing.assert_allclose(bias - bias.mean(), best[30:] - best[30:].mean(), atol=2e-3)
+
+
+def test_balanced_classes_count_as_if_the_rare_one_were_repeated():
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1], [60, 20])
+    inputs = rng.normal(size=(80, 5)) + 0.5 * labels[:, None]
+    balanced = linear_head.fit_head(inputs, labels, 0.3, balanced=True)
+    # The weights are 2/3 and 2: those of repeating, 1 and 3, at a penalty 3/2 times as heavy.
+    repeats = np.where(labels == 1, 3, 1)
+    repeated = linear_head.fit_head(np.repeat(inputs, repeats, axis=0), np.repeat(labels, repeats), 0.2)
+    for ours, theirs in zip(balanced, repeated):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)

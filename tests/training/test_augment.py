@@ -12,7 +12,7 @@ from tensorflow import keras
 
 from dogcat.models import preflight
 from dogcat.training import augment
-from dogcat.training.options import AUGMENTATIONS, AugmentationRanges
+from dogcat.training.augmentations import AUGMENTATIONS, AugmentationRanges
 
 SIZE = 149
 STRONG = AUGMENTATIONS["strong"]

@@ -11,7 +11,8 @@ from tensorflow import keras
 from tensorflow.python.framework import kernels
 
 from dogcat.models import architecture, preflight
-from dogcat.training.options import AUGMENTATIONS, TrainingOptions
+from dogcat.training.augmentations import AUGMENTATIONS
+from dogcat.training.options import TrainingOptions
 from dogcat.training.step import Trainer
 
 pytestmark = pytest.mark.skipif(not tf.test.is_built_with_cuda(), reason="this TensorFlow is built without CUDA")

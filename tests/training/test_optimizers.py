@@ -25,6 +25,12 @@ def test_a_warm_up_rises_in_a_straight_line():
     np.testing.assert_allclose(rates(6, warmup_steps=4), [0.2, 0.4, 0.6, 0.8, 1.0, 1.0], rtol=1e-6)
 
 
+def test_rates_that_are_tried_rise_by_the_same_factor():
+    tried = rates(optimizers.RISING_STEPS, find_lr=True)
+    assert (tried[0], tried[-1]) == (pytest.approx(1e-6), pytest.approx(1.0))
+    np.testing.assert_allclose(np.divide(tried[1:], tried[:-1]), 10 ** (6 / 99), rtol=1e-4)
+
+
 def test_a_cosine_falls_as_keras_own():
     theirs = keras.optimizers.schedules.CosineDecay(1.0, 16)
     ours = rates(20, schedule="cosine", warmup_steps=4)

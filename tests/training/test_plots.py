@@ -11,8 +11,8 @@ from PIL import Image
 
 from dogcat.core import plot_style
 from dogcat.training import plots
+from dogcat.training.augmentations import AugmentationRanges
 from dogcat.training.epoch_records import EpochRecord
-from dogcat.training.options import AugmentationRanges
 
 from matplotlib import colors
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
 from dogcat.core import flags
 from dogcat.core.options import InputError
-from dogcat.training.options import AUGMENTATIONS, TrainingOptions
+from dogcat.training.augmentations import AUGMENTATIONS
+from dogcat.training.options import TrainingOptions
 from dogcat.training.presets import PRESETS
 
 
@@ -132,3 +134,9 @@ def test_a_config_that_cannot_be_used_is_named(tmp_path, content, said):
 def test_an_unknown_preset_is_named():
     with pytest.raises(InputError, match="--preset=worst: use one of none, best, top"):
         parse("--preset=worst")
+
+
+def test_a_run_from_before_an_option_was_there_goes_on_without_it():
+    stored = {name: value for name, value in dataclasses.asdict(TrainingOptions()).items() if name != "class_weights"}
+    assert TrainingOptions().difference(stored) == ""
+    assert TrainingOptions(class_weights="balanced").difference(stored) == "class_weights"

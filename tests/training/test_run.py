@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, command, environment, history_of, small_run, start, without_progress
+from conftest import ROOT, command, draw, environment, history_of, make, small_run, start, without_progress
 from scipy import special
 from sklearn import metrics
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -94,21 +94,26 @@ def test_a_run_folder_holds_all(first_run):
     assert (first_run.parent / "latest").resolve() == first_run.resolve()
 
 
-def test_tensorboard_has_scalars_pictures_and_the_graph(first_run):
-    [events] = (first_run.parent / "tensorboard" / first_run.name).rglob("events.*")
-    # TensorBoard shows it once, though it follows the link to the last run.
+def test_tensorboard_has_curves_on_one_chart_pictures_and_the_graph(first_run):
+    # Each part is shown once, though TensorBoard follows the link to the last run.
     assert (first_run.parent / "latest").is_symlink()
     shown = EventMultiplexer().AddRunsFromDirectory(str(first_run.parent)).Reload().Runs()
-    assert list(shown) == [f"tensorboard/{first_run.name}"]
+    assert sorted(shown) == [f"tensorboard/{first_run.name}/{part}" for part in ("train", "validation")]
     seen = {}
-    for record in tf.data.TFRecordDataset(str(events)):
-        event = tf.compat.v1.Event.FromString(record.numpy())
-        if event.graph_def:
-            seen["graph"] = True
-        for value in event.summary.value:
-            seen.setdefault(value.tag, []).append(event.step)
-    assert seen["val_loss"] == [0, 1, 2] and seen["loss"] == [1, 2]
-    assert "augmented" in seen and "graph" in seen
+    for part in ("train", "validation"):
+        [events] = (first_run.parent / "tensorboard" / first_run.name / part).glob("events.*")
+        for record in tf.data.TFRecordDataset(str(events)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            if event.graph_def:
+                seen["graph"] = True
+            for value in event.summary.value:
+                seen.setdefault((part, value.tag), []).append(event.step)
+    for name in ("epoch_loss", "epoch_accuracy"):
+        assert seen["validation", name] == [0, 1, 2] and seen["train", name] == [1, 2]
+    steps = seen["train", "batch_loss"]
+    assert steps == seen["train", "batch_learning_rate"] == seen["train", "batch_pictures_per_second"]
+    assert steps == sorted(steps) and steps[-1] % 2 == 0 and steps[-1] // 2 in steps
+    assert ("train", "augmented") in seen and "graph" in seen
 
 
 def test_validation_weighs_each_picture_once_under_two_replicas(first_run, tfrecords):
@@ -415,6 +420,15 @@ def test_a_signal_late_in_a_step_loses_no_losses(tfrecords, tmp_path, monkeypatc
     monkeypatch.setattr(loop, "pictures_bar", pictures_bar)
     resumed = history_of(training.train(options(tfrecords, tmp_path / "stopped", resume=True, **small)))
     np.testing.assert_equal(resumed, whole)
+
+
+@pytest.mark.parametrize(("weights", "share"), [("none", 0.25), ("balanced", 0.5)])
+def test_balanced_classes_are_equally_probable_where_pictures_tell_nothing(tmp_path, weights, share):
+    # All the same picture, so that what is learnt is how frequent each class counts as.
+    images = draw(tmp_path / "images", *(f"cat.{n}.jpg" for n in range(30)), *(f"dog.{n}.jpg" for n in range(10)))
+    make(images, tmp_path / "data", validation=0.2)
+    run = training.train(options(tmp_path / "data", tmp_path, epochs=0, class_weights=weights))
+    assert special.expit(np.load(run / "validation.npy")) == pytest.approx(share, abs=0.02)
 
 
 def test_of_unfinished_runs_that_of_the_same_options_goes_on(tfrecords, tmp_path):

@@ -21,12 +21,12 @@ def build(backbone="tiny"):
     return architecture.build_model(backbone, 96, 2)
 
 
-def trainer_of(model, strategy=None, **changes):
+def trainer_of(model, strategy=None, counts=(), **changes):
     options = TrainingOptions(
         **{"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 8, "unfreeze_from": "conv2", **changes}
     )
     architecture.open_layers(model, architecture.find_layer(architecture.backbone_of(model), options.unfreeze_from))
-    return trainer.Trainer(model, strategy or tf.distribute.get_strategy(), options, steps=10)
+    return trainer.Trainer(model, strategy or tf.distribute.get_strategy(), options, 10, counts)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,24 @@ def test_a_frozen_batchnorm_infers_with_its_own_statistics(batch):
     architecture.open_layers(model, len(architecture.backbone_of(model).layers))
     logits = architecture.logits_model(model)
     np.testing.assert_array_equal(logits(batch[0], training=True), logits(batch[0], training=False))
+
+
+def test_balanced_classes_weigh_alike_in_the_gradient_and_not_in_what_is_reported(batch):
+    model = build()
+    head = architecture.head_of(model)
+    kernel, bias = head.get_weights()
+    labels = batch[1].numpy()
+    weights = trainer.balanced_weights([30, 10])
+    np.testing.assert_allclose(weights, [2 / 3, 2])
+    with tf.GradientTape() as tape:
+        losses = trainer.log_losses(batch[1], architecture.logits_model(model)(batch[0], training=False), 0.0)
+        loss = tf.reduce_mean(losses * weights[labels])
+    expected = [old - 0.1 * gradient for old, gradient in zip((kernel, bias), tape.gradient(loss, head.weights))]
+    plain = {"unfreeze_from": "", "shear": 0.0, "zoom": 0.0, "flip": 0.0, "momentum": 0.0}
+    trained = trainer_of(model, class_weights="balanced", counts=(30, 10), **plain)
+    assert float(trained.step(batch, 0, 0)[0]) == pytest.approx(float(tf.reduce_sum(losses)), rel=1e-5)
+    for ours, theirs in zip(head.get_weights(), expected):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

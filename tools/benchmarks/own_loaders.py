@@ -226,7 +226,7 @@ def dogcat_warp(folder: Path, workers: int) -> Stream:
     import tensorflow as tf
 
     from dogcat.training import augment
-    from dogcat.training.options import AUGMENTATIONS
+    from dogcat.training.augmentations import AUGMENTATIONS
 
     read = _own(folder / "jpeg")
     apply = tf.function(lambda pictures, seed: augment.apply(pictures, AUGMENTATIONS["source"], seed))
