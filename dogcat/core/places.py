@@ -12,6 +12,7 @@ import dataclasses
 import errno
 import importlib.util
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,8 @@ from dogcat.core.text import shortened
 _REQUESTS = 16
 # Of what TensorFlow says of a failure, often in the words of a server.
 _LONGEST_REASON = 160
+# How TensorFlow names an operation of a graph.
+_NODE = re.compile(r"\{\{[^}]*\}\}")
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -167,5 +170,5 @@ def _file_systems(place: Address) -> Iterator[Any]:
 
 
 def reason(error: tf.errors.OpError) -> str:
-    """What TensorFlow says of a failure, as a part of a line."""
-    return shortened(error.message, _LONGEST_REASON)
+    """What TensorFlow says of a failure, as a part of a line: not where in a graph it came."""
+    return shortened(_NODE.sub("", error.message).strip().split("\n", 1)[0], _LONGEST_REASON)
