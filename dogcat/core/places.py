@@ -12,11 +12,12 @@ import dataclasses
 import errno
 import importlib.util
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Callable, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, TypeVar, Union
 
 from dogcat.core import files
 from dogcat.core.options import InputError, is_address
@@ -24,8 +25,13 @@ from dogcat.core.text import shortened
 
 # Small files of an address that are asked for at a time, since each answer takes its time.
 _REQUESTS = 16
-# Of what a server says of a failure.
+# Of what TensorFlow says of a failure, often in the words of a server.
 _LONGEST_REASON = 160
+# How TensorFlow names an operation of a graph.
+_NODE = re.compile(r"\{\{[^}]*\}\}")
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -157,7 +163,12 @@ def _file_systems(place: Address) -> Iterator[Any]:
             "others to some versions of TensorFlow, or copy the data set to this machine"
         ) from error
     except (tf.errors.PermissionDeniedError, tf.errors.UnauthenticatedError) as error:
-        reason = shortened(error.message, _LONGEST_REASON)
-        raise InputError(f"{place}: may not be read with the credentials that TensorFlow found ({reason})") from error
+        why = f"may not be read with the credentials that TensorFlow found ({reason(error)})"
+        raise InputError(f"{place}: {why}") from error
     except tf.errors.OpError as error:
-        raise InputError(f"{place}: cannot be read ({shortened(error.message, _LONGEST_REASON)})") from error
+        raise InputError(f"{place}: cannot be read ({reason(error)})") from error
+
+
+def reason(error: tf.errors.OpError) -> str:
+    """What TensorFlow says of a failure, as a part of a line: not where in a graph it came."""
+    return shortened(_NODE.sub("", error.message).strip().split("\n", 1)[0], _LONGEST_REASON)

@@ -10,15 +10,12 @@ import tensorflow as tf
 from dogcat.core import places
 from dogcat.core.log import tell
 from dogcat.core.options import InputError, is_address
-from dogcat.core.text import shortened
 from dogcat.dataset import tfrecord
 from dogcat.loading.encoded_pictures import EncodedPictures
 from dogcat.loading.stoppable import Stoppable
 
 # Of errors of TensorFlow, in those of an iterator's input.
 _OF_INPUT = "IteratorGetNext"
-# Of what a server says of a failure.
-_LONGEST_REASON = 160
 
 
 @contextlib.contextmanager
@@ -55,8 +52,9 @@ def _name(pictures: EncodedPictures, error: tf.errors.OpError) -> None:
         raise pictures.damaged(place, _what(pictures, place)) from error
     address = next(filter(is_address, pictures.records.paths), "")
     if address:
-        folder, reason = address.rpartition("/")[0], shortened(error.message, _LONGEST_REASON)
-        raise InputError(f"{folder}: could not be read for a while ({reason}); go on when it answers") from error
+        folder = address.rpartition("/")[0]
+        why = f"could not be read for a while ({places.reason(error)}); go on when it answers"
+        raise InputError(f"{folder}: {why}") from error
 
 
 def _what(pictures: EncodedPictures, place: int) -> str:

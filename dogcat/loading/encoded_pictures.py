@@ -90,25 +90,26 @@ class EncodedPictures:
         """The place of the first picture that cannot be read or decoded; None: all can.
 
         TensorFlow does not say which. They are read once more in the order of the shards, by blocks up to the first in
-        which there is one, and from there each by itself, so that the number of those that came says which is next.
+        which there is one, and those of that each by itself, so that the number of those that came says which is next.
         """
         count = len(self.labels)
         runs = tf.data.Dataset.range(count).batch(self.block)
         first = _came(self.dataset(runs, self.block, self.block, whole_batches=False).map(lambda _, labels: labels))
         if first == count:
             return None
-        place = first + _came(self._one_by_one(first).map(lambda picture: [0]))
-        return None if place == count else place
+        end = min(first + self.block, count)
+        place = first + _came(self._one_by_one(first, end).map(lambda picture: [0]))
+        return None if place == end else place
 
-    def _one_by_one(self, first: int) -> tf.data.Dataset:
-        """Each picture in the order of the shards, from a place on, read by itself."""
+    def _one_by_one(self, first: int, end: int) -> tf.data.Dataset:
+        """Each picture from a place to another in the order of the shards, read by itself."""
         table = self._table
 
         def picture(place: tf.Tensor) -> tf.Tensor:
             [record] = tf.unstack(table.read(place[None], 1), 1)
             return self.decode(self._encoded(record))
 
-        places = tf.data.Dataset.range(first, len(self.labels))
+        places = tf.data.Dataset.range(first, end)
         return untuned(places.map(picture, self.threads, deterministic=True))
 
     def _encoded(self, record: tf.Tensor) -> tf.Tensor:

@@ -7,6 +7,10 @@ import shutil
 import pytest
 from conftest import make, save_model
 
+from dogcat.core.options import InputError
+from dogcat.core.places import place_of
+from dogcat.dataset import manifest
+from dogcat.loading import damage, pipeline, readers
 from tools.benchmarks import bucket
 
 
@@ -77,3 +81,20 @@ def test_what_a_bucket_refuses_is_one_line(buckets, call, monkeypatch):
     said = refused("gs://raw")
     assert "gs://raw/dataset.json: may not be read with the credentials that TensorFlow found" in said
     assert "HTTP response code 403" in said
+
+
+def test_what_a_bucket_does_not_give_for_a_while_ends_the_reading(buckets):
+    place = place_of("gs://jpeg")
+    pictures = readers.open_split(place, manifest.load(place), "train")
+    answer, refused = buckets.answer, []
+
+    def first_refused(host, path, byte_range):
+        if byte_range and not refused:
+            refused.append(path)
+            return 404, b"not now"
+        return answer(host, path, byte_range)
+
+    buckets.answer = first_refused
+    with pytest.raises(InputError, match="^gs://jpeg: could not be read for a while .*not now"), damage.naming_damage():
+        list(pipeline.evaluation_dataset(pictures, 4))
+    assert refused
