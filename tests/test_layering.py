@@ -39,6 +39,7 @@ WITHOUT_TENSORFLOW = {
         "feature_cache",
         "linear_head",
         "latest_run",
+        "onnx_network",
         "bundle",
         "messages",
         "object_graph",
@@ -48,14 +49,16 @@ WITHOUT_TENSORFLOW = {
         "weights_download",
     },
     "loading": {"records", "byte_ranges", "foreign_index", "foreign_labels", "foreign_set"},
-    "prediction": {"options", "partial", "picture_batches", "pieces", "predictions", "submission_csv"},
+    "prediction": {
+        *("options", "labelled_files", "partial", "picture_batches", "pieces", "predictions", "submission_csv"),
+    },
     "training": {
         *("options", "augmentations", "presets", "source_runs", "epoch_records", "finished_runs", "plots"),
         *("trackers", "wandb_tracker", "mlflow_tracker"),
     },
     "reports": {
         *("html", "thumbnails", "findings", "wording", "verdict", "recipe", "prediction_plots", "plot_texts"),
-        *("run_tables", "run_page", "comparison_page"),
+        *("run_tables", "run_page", "comparison_page", "loading_code"),
     },
     "cleaning": {
         *("options", "survey", "fingerprints", "duplicates", "neighbours", "outliers", "label_errors", "suspects"),

@@ -37,7 +37,7 @@ for file in Path(sys.argv[1]).glob("*.keras"):
     model = keras.models.load_model(file, compile=False)
     np.save(file.with_suffix(".npy"), model.predict(np.load(file.with_suffix(".pictures")), verbose=0))
 assert "dogcat" not in sys.modules
-print(keras.__version__, keras.backend.backend())
+print(keras.__version__, keras.backend.backend(), *model.output_names)
 """
 
 
@@ -92,11 +92,16 @@ def test_exported_models_open_in_plain_keras_3(models, python_of_keras_3, tmp_pa
     for name in names:
         path = models / f"{name}.keras"
         export.write(path, "keras", tmp_path)
-        (tmp_path / export.KERAS_FILE).rename(tmp_path / path.name)
+        (tmp_path / export.FILES["keras"]).rename(tmp_path / path.name)
         with open(tmp_path / f"{name}.pictures", "wb") as file:
             np.save(file, in_other_keras.pictures(model_files.describe(path).image_size))
     said = ran(python_of_keras_3, "-c", PLAIN, tmp_path, KERAS_BACKEND=backend)
-    assert re.fullmatch(rf"3\.\S+ {backend}\n", said)
+    assert re.fullmatch(rf"3\.\S+ {backend} probabilities\n", said)
+    for name in names:
+        # The probability of each class, of which the model itself gives the second.
+        given = np.load(tmp_path / f"{name}.npy")
+        np.testing.assert_allclose(given.sum(axis=1), 1, rtol=0, atol=1e-5)
+        np.save(tmp_path / f"{name}.npy", given[:, 1:])
     held_together(names, models, tmp_path)
 
 

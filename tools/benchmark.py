@@ -17,6 +17,9 @@ augment: loaded from JPEG, each picture warped on the processor: shear, zoom, fl
 train: steps of Xception from layer 96, through the pipeline and on a batch that stays in memory, and their augmentation
 alone, in one process: what the input costs a run.
 
+trunk: steps of Xception from layer 96 and from 116, pictures mirrored half of the time, through the pipeline: on what
+the frozen layers gave once, which is kept in memory, and whole ones.
+
 predict: pictures a second from files to a CSV by Xception, and by the network alone on a batch that stays in memory, in
 one process, 512 pictures at most; loading and compiling the network do not count.
 

@@ -197,7 +197,7 @@ class Model:
 
         batch_size = next((size for size in _BATCHES if size >= pictures), _BATCHES[-1])
         if (tta, batch_size) not in self._predictors:
-            strategy, engine = runner.choose_devices(self._precision, "auto", self._engine)
+            strategy, engine = runner.choose_devices(self._precision, "auto", self._engine, [self.path])
             self._predictors[tta, batch_size] = runner.Predictor([self.path], tta, batch_size, strategy, engine)
         return self._predictors[tta, batch_size]
 

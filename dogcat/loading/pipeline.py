@@ -49,11 +49,25 @@ class TrainingOrder(NamedTuple):
     block: int = 0
 
 
+class Views(NamedTuple):
+    """What is read in place of a split's pictures: something of each that was computed from each of several views.
+
+    Attributes:
+        rows: Its reader: that of all pictures in the first view, then in the second, and so on.
+        of_epoch: From the number of an epoch to the view of each of its pictures, in its order; int64 [pictures], at
+            least those of its steps.
+    """
+
+    rows: Pictures
+    of_epoch: Callable[[tf.Tensor], tf.Tensor]
+
+
 def train_dataset(
     pictures: Pictures,
     order: TrainingOrder,
     start: Position = BEGINNING,
     context: tf.distribute.InputContext = ALONE,
+    views: Views | None = None,
 ) -> tf.data.Dataset:
     """Endless shuffled batches for training.
 
@@ -65,10 +79,11 @@ def train_dataset(
         order: The order of its pictures.
         start: Step to begin with.
         context: The worker that asks; each gets its own part of each global batch.
+        views: What is read in place of the pictures, in the same order; None: the pictures.
 
     Returns:
-        (pictures uint8 [batch, size, size, 3], labels int32 [batch]), each a replica's share of a global batch: the
-        replicas take one after the other.
+        (pictures uint8 [batch, size, size, 3], or what is read in their place, labels int32 [batch]), each a replica's
+        share of a global batch: the replicas take one after the other.
     """
 
     def runs_of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -76,11 +91,16 @@ def train_dataset(
         # The remainder is dropped here, so that no batch mixes two epochs; another one each epoch.
         first = tf.where(epoch == start.epoch, start.step * order.batch_size, 0)
         end = order.steps * order.batch_size
+        if views:
+            places = places[:end] + len(pictures.labels) * views.of_epoch(epoch)[:end]
         return _runs(places, windows, order.batch_size, tf.cast(first, tf.int64), end, context)
 
     epochs = tf.data.Dataset.range(start.epoch, _ENDLESS)
     share = context.get_per_replica_batch_size(order.batch_size)
-    return finish(pictures.dataset(epochs.flat_map(runs_of_epoch), share, _block(pictures, order)))
+    runs = epochs.flat_map(runs_of_epoch)
+    if views:
+        return finish(views.rows.dataset(runs, share, views.rows.block))
+    return finish(pictures.dataset(runs, share, _block(pictures, order)))
 
 
 def keys_of_batch(pictures: Pictures, order: TrainingOrder, position: Position) -> list[str]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
-import re
-import shutil
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -15,8 +12,8 @@ import numpy as np
 
 from dogcat.core import cache, files
 from dogcat.core.cache import Entry
+from dogcat.core.cache_room import GIB, CacheRoom, require_free
 from dogcat.core.log import tell
-from dogcat.core.options import InputError
 from dogcat.core.progress import pictures_bar
 from dogcat.dataset import raw_layout
 from dogcat.dataset.manifest import Manifest
@@ -25,9 +22,6 @@ from dogcat.loading.byte_ranges import ByteRanges, RangeFile, Spans
 from dogcat.loading.raw_pictures import RawPictures
 from dogcat.loading.readers import Pictures
 
-_GIB = 2**30
-# Share of the free memory, or of the free space of a disk, that a cache may take without being asked for by name.
-_SHARE_OF_FREE = 0.5
 # Pictures decoded at a time, and those that are decoded again to check a file from an earlier run.
 _BATCH, _CHECKED = 128, 16
 _ENDING = ".pixels"
@@ -67,8 +61,9 @@ class PixelCache:
             return source
         size = _size(source)
         entry = Entry(self.folder, [data.digest(), split, len(source.labels)], _ENDING)
-        where, reason = self._choose(size, taken, entry.path)
-        tell(f"pixel cache of {split}, {size / _GIB:.1f} GiB: {where}, since {reason}")
+        room = CacheRoom("cache", self.where, self.gib, self.folder)
+        where, reason = room.choose(size, taken, entry.path)
+        tell(f"pixel cache of {split}, {size / GIB:.1f} GiB: {where}, since {reason}")
         if where == "none":
             return source
         try:
@@ -90,34 +85,11 @@ class PixelCache:
         Raises:
             OSError: It cannot be written.
         """
-        cache.remove_oldest(self.folder, _ENDING, self.gib * _GIB - _size(source))
+        cache.remove_oldest(self.folder, _ENDING, self.gib * GIB - _size(source))
         with entry.writing() as file:
-            # Before hours of decoding, where the system can tell.
-            if shutil.disk_usage(self.folder).free < _size(source):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(entry.path))
+            require_free(self.folder, _size(source))
             _write(file, source, split)
         return _kept(entry.path, source, cache.HEAD_BYTES)
-
-    def _choose(self, size: int, taken: int, path: Path) -> tuple[str, str]:
-        """Where `size` bytes go beside those that are `taken`, and why there."""
-        if size > self.gib * _GIB:
-            return "none", f"--cache_gib={self.gib:g} is less"
-        if taken + size > self.gib * _GIB:
-            return "none", f"--cache_gib={self.gib:g} has no room beside the {taken / _GIB:.1f} GiB before it"
-        if self.where == "memory" and not _has_memory():
-            raise InputError(f"--cache=memory: {files.MEMORY} is not there or cannot be written; use disk")
-        if self.where != "auto":
-            return self.where, f"--cache={self.where}"
-        if os.path.exists(path):
-            return "disk", f"it may be in {self.folder}"
-        memory = _free_memory()
-        if size <= _SHARE_OF_FREE * memory:
-            return "memory", f"{memory / _GIB:.1f} GiB are free"
-        existing = next(folder for folder in (self.folder, *self.folder.parents) if os.path.exists(folder))
-        disk = shutil.disk_usage(existing).free
-        if size <= _SHARE_OF_FREE * disk:
-            return "disk", f"{memory / _GIB:.1f} GiB of memory are free, {disk / _GIB:.1f} GiB of {existing}"
-        return "none", f"only {memory / _GIB:.1f} GiB of memory are free and {disk / _GIB:.1f} GiB of {existing}"
 
 
 def _size(source: Pictures) -> int:
@@ -157,17 +129,4 @@ def _kept(path: Path, source: Pictures, start: int) -> Pictures:
     """A reader of the pixels in a file from byte `start` on."""
     size, count = raw_layout.picture_bytes(source.image_size), len(source.labels)
     pixels = ByteRanges([RangeFile(path)], [Spans(start + np.arange(count) * size, np.full(count, size))])
-    return RawPictures(pixels, source.labels, source.keys, source.image_size, None)
-
-
-def _free_memory() -> int:
-    """Memory that files can have without programs being swapped out, in bytes; 0 where the system does not say."""
-    meminfo = Path("/proc/meminfo")
-    match = re.search(r"^MemAvailable:\s*(\d+) kB$", meminfo.read_text(), re.MULTILINE) if meminfo.exists() else None
-    # Containers often give files in memory less than there is.
-    return min(int(match[1]) * 1024, shutil.disk_usage(files.MEMORY).free) if match and _has_memory() else 0
-
-
-def _has_memory() -> bool:
-    """Whether files can be kept in memory."""
-    return os.access(files.MEMORY, os.W_OK)
+    return RawPictures(pixels, source.labels, source.keys, (source.image_size, source.image_size, 3), None)

@@ -42,7 +42,12 @@ class RawPictures:
     """
 
     def __init__(
-        self, pixels: ByteRanges, labels: np.ndarray, keys: list[str], size: int, layout: raw_layout.Layout | None
+        self,
+        pixels: ByteRanges,
+        labels: np.ndarray,
+        keys: list[str],
+        shape: tuple[int, ...],
+        layout: raw_layout.Layout | None,
     ) -> None:
         """Takes where the pixels of each picture lie.
 
@@ -50,14 +55,15 @@ class RawPictures:
             pixels: The pixels.
             labels: int32 [pictures].
             keys: The key of each.
-            size: Height and width of the pictures, in pixels.
+            shape: Of the pixels of one, [height, width, 3]; or of other bytes in their place.
             layout: That of the records around them; None where the files are nothing but pixels.
         """
         self.labels = labels
-        self.image_size = size
+        self.image_size = shape[0]
         self.keys = keys
         # Each is a read of its own, and large enough for it.
         self.block = 1
+        self._shape = shape
         self._pixels = pixels
         self._layout = layout
         self._is_checked = np.full(len(labels), layout is None)
@@ -80,15 +86,14 @@ class RawPictures:
             for offsets in of_shards
         ]
         files = [RangeFile(Path(path)) for path in records.paths]
-        return cls(ByteRanges(files, spans), records.labels, records.keys, size, layout)
+        return cls(ByteRanges(files, spans), records.labels, records.keys, (size, size, 3), layout)
 
     def dataset(
         self, runs: tf.data.Dataset, batch_size: int, block: int = 1, whole_batches: bool = True
     ) -> tf.data.Dataset:
         """See `readers.Pictures`."""
-        size = self.image_size
         in_batch = batch_size if whole_batches else None
-        pictures = tf.TensorSpec((in_batch, size, size, 3), tf.uint8)
+        pictures = tf.TensorSpec((in_batch, *self._shape), tf.uint8)
         labels = tf.TensorSpec((in_batch,), tf.int32)
         batches = untuned(runs.unbatch().batch(batch_size, drop_remainder=whole_batches))
         return tf.data.Dataset.from_generator(
@@ -105,7 +110,7 @@ class RawPictures:
                 while True:
                     for places in itertools.islice(batches, 1 + _BATCHES_AHEAD - len(pending)):
                         self._pixels.prefetch(places, block)
-                        pictures = memory.take((len(places), self.image_size, self.image_size, 3))
+                        pictures = memory.take((len(places), *self._shape))
                         calls = [slice(at, at + _A_CALL) for at in range(0, len(places), _A_CALL)]
                         work = [executor.submit(self._read_some, places[call], pictures[call]) for call in calls]
                         pending.append((pictures, self.labels[places], work))
@@ -120,7 +125,7 @@ class RawPictures:
                 executor.shutdown(cancel_futures=True)
 
     def _read_some(self, places: np.ndarray, pictures: np.ndarray) -> None:
-        """Reads pictures into memory, uint8 [places, image_size, image_size, 3].
+        """Reads pictures into memory, uint8 [places, *shape].
 
         Raises:
             InputError: A record is damaged.

@@ -1,4 +1,4 @@
-"""Runs a network over all batches of a dataset: on the devices of a strategy, or through OpenVINO on the processor."""
+"""Runs a network over all batches of a dataset: on the devices of a strategy, or through another engine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import tensorflow as tf
 from dogcat.core.progress import pictures_bar
 from dogcat.models import openvino_network, workers
 from dogcat.models.distribution import MakeDataset, distribute
+from dogcat.models.onnx_network import OnnxNetwork
 from dogcat.models.openvino_network import OpenVinoNetwork
 
 # From pictures, uint8 [batch, height, width, 3], to a row for each, float32.
@@ -62,17 +63,17 @@ class Forward(abc.ABC):
 
 
 def make_forward(
-    network: Network | OpenVinoNetwork, strategy: tf.distribute.Strategy, prepare: Prepare | None = None
+    network: Network | OpenVinoNetwork | OnnxNetwork, strategy: tf.distribute.Strategy, prepare: Prepare | None = None
 ) -> Forward:
     """The way to run a network.
 
     Args:
-        network: A function in TensorFlow; or compiled by OpenVINO, whose strategy has one replica.
+        network: A function in TensorFlow; or what another engine runs, whose strategy has one replica.
         strategy: The devices.
         prepare: What each replica does first; None: nothing.
     """
-    if isinstance(network, OpenVinoNetwork):
-        return _OpenVinoForward(network, prepare)
+    if isinstance(network, (OpenVinoNetwork, OnnxNetwork)):
+        return _StartedForward(network, prepare)
     return _StrategyForward(network, strategy, prepare)
 
 
@@ -94,8 +95,8 @@ class _StrategyForward(Forward):
             yield np.concatenate(of_replicas[:1] if self._gathers else of_replicas)
 
 
-class _OpenVinoForward(Forward):
-    def __init__(self, network: OpenVinoNetwork, prepare: Prepare | None) -> None:
+class _StartedForward(Forward):
+    def __init__(self, network: OpenVinoNetwork | OnnxNetwork, prepare: Prepare | None) -> None:
         self._network = network
         self._prepare = tf.function(prepare) if prepare else None
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from dogcat.core import runtime
 from dogcat.core.options import InputError
-from dogcat.models import gpus, openvino_network, preflight, workers
+from dogcat.models import gpus, onnx_network, openvino_network, preflight, workers
 
 # A file in the message of an error, and what the system said of it, where it was not memory that was lacking:
 # TensorFlow has one kind of error for all.
@@ -155,6 +155,8 @@ def _say_full(file: str, said: str) -> str:
 
 def describe_engine(name: str) -> str:
     """An engine in a few words, its version among them."""
+    if name == onnx_network.ENGINE:
+        return f"ONNX Runtime {onnx_network.version()}"
     return f"OpenVINO {openvino_network.version()}" if name == "openvino" else f"TensorFlow {tf.__version__}"
 
 

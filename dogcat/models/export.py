@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import importlib.util
 import zipfile
 from pathlib import Path
 
@@ -11,109 +11,44 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+import dogcat
 from dogcat.core import files, runtime
+from dogcat.core.options import InputError
 from dogcat.evaluation import metrics
-from dogcat.models import architecture, keras_versions, model_files
+from dogcat.models import architecture, keras_versions, model_files, onnx_network, servable, tflite
 from dogcat.models.model_files import Description
+from dogcat.models.onnx_network import PICTURES, PROBABILITIES
+from dogcat.models.servable import Servable
 from dogcat.models.untrusted import DESCRIPTION
 from dogcat.pictures import encoder
 
-TFLITE_FILE, KERAS_FILE = "model.tflite", "model.keras"
-_PICTURES, _JPEGS = "serving_default", "jpeg"
+# The model of each format, in the folder of an export.
+FILES = {"savedmodel": "1", "tflite": "model.tflite", "keras": "model.keras", "onnx": "model.onnx"}
+# The newest that tf2onnx writes; ONNX Runtime has it from 1.14 on.
+_OPSET = 18
+_BATCH_DIMENSION = "batch"
+# Packages that write a format, or run it for comparison, beside TensorFlow and Keras.
+PACKAGES = {"onnx": ("tf2onnx", "onnx", "onnxruntime")}
 
 
-class Servable(tf.Module):
-    """What a SavedModel serves.
-
-    Attributes:
-        saved_weights: The model's weights in their order; `model_files.load` finds them by this name.
-    """
-
-    def __init__(self, model: keras.Model, description: Description) -> None:
-        """Takes a model in float32 and what it was made for."""
-        super().__init__()
-        self.saved_weights = keras_versions.variables_of(model.weights)
-        self._to_logits = architecture.logits_model(model)
-        self._description = description
-
-    def probabilities(self, pictures: tf.Tensor) -> tf.Tensor:
-        """Calibrated probabilities.
-
-        Args:
-            pictures: uint8 [batch, size, size, 3], RGB.
-
-        Returns:
-            float32 [batch, classes].
-        """
-        logits = self._to_logits(pictures, training=False) / self._description.temperature
-        if logits.shape[1] == 1:
-            logits = tf.concat([tf.zeros_like(logits), logits], axis=1)
-        return tf.nn.softmax(logits)
-
-    def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
-        """The functions of the SavedModel: of pictures as pixels, and of JPEG or PNG files.
-
-        Both return `probabilities`, float32 [batch, classes], and `class`, string [batch], the most probable one.
-        """
-        size = self._description.image_size
-        names = list(map(os.fsencode, self._description.classes))
-
-        def answer(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
-            probabilities = self.probabilities(pictures)
-            return {"probabilities": probabilities, "class": tf.gather(names, tf.argmax(probabilities, axis=1))}
-
-        @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, name="pictures")])
-        def of_pictures(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(pictures)
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="files")])
-        def of_jpegs(files: tf.Tensor) -> dict[str, tf.Tensor]:
-            picture = tf.TensorSpec([size, size, 3], tf.uint8)
-            return answer(tf.map_fn(self._read, files, fn_output_signature=picture))
-
-        return {_PICTURES: of_pictures, _JPEGS: of_jpegs}
-
-    def _read(self, file: tf.Tensor) -> tf.Tensor:
-        """What `images` makes of a picture; an EXIF orientation and an ICC profile are not heeded."""
-        pixels = tf.cond(tf.io.is_jpeg(file), lambda: _decode_jpeg(file), lambda: _decode_png(file))
-        size = self._description.image_size
-        height, width = tf.unstack(tf.shape(pixels)[:2])
-        if self._description.resize == "crop":
-            side = tf.minimum(height, width)
-            pixels = tf.image.crop_to_bounding_box(pixels, (height - side) // 2, (width - side) // 2, side, side)
-        target = tf.constant([size, size])
-        if self._description.resize == "pad":
-            scaled = tf.cast([height, width], tf.float64) * size / tf.cast(tf.maximum(height, width), tf.float64)
-            target = tf.maximum(1, tf.cast(tf.round(scaled), tf.int32))
-        resized = tf.image.resize(pixels, target, antialias=True)
-        rounded = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-        top, left = tf.unstack((size - target) // 2)
-        return tf.ensure_shape(tf.image.pad_to_bounding_box(rounded, top, left, size, size), [size, size, 3])
+def require_packages(form: str) -> None:
+    """Raises InputError where a package of `PACKAGES` is missing."""
+    for name in PACKAGES.get(form, ()):
+        if importlib.util.find_spec(name) is None:
+            raise InputError(f"--format={form}: {name} is not installed; {onnx_network.INSTALL}")
 
 
-def _decode_jpeg(file: tf.Tensor) -> tf.Tensor:
-    return tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")
-
-
-def _decode_png(file: tf.Tensor) -> tf.Tensor:
-    """Decodes, and lays what is transparent over white."""
-    # Asked for four channels, TensorFlow takes a picture of one bit a pixel for transparent.
-    pixels = tf.io.decode_png(file, channels=0)
-    height, width, channels = tf.unstack(tf.shape(pixels))
-    of_colour = channels - 1 + channels % 2
-    colours = tf.broadcast_to(tf.cast(pixels[:, :, :of_colour], tf.float32), [height, width, 3])
-    opaque = tf.fill([height, width, 1], tf.constant(255, tf.uint8))
-    opacity = tf.cast(tf.concat([pixels[:, :, of_colour:], opaque], axis=2)[:, :, :1], tf.float32) / 255
-    return tf.cast(tf.round(colours * opacity + 255 * (1 - opacity)), tf.uint8)
-
-
-def write(path: Path, form: str, folder: Path) -> None:
-    """Writes a model in another form.
+def write(
+    path: Path, form: str, folder: Path, quantize: str = "none", representative: np.ndarray | None = None
+) -> None:
+    """Writes a model in another form, by the name of `FILES`.
 
     Args:
         path: The model.
-        form: `savedmodel`, `tflite` or `keras`.
+        form: One of `FILES`.
         folder: An empty folder to write into.
+        quantize: For `tflite`, one of `options.QUANTIZE`.
+        representative: For int8, see `tflite.convert`.
 
     Raises:
         InputError: The model cannot be loaded.
@@ -122,27 +57,57 @@ def write(path: Path, form: str, folder: Path) -> None:
     """
     with architecture.precision("float32"):
         model, description = model_files.load(path)
-    if form == "keras":
+        # In what is written the temperature is part of the head.
         calibrated = dataclasses.replace(description, temperature=1.0)
-        head = architecture.head_of(model)
-        head.set_weights([array / description.temperature for array in head.get_weights()])
-        model_files.save_for_keras_3(model, folder / KERAS_FILE, calibrated)
-        return
-    servable = Servable(model, description)
+        if form == "keras":
+            head = architecture.head_of(model)
+            head.set_weights([array / description.temperature for array in head.get_weights()])
+            model_files.save_for_keras_3(_of_each_class(model), folder / FILES[form], calibrated)
+            return
+    serves = Servable(model, description)
+    file = folder / FILES[form]
     if form == "savedmodel":
-        tf.saved_model.save(servable, str(folder), signatures=servable.signatures())
-        with files.naming(folder / DESCRIPTION):
-            (folder / DESCRIPTION).write_text(model_files.description_json(description))
+        tf.saved_model.save(serves, str(file), signatures=serves.signatures())
+        with files.naming(file / DESCRIPTION):
+            (file / DESCRIPTION).write_text(model_files.description_json(description))
         return
-    spec = tf.TensorSpec([None, description.image_size, description.image_size, 3], tf.uint8, name="pictures")
-    function = tf.function(servable.probabilities, input_signature=[spec]).get_concrete_function()
-    with runtime.native_messages_dropped():
-        converted = tf.lite.TFLiteConverter.from_concrete_functions([function], servable).convert()
+    if form == "onnx":
+        content = _to_onnx(serves, calibrated)
+        with files.naming(file):
+            file.write_bytes(content)
+        return
+    content = tflite.convert(serves, quantize, np.empty(0) if representative is None else representative)
     # Where TensorFlow Lite keeps files that belong to a model: in a zip archive behind it.
-    with files.naming(folder / TFLITE_FILE), open(folder / TFLITE_FILE, "w+b") as file:
-        file.write(converted)
-        with zipfile.ZipFile(file, "a") as archive:
+    with files.naming(file), open(file, "w+b") as opened:
+        opened.write(content)
+        with zipfile.ZipFile(opened, "a") as archive:
             archive.writestr(DESCRIPTION, model_files.description_json(description))
+
+
+def _of_each_class(model: keras.Model) -> keras.Model:
+    """A model that gives the probability of each class, of two as well; it has the weights of the given one."""
+    layers = keras.layers
+    logits = architecture.head_of(model).output
+    if logits.shape[1] == 1:
+        # The other class has the logit 0. In layers of Keras, which plain Keras loads.
+        columns = layers.ZeroPadding1D((1, 0))(layers.Reshape((1, 1))(logits))
+        logits = layers.Reshape((2,))(columns)
+    return keras.Model(model.input, layers.Activation("softmax", name=PROBABILITIES)(logits), name="dogcat")
+
+
+def _to_onnx(serves: Servable, description: Description) -> bytes:
+    import onnx
+    import tf2onnx
+
+    function = serves.function()
+    with runtime.native_messages_dropped():
+        made, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=_OPSET)
+    made.producer_name, made.producer_version = "dogcat", dogcat.__version__
+    onnx.helper.set_model_props(made, {onnx_network.DESCRIPTION_KEY: model_files.description_json(description)})
+    for value in (*made.graph.input, *made.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = _BATCH_DIMENSION
+    content: bytes = made.SerializeToString()
+    return content
 
 
 def largest_differences(path: Path, form: str, folder: Path, pictures: np.ndarray) -> dict[str, float]:
@@ -167,15 +132,14 @@ def largest_differences(path: Path, form: str, folder: Path, pictures: np.ndarra
         wanted = metrics.log_probabilities(logits / description.temperature)
         return float(np.abs(np.log(probabilities.astype(np.float64)) - wanted).max())
 
-    if form == "keras":
-        return {"pictures": difference(_run_keras(folder / KERAS_FILE, pictures), pictures)}
-    if form == "tflite":
-        return {"pictures": difference(_run_tflite(folder / TFLITE_FILE, pictures), pictures)}
-    signatures = tf.saved_model.load(str(folder)).signatures
+    file = folder / FILES[form]
+    if form != "savedmodel":
+        return {"pictures": difference(_RUN[form](file, pictures), pictures)}
+    signatures = tf.saved_model.load(str(file)).signatures
     encoded = [encoder.encode(picture, "jpeg", quality=95, chroma="420") for picture in pictures]
-    decoded = np.stack([_decode_jpeg(file).numpy() for file in encoded])
-    of_pictures = signatures[_PICTURES](tf.constant(pictures))["probabilities"]
-    of_files = signatures[_JPEGS](tf.constant(encoded))["probabilities"]
+    decoded = np.stack([servable.decode_jpeg(picture).numpy() for picture in encoded])
+    of_pictures = signatures[servable.OF_PICTURES](tf.constant(pictures))[PROBABILITIES]
+    of_files = signatures[servable.OF_JPEGS](tf.constant(encoded))[PROBABILITIES]
     return {
         "pictures": difference(of_pictures.numpy(), pictures),
         "JPEG files": difference(of_files.numpy(), decoded),
@@ -185,18 +149,16 @@ def largest_differences(path: Path, form: str, folder: Path, pictures: np.ndarra
 def _run_keras(file: Path, pictures: np.ndarray) -> np.ndarray:
     """Probabilities of each class by a file for Keras 3; in Keras 2 by its weights, which is all that it can read."""
     with architecture.precision("float32"):
-        is_open = keras_versions.opens(model_files.FIRST_KERAS_3)
-        model = keras.models.load_model(file, compile=False) if is_open else model_files.load(file)[0]
-    # A probability near 1 hides that of the other class.
+        if keras_versions.opens(model_files.FIRST_KERAS_3):
+            return keras.models.load_model(file, compile=False).predict(pictures, verbose=0)
+        model = model_files.load(file)[0]
     return np.exp(metrics.log_probabilities(architecture.logits_model(model).predict(pictures, verbose=0)))
 
 
-def _run_tflite(file: Path, pictures: np.ndarray) -> np.ndarray:
-    with runtime.native_messages_dropped():
-        interpreter = tf.lite.Interpreter(str(file))
-        [taken], [given] = interpreter.get_input_details(), interpreter.get_output_details()
-        interpreter.resize_tensor_input(taken["index"], pictures.shape)
-        interpreter.allocate_tensors()
-    interpreter.set_tensor(taken["index"], pictures)
-    interpreter.invoke()
-    return interpreter.get_tensor(given["index"])
+def _run_onnx(file: Path, pictures: np.ndarray) -> np.ndarray:
+    probabilities: np.ndarray
+    [probabilities] = onnx_network.open_session(file).run([PROBABILITIES], {PICTURES: pictures})
+    return probabilities
+
+
+_RUN = {"keras": _run_keras, "tflite": tflite.run, "onnx": _run_onnx}

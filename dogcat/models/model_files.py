@@ -3,8 +3,8 @@
 A saved model is a `.keras` file of Keras' standard layers, which plain Keras loads; what it was made for, like backbone
 and classes, stands in Keras' `metadata.json` under `dogcat`. Loading builds the model anew and takes the weights alone
 from the file, so nothing that is stored in a file gets to run, and the precision is that of the machine at hand. A
-SavedModel of `models.export` has the same as `dogcat.json` in its folder, weights in HDF5 have it beside them, and
-earlier `.keras` files as a member.
+SavedModel of `models.export` has the same as `dogcat.json` in its folder, an ONNX file among its metadata, weights in
+HDF5 have it beside them, and earlier `.keras` files as a member.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tensorflow import keras
 
 from dogcat.core import files, typed_json
 from dogcat.core.options import InputError
-from dogcat.models import keras_configs, keras_files, keras_versions, latest_run, untrusted
+from dogcat.models import keras_configs, keras_files, keras_versions, latest_run, onnx_network, untrusted
 from dogcat.models.architecture import build_model
 from dogcat.models.backbones import BACKBONES
 from dogcat.models.bundle import Bundle
@@ -200,7 +200,7 @@ def find_files(places: str, flag: str) -> list[Path]:
 
 
 def _may_be_model(path: str) -> bool:
-    return latest_run.may_be_run(path) or path.endswith((".keras", ".h5"))
+    return latest_run.may_be_run(path) or path.endswith((".keras", ".h5", onnx_network.ENDING))
 
 
 def describe(path: Path) -> Description:
@@ -212,8 +212,9 @@ def describe(path: Path) -> Description:
     _refuse_foreign(path)
     if path.suffix == ".tflite":
         raise InputError(f"{path} is a TensorFlow Lite file, for other programs; give the .keras file it was made of")
+    in_onnx = onnx_network.stored_description(path) if onnx_network.is_onnx(path) else None
     try:
-        return _sound(_stored_description(path))
+        return _sound(_stored_description(path) if in_onnx is None else typed_json.parse(in_onnx, dict[str, Any]))
     except keras_files.DAMAGE as error:
         raise InputError(
             f"{path} is not a model that dogcat.train wrote; give a .keras file of a run ({keras_files.said(error)})"
@@ -276,6 +277,10 @@ def load(path: Path) -> tuple[keras.Model, Description]:
         InputError: The file is not a model of this program, or is damaged.
     """
     description = describe(path)
+    if onnx_network.is_onnx(path):
+        raise InputError(
+            f"{path} is an ONNX file, which predicts and nothing else; give the .keras file it was made of"
+        )
     try:
         # Before a head is made, of which the description alone would say how large it is.
         if 4 * _FEWEST_FEATURES * len(description.classes) > _bytes_of_weights(path):

@@ -10,6 +10,8 @@ from dogcat.models.backbones import BACKBONES
 
 # The views of a picture that a prediction is averaged over.
 TTA = ("none", "flip")
+# Numbers of an export.
+QUANTIZE = ("none", "float16", "int8")
 
 
 def backbone_option(help: str, positional: bool = False) -> Any:

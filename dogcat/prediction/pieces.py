@@ -207,8 +207,8 @@ def _predictor(setup: Setup) -> tuple[Predictor, Manner, str]:
     for path, sha256 in setup.models:
         if files.sha256_of(model_files.weights_file(Path(path))) != sha256:
             raise WorkLostError(f"{this_process()}: {path} is another file there than here; give all machines the same")
-    strategy, engine = runner.choose_devices(setup.precision, setup.strategy, setup.engine)
     paths = [Path(path) for path, _ in setup.models]
+    strategy, engine = runner.choose_devices(setup.precision, setup.strategy, setup.engine, paths)
     predictor = runner.Predictor(paths, setup.tta, setup.batch_size, strategy, engine)
     return predictor, runner.manner(strategy, engine), runner.describe(strategy, engine)
 

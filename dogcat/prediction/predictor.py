@@ -13,7 +13,6 @@ from dogcat.core.interrupts import Interrupts
 from dogcat.core.log import tell
 from dogcat.core.options import InputError
 from dogcat.core.places import place_of
-from dogcat.core.spelling import Spellings
 from dogcat.dataset import foreign_files, manifest
 from dogcat.dataset.encoding import Rejection
 from dogcat.dataset.foreign_features import Keys
@@ -23,8 +22,8 @@ from dogcat.evaluation.assess import LabelledPredictions
 from dogcat.loading import foreign_set
 from dogcat.loading.foreign_set import Part, Reading
 from dogcat.models import model_files
-from dogcat.pictures import folders, labels
-from dogcat.prediction import picture_sources, predictions, runner
+from dogcat.pictures import folders
+from dogcat.prediction import labelled_files, picture_sources, predictions, runner
 from dogcat.prediction.options import OF_FOREIGN_FILES, EvaluationOptions, PredictionOptions
 from dogcat.prediction.partial import PartialPredictions
 from dogcat.prediction.picture_sources import DataSetSplit, PictureFiles, Pictures
@@ -55,7 +54,7 @@ def _way(
 ) -> _Way:
     """The devices of this process or, where the work is done in pieces, those of the workers."""
     if pieces is None:
-        strategy, engine = runner.choose_devices(options.precision, options.strategy, options.engine)
+        strategy, engine = runner.choose_devices(options.precision, options.strategy, options.engine, paths)
 
         def here(paths: list[Path], pictures: PictureFiles | DataSetSplit) -> Predictor:
             return Predictor(paths, options.tta, options.batch_size, strategy, engine)
@@ -181,18 +180,8 @@ def _predict_labelled_files(
     pieces: Pieces | None,
 ) -> LabelledPredictions:
     folder = Path(options.images)
-    listing = folders.list_images(folder)
-    tell(listing.summary(options.images))
-    labelled = labels.label_keys(listing, {}, [])
     classes = next(iter(descriptions.values())).classes
-    spellings = Spellings(classes)
-    meant = [spellings.find(name, f"--images={folder}") for name in labelled.classes]
-    unknown = [name for name, found in zip(labelled.classes, meant) if found is None]
-    if unknown:
-        raise InputError(
-            f"--images={folder}: has pictures of {unknown[0]!r}, which is none of the model's classes, "
-            f"{', '.join(classes)}; name pictures or their folders after these"
-        )
+    labelled = labelled_files.find(folder, classes)
     _require_classes(descriptions, classes)
     way = _way(paths, PictureFiles(folder, labelled.keys), options, pieces)
     tell(f"device: {way.devices}")
@@ -208,7 +197,7 @@ def _predict_labelled_files(
     return LabelledPredictions(
         source=str(folder),
         keys=[labelled.keys[place] for place in read],
-        labels=np.array([classes.index(meant[label]) for label in labelled.labels[read]]),
+        labels=labelled.labels[read],
         classes=classes,
         predicted_by=[str(path) for path in paths],
         log_probabilities=[log_probabilities[read] for log_probabilities in predicted],

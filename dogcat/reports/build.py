@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tensorflow import keras
@@ -16,7 +17,7 @@ from dogcat.core.places import Place, place_of
 from dogcat.dataset import manifest, shard_plan
 from dogcat.dataset.manifest import Manifest
 from dogcat.evaluation import assess, metrics
-from dogcat.evaluation.assess import LabelledPredictions
+from dogcat.evaluation.assess import LabelledPredictions, ModelAssessment
 from dogcat.loading import readers
 from dogcat.models import architecture, devices, model_files
 from dogcat.models.gradcam import HeatMaps
@@ -40,6 +41,44 @@ _BATCH = 32
 _FEWEST_PICTURES = 2
 
 
+class Validated(NamedTuple):
+    """How the best model of a run does on its validation split.
+
+    Attributes:
+        predictions: What it predicts.
+        assessment: How good that is.
+        folder: The data set's, or its address.
+        data: The data set.
+    """
+
+    predictions: LabelledPredictions
+    assessment: ModelAssessment
+    folder: Place
+    data: Manifest
+
+
+def validated(run: FinishedRun, tfrecords: str = "") -> Validated | None:
+    """How the best model of a run does, by the predictions that it kept; of an earlier version's run it is asked.
+
+    Args:
+        run: The run.
+        tfrecords: Where its data set is; empty: where it was.
+
+    Returns:
+        None where the validation split has less than two pictures.
+
+    Raises:
+        InputError: The run or its data set cannot be used.
+    """
+    folder, data = _data_of(run, tfrecords)
+    if data.splits[shard_plan.VALIDATION].pictures < _FEWEST_PICTURES:
+        return None
+    description = model_files.describe(run.path / model_files.BEST_MODEL)
+    _require_fitting(description, data, run.path)
+    predictions = _predictions(run, folder, data, description.temperature)
+    return Validated(predictions, assess.assess(predictions, assess.Scoring()).models[0], folder, data)
+
+
 def write(folder: Path, tfrecords: str = "") -> Path | None:
     """Writes report.html and pictures.csv into the folder of a finished run.
 
@@ -59,22 +98,20 @@ def write(folder: Path, tfrecords: str = "") -> Path | None:
     """
     run = finished_runs.read(folder)
     _require_own(folder)
-    data_folder, data = _data_of(run, tfrecords)
-    if data.splits[shard_plan.VALIDATION].pictures < _FEWEST_PICTURES:
+    found = validated(run, tfrecords)
+    if found is None:
         return None
-    model, description = model_files.load(folder / model_files.BEST_MODEL)
-    _require_fitting(description, data, folder)
-    predictions = _predictions(run, data_folder, data, description.temperature)
+    model, _ = model_files.load(folder / model_files.BEST_MODEL)
     findings = Findings(
         run=run,
-        predictions=predictions,
-        assessment=assess.assess(predictions, assess.Scoring()).models[0],
-        trained_on=data.splits[shard_plan.TRAIN].pictures,
+        predictions=found.predictions,
+        assessment=found.assessment,
+        trained_on=found.data.splits[shard_plan.TRAIN].pictures,
         opening=_opening(run, model),
     )
     mistakes = worst_mistakes(findings)
     shown = mistakes + least_certain(findings, mistakes)
-    page = run_page.render(findings, _pictures(findings, shown, model, data_folder, data), _plots(findings))
+    page = run_page.render(findings, _pictures(findings, shown, model, found.folder, found.data), _plots(findings))
     with files.FileSet() as written:
         written.write(folder / TABLE, tables.for_spreadsheet(*pictures_table(findings)))
         written.write(folder / PAGE, page)

@@ -6,6 +6,7 @@ where XLA does not compile, an operation of TensorFlow does it, in 2-5 times the
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from typing import NamedTuple
@@ -92,6 +93,35 @@ def draw(batch_size: tf.Tensor | int, ranges: AugmentationRanges, seed: tf.Tenso
         flip=tf.cast(unit[6] < ranges.flip, tf.float32),
         brightness=1 + ranges.brightness * either_way[7] if ranges.brightness else None,
     )
+
+
+def only_flips(ranges: AugmentationRanges) -> bool:
+    """Whether each picture is shown as it is, or mirrored, and in no other way."""
+    return dataclasses.replace(ranges, flip=0.0) == AugmentationRanges()
+
+
+def flips_of_epoch(
+    ranges: AugmentationRanges, run_seed: int, epoch: tf.Tensor, steps: int, shares: tuple[int, int]
+) -> tf.Tensor:
+    """Which pictures of an epoch `apply` mirrors, in the order of its steps and, in each, of the replicas.
+
+    Args:
+        ranges: How far each parameter may go.
+        run_seed: The run's seed.
+        epoch: The number of the epoch.
+        steps: Steps of an epoch.
+        shares: Number of replicas, and of the pictures of each in a step.
+
+    Returns:
+        int64 [steps * replicas * pictures of each]: 1 for a picture that is mirrored, else 0.
+    """
+    replicas, share = shares
+
+    def of_share(number: tf.Tensor) -> tf.Tensor:
+        return draw(share, ranges, seed_of(run_seed, epoch, number // replicas, number % replicas)).flip
+
+    flips = tf.map_fn(of_share, tf.range(steps * replicas), fn_output_signature=tf.TensorSpec((share,), tf.float32))
+    return tf.cast(tf.reshape(flips, [-1]), tf.int64)
 
 
 def warp(pictures: tf.Tensor, parameters: WarpParameters) -> tf.Tensor:

@@ -60,6 +60,19 @@ def best_of(history: Sequence[EpochRecord]) -> EpochRecord:
     return min(history, key=lambda record: (math.isnan(record.val_loss), record.val_loss))
 
 
+def in_words(record: EpochRecord, is_best: bool, left: str) -> str:
+    """A line for a person; `left` are words for the time that the run has left, empty where that is not known."""
+    parts = [f"epoch {record.epoch:2d}:"]
+    if not math.isnan(record.loss):
+        parts.append(f"log loss {record.loss:.4f}, accuracy {record.accuracy:.2%};")
+    parts.append(f"validation log loss {record.val_loss:.4f}, accuracy {record.val_accuracy:.2%}")
+    rate = "" if math.isnan(record.pictures_per_second) else f", {record.pictures_per_second:.1f} pictures/s"
+    parts.append(f"({record.seconds:.0f} s{rate}{f'; {left}' if left else ''})")
+    if is_best:
+        parts.append("best so far")
+    return " ".join(parts)
+
+
 def as_csv(history: Sequence[EpochRecord]) -> str:
     """A line an epoch under a line of names: what follows from data, options and seed, so no times."""
     return tables.as_csv(_REPEATABLE, ([getattr(record, name) for name in _REPEATABLE] for record in history)).decode()

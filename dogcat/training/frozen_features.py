@@ -17,10 +17,11 @@ from dogcat.dataset.manifest import Manifest
 from dogcat.loading import pipeline
 from dogcat.loading.readers import Pictures
 from dogcat.models import architecture, devices, feature_cache, tta_views, weights, workers
-from dogcat.models.batch_runner import Network, make_forward
+from dogcat.models.batch_runner import Forward, Network, make_forward
 from dogcat.models.openvino_network import OpenVinoNetwork
 from dogcat.training import augment
 from dogcat.training.options import TrainingOptions
+from dogcat.training.trunk_cache import KeptTrunk, Part
 
 
 class FeatureExtractor:
@@ -29,6 +30,7 @@ class FeatureExtractor:
     Attributes:
         passed: Pictures that went through the backbone, which are not those that were found in the cache.
         seconds: Time that took.
+        trunk: What is kept of the trunk's output, from which TensorFlow computes the features of its views; or None.
     """
 
     def __init__(
@@ -38,16 +40,27 @@ class FeatureExtractor:
         data: Manifest,
         readers: dict[str, Pictures],
         strategy: tf.distribute.Strategy,
+        engine: str,
     ) -> None:
-        """Takes a model made under `strategy`, the options, the manifest of the data set and readers of its splits."""
+        """Takes what features follow from.
+
+        Args:
+            model: The model, made under `strategy`.
+            options: The options.
+            data: The manifest of the data set.
+            readers: Readers of its splits.
+            strategy: The devices.
+            engine: tensorflow or openvino.
+        """
         self.passed = 0
         self.seconds = 0.0
+        self.trunk: KeptTrunk | None = None
         self._model = model
         self._options = options
         self._data = data
         self._readers = readers
         self._strategy = strategy
-        self._engine = devices.choose_engine(options.engine, keras.mixed_precision.global_policy().name, strategy)
+        self._engine = engine
 
     def __call__(self, split: str, view: int) -> np.ndarray:
         """Features of a split, float32 [pictures, channels].
@@ -94,8 +107,22 @@ class FeatureExtractor:
             self._model, options.backbone, data.image_size, len(data.classes), options.batch_size, self._engine
         )
 
+    @functools.cached_property
+    def _from_trunk(self) -> Forward:
+        """From what is kept of the trunk's output to features."""
+        assert self.trunk
+        return make_forward(self.trunk.split.features, self._strategy)
+
     def _compute(self, split: str, view: int) -> np.ndarray:
         options = self._options
+        what = f"features, {split}" + (f", view {view + 1}" if view > tta_views.PLAIN else "")
+        if self.trunk and self._engine == "tensorflow" and (split, view) in self.trunk.parts:
+            passed = self.trunk.parts[Part(split, view)]
+            return self._from_trunk(
+                lambda context: pipeline.evaluation_dataset(passed, options.batch_size, context),
+                len(passed.labels),
+                what,
+            )
         # Below 0, where no epoch of training is.
         epoch = tf.constant(-view, tf.int64)
 
@@ -109,7 +136,7 @@ class FeatureExtractor:
         return make_forward(self._network, self._strategy, prepare)(
             lambda context: pipeline.evaluation_dataset(self._readers[split], options.batch_size, context),
             self._data.splits[split].pictures,
-            f"features, {split}" + (f", view {view + 1}" if view > tta_views.PLAIN else ""),
+            what,
         )
 
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
-from tensorflow import keras
 
 from dogcat.core.cache import cache_folder
 from dogcat.core.options import InputError
 from dogcat.core.places import place_of
 from dogcat.dataset import shard_plan
-from dogcat.dataset.manifest import Manifest
 from dogcat.loading import readers
 from dogcat.loading.pixel_cache import PixelCache
 from dogcat.loading.readers import Pictures
 from dogcat.training.frozen_features import FeatureExtractor
-from dogcat.training.options import TrainingOptions
+from dogcat.training.preparation import Preparation
 
 
 class Inputs(NamedTuple):
@@ -39,14 +36,13 @@ class Inputs(NamedTuple):
         return np.concatenate(of_views, dtype=np.float64), np.tile(self.training.labels, views)
 
 
-def open_inputs(
-    options: TrainingOptions, data: Manifest, model: keras.Model, strategy: tf.distribute.Strategy
-) -> Inputs:
+def open_inputs(prepared: Preparation) -> Inputs:
     """Opens the shards, and the cache of decoded pictures where it is wanted, which may decode the whole data set.
 
     Raises:
         InputError: A shard is not what the manifest says, or --limit leaves a class no training picture.
     """
+    options, data = prepared.options, prepared.data
     folder = place_of(options.tfrecords)
     sources = {split: readers.open_split(folder, data, split) for split in (shard_plan.TRAIN, shard_plan.VALIDATION)}
     missing = np.flatnonzero(np.bincount(sources[shard_plan.TRAIN].labels, minlength=len(data.classes)) == 0)
@@ -55,5 +51,5 @@ def open_inputs(
         raise InputError(f"--limit={options.limit}: leaves no training picture of {name}; use a larger one, or 0")
     cache = PixelCache(options.cache, options.cache_gib, cache_folder() / "pixels")
     of_split = cache.readers(sources, data)
-    features_of = FeatureExtractor(model, options, data, of_split, strategy)
+    features_of = FeatureExtractor(prepared.trainer.model, options, data, of_split, prepared.strategy, prepared.engine)
     return Inputs(of_split[shard_plan.TRAIN], of_split[shard_plan.VALIDATION], features_of)

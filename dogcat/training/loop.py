@@ -33,6 +33,7 @@ from dogcat.training.preparation import Preparation
 from dogcat.training.run_folder import RunFolder
 from dogcat.training.step_curve import StepCurve
 from dogcat.training.tracking import Tracking
+from dogcat.training.trunk_cache import Part
 
 # Pictures in augmented.png, and versions of each.
 _SHEET_PICTURES, _SHEET_VERSIONS = 6, 5
@@ -62,6 +63,10 @@ class TrainingLoop:
         self._training, self._validation, self._features_of = inputs
         self._tracking = tracking
         self._curve = StepCurve(prepared.steps, options.batch_size, prepared.trainer.rate.of)
+        self._trunk = prepared.trunk
+        # What the epochs read of the two splits.
+        self._views: pipeline.Views | None = None
+        self._validated = self._validation
         self._validation_features: np.ndarray | None = None
         # Of the steps since losses were last fetched: each one's position and sums, on the device.
         self._unread: list[tuple[Position, tf.Tensor]] = []
@@ -75,7 +80,10 @@ class TrainingLoop:
         """
         board = Board(folder.events)
         with Interrupts() as interrupts:
-            if not self._resumed(folder):
+            resumed = self._resumed(folder)
+            if not resumed or self._goes_on():
+                self._keep_trunk()
+            if not resumed:
                 self._save_epoch(folder, board, *self._epoch_0())
                 self._show_augmentation(folder, board)
             run_folder.lead_to(folder.path, self._options)
@@ -120,6 +128,20 @@ class TrainingLoop:
         done = f"{before.step} of {self._order.steps} steps are done"
         tell(f"resuming: {folder.path} in epoch {before.epoch + 1}, of which {done}")
         return True
+
+    def _keep_trunk(self) -> None:
+        """Lets the epochs read what is kept of the trunk's output, if it is kept."""
+        if not self._trunk:
+            return
+        sources = {shard_plan.TRAIN: self._training, shard_plan.VALIDATION: self._validation}
+        with self._timed("trunk"):
+            kept = self._trunk.keep(sources, self._options.epochs - self.progress.epoch)
+        if kept:
+            self._trainer.skip_trunk(kept.split)
+            self._features_of.trunk = kept
+            self._views = kept.training
+            self._validated = kept.parts[Part(shard_plan.VALIDATION, tta_views.PLAIN)]
+            self._logits = make_forward(kept.split.logits, self._strategy)
 
     def _goes_on(self) -> bool:
         progress = self.progress
@@ -169,7 +191,7 @@ class TrainingLoop:
         return linear_head.apply_head(self._validation_features, *architecture.head_of(self._model).get_weights())
 
     def _training_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return pipeline.train_dataset(self._training, self._order, self.progress.position, context)
+        return pipeline.train_dataset(self._training, self._order, self.progress.position, context, self._views)
 
     def _train_epoch(
         self, folder: RunFolder, board: Board, batches: Iterator[Any], interrupts: Interrupts, agreement: Agreement
@@ -252,7 +274,7 @@ class TrainingLoop:
         if options.unfreeze_from:
             batches = []
             for batch in self._logits.batches(
-                lambda context: pipeline.evaluation_dataset(self._validation, options.batch_size, context),
+                lambda context: pipeline.evaluation_dataset(self._validated, options.batch_size, context),
                 len(self._validation.labels),
                 "validating",
             ):
@@ -299,7 +321,8 @@ class TrainingLoop:
             checkpoint.save(folder.state, self.progress, self._variables)
         board.add_epoch(record)
         self._tracking.add_epoch(record)
-        _tell_epoch(record, record is epoch_records.best_of(history), self._time_left() if self._goes_on() else "")
+        is_best, left = record is epoch_records.best_of(history), self._time_left() if self._goes_on() else ""
+        tell(epoch_records.in_words(record, is_best, left))
 
     def _show_augmentation(self, folder: RunFolder, board: Board) -> None:
         """Draws some pictures as training sees them: augmented.png, and for TensorBoard."""
@@ -321,16 +344,3 @@ class TrainingLoop:
         started = time.perf_counter()
         yield
         self.progress.add_time(stage, time.perf_counter() - started)
-
-
-def _tell_epoch(record: EpochRecord, is_best: bool, left: str) -> None:
-    """Tells of an epoch in a line, with the time left if it is known."""
-    parts = [f"epoch {record.epoch:2d}:"]
-    if not math.isnan(record.loss):
-        parts.append(f"log loss {record.loss:.4f}, accuracy {record.accuracy:.2%};")
-    parts.append(f"validation log loss {record.val_loss:.4f}, accuracy {record.val_accuracy:.2%}")
-    rate = "" if math.isnan(record.pictures_per_second) else f", {record.pictures_per_second:.1f} pictures/s"
-    parts.append(f"({record.seconds:.0f} s{rate}{f'; {left}' if left else ''})")
-    if is_best:
-        parts.append("best so far")
-    tell(" ".join(parts))

@@ -22,6 +22,8 @@ OF_FOREIGN_FILES = ("image_key", "label_key", "classes", "first_label", "image_s
 _OF_THE_CALL = {
     *("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report", "strategy"),
     *("track", "find_lr"),
+    # The epochs are the same with it.
+    "cache_trunk",
     # Where the data set lies; what it holds is compared.
     *("tfrecords", "validation_tfrecords", *OF_FOREIGN_FILES),
 }
@@ -187,9 +189,16 @@ class TrainingOptions(Options):
         choices=("none", "auto", "memory", "disk"),
         heading="Reading",
     )
+    cache_trunk: str = option(
+        "auto",
+        "Where the output of the frozen layers is kept, so that steps compute the others alone: memory; disk, where "
+        "later runs find it; on, the first of these with enough room; auto, likewise where it saves time; off. For "
+        "pictures that are mirrored at most: --augment=none, with --flip or without.",
+        choices=("auto", "on", "off", "memory", "disk"),
+    )
     cache_gib: float = option(
         8.0,
-        "Largest size of that cache: of all its files on disk, or of a run's pictures in memory.",
+        "Largest size of each of these caches: of all its files on disk, or of what a run has in memory.",
         bounds=Bounds(above=0, unit="GiB"),
     )
     shuffle_block: int = option(

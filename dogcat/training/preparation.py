@@ -20,10 +20,11 @@ from dogcat.loading.foreign_set import ForeignSet
 from dogcat.models import architecture, devices, keras_versions, model_files, weights
 from dogcat.models.backbones import BACKBONES
 from dogcat.models.latest_run import preset_run
-from dogcat.training import data_set, run_folder
+from dogcat.training import data_set, run_folder, trunk_cache
 from dogcat.training.options import TrainingOptions
 from dogcat.training.presets import PRESETS
 from dogcat.training.step import Trainer
+from dogcat.training.trunk_cache import TrunkCache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Preparation:
         source: Where the model is from, for a person.
         first_open: Index of the first of the backbone's layers that trains; their number where none does.
         trainer: The model with its optimizer.
+        trunk: Whether the output of the frozen layers is kept; None where the recipe does not allow it.
+        engine: What features are computed through, tensorflow or openvino.
     """
 
     options: TrainingOptions
@@ -53,18 +56,20 @@ class Preparation:
     source: str
     first_open: int
     trainer: Trainer
+    trunk: TrunkCache | None
+    engine: str
 
     def description(self) -> list[str]:
         """Lines for a person: what would be done, with what, on what."""
         options, model = self.options, self.trainer.model
-        engine = devices.choose_engine(options.engine, self.policy, self.strategy)
-        through = f"; features through {devices.describe_engine(engine)}" if engine != "tensorflow" else ""
+        through = f"; features through {devices.describe_engine(self.engine)}" if self.engine != "tensorflow" else ""
         lines = [
             f"data: {options.tfrecords}, {_counts(self.data)}",
             *([self.data.description()] if isinstance(self.data, ForeignSet) else []),
             f"start: {self.source}",
             f"device: {devices.describe(self.strategy)}; {self.policy}, since {self.reason}{through}",
             f"trains: {_what_trains(model, self.first_open, options)}; {_epochs(self.steps, options)}",
+            *([self.trunk.description()] if self.trunk else []),
         ]
         if options.dry_run:
             return [*lines, f"memory: {_memory(model, self.first_open, options, self.strategy)}"]
@@ -85,9 +90,7 @@ class Preparation:
             "options": stored,
             "start": self.source,
             "precision": self.policy,
-            "features_engine": devices.describe_engine(
-                devices.choose_engine(options.engine, self.policy, self.strategy)
-            ),
+            "features_engine": devices.describe_engine(self.engine),
             "device": devices.describe(self.strategy),
             "replicas": self.strategy.num_replicas_in_sync,
             "classes": self.data.classes,
@@ -122,7 +125,11 @@ def prepare(options: TrainingOptions, strategy: tf.distribute.Strategy, data: ma
         first_open = architecture.find_layer(architecture.backbone_of(model), options.unfreeze_from)
         architecture.open_layers(model, first_open)
     trainer = Trainer(model, strategy, options, steps * options.epochs, data.splits[shard_plan.TRAIN].counts)
-    return Preparation(options, strategy, data, steps, begun, policy, reason, source, first_open, trainer)
+    trunk = trunk_cache.plan(options, data, strategy, model, first_open, steps)
+    engine = _engine(options, policy, strategy, trunk, begun)
+    return Preparation(
+        *(options, strategy, data, steps, begun, policy, reason, source, first_open, trainer, trunk, engine)
+    )
 
 
 def description_of(options: TrainingOptions, data: manifest.Manifest) -> model_files.Description:
@@ -189,6 +196,23 @@ def _precision(options: TrainingOptions, begun: run_folder.Unfinished | None) ->
     if begun and begun.config["precision"] != policy:
         return begun.config["precision"], "the run began with it"
     return policy, reason
+
+
+def _engine(
+    options: TrainingOptions,
+    policy: str,
+    strategy: tf.distribute.Strategy,
+    trunk: TrunkCache | None,
+    begun: run_folder.Unfinished | None,
+) -> str:
+    """What features are computed through; a run goes on with what it began with, since they differ by rounding."""
+    engine = devices.choose_engine(options.engine, policy, strategy)
+    if options.engine != "auto":
+        return engine
+    if begun:
+        return "tensorflow" if begun.config.get("features_engine", "").startswith("TensorFlow") else engine
+    # From the trunk's output they take a fraction of a whole pass.
+    return "tensorflow" if trunk and trunk.where != "none" else engine
 
 
 def _initial_model(

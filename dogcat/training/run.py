@@ -70,7 +70,7 @@ def train(options: TrainingOptions, tracking: Tracking = NOWHERE) -> Path | None
             return None
         stack.enter_context(damage.naming_damage())
         stack.enter_context(devices.naming_full_memory(options.batch_size))
-        inputs = open_inputs(options, data, prepared.trainer.model, strategy)
+        inputs = open_inputs(prepared)
         if options.find_lr:
             rate_finder.find(prepared, inputs)
             return None
@@ -146,12 +146,16 @@ def _tell_outcome(progress: Progress, options: TrainingOptions) -> None:
         f"accuracy {best.val_accuracy:.2%}, AUC {best.val_auc:.4f}"
     )
     stages = progress.stages_of_work()
-    tell("time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items() if seconds >= 0.05))
+    told = {stage: seconds for stage, seconds in stages.items() if seconds >= 0.05}
+    tell("time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in told.items()))
     share = progress.input_wait()
     if share is not None:
         limit = "compute is the limit, not input"
         if share > _INPUT_IS_LIMIT:
-            limit = "input is the limit, which --cache=auto may move, or --shuffle_block on a disk that seeks"
+            limit = "input is the limit"
+            # Steps on what a trunk gave once read no pictures.
+            if "trunk" not in told:
+                limit += ", which --cache=auto may move, or --shuffle_block on a disk that seeks"
         tell(f"input: {share:.1%} of the training time went into waiting for batches: {limit}")
 
 

@@ -9,7 +9,10 @@ import tensorflow as tf
 from tensorflow import keras
 
 from dogcat.models import architecture, devices, keras_versions
+from dogcat.models.batch_runner import Network
+from dogcat.models.trunk import Split
 from dogcat.training import augment, optimizers
+from dogcat.training.augmentations import AugmentationRanges
 from dogcat.training.options import TrainingOptions
 
 
@@ -54,20 +57,30 @@ class Trainer:
         synchronizes = training and strategy.num_replicas_in_sync > 1
         if synchronizes:
             _synchronize_batch_norms(architecture.backbone_of(model))
-        self._logits = lambda pictures: logits(pictures, training=training)
-        if devices.compiles(options.jit_compile, synchronizes):
-            self._logits = tf.function(self._logits, jit_compile=True)
+        self._compiles = devices.compiles(options.jit_compile, synchronizes)
+        self._logits = self._compiled(lambda pictures: logits(pictures, training=training))
+        self._augmentation = options.augmentation
         self._weights = logits.trainable_weights
         if options.epochs:
             # In the first step it would be too late for a state that is read, and for the scale of a loss.
             with strategy.scope():
                 keras_versions.build_optimizer(self.optimizer, self._weights)
 
+    def skip_trunk(self, split: Split) -> None:
+        """Lets all steps take what the model's trunk passes on in place of pictures; called before the first.
+
+        Augmentation is left to whoever chooses which view of a picture that is of.
+        """
+        training = self._options.batch_norm == "training"
+        self._logits = self._compiled(lambda passed: split.logits(passed, training))
+        self._augmentation = AugmentationRanges()
+
     def step(self, batch: tuple[tf.Tensor, tf.Tensor], epoch: int, step: int) -> tf.Tensor:
         """Trains on a global batch, in the order in which calls are made.
 
         Args:
-            batch: The replicas' shares of (pictures uint8 [batch, size, size, 3], labels int32 [batch]).
+            batch: The replicas' shares of (pictures uint8 [batch, size, size, 3], labels int32 [batch]); after
+                `skip_trunk` what the trunk passes on, in place of pictures.
             epoch: Its number, from 0: augmentation follows from it, the step's number and the replica.
             step: Number of the step within the epoch, from 0.
 
@@ -82,6 +95,9 @@ class Trainer:
         zero = tf.constant(0, tf.int64)
         return self._step.get_concrete_function(*batch, zero, zero).graph
 
+    def _compiled(self, network: Network) -> Network:
+        return tf.function(network, jit_compile=True) if self._compiles else network
+
     @tf.function
     def _step(self, pictures: tf.Tensor, labels: tf.Tensor, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         sums = self._strategy.run(self._replica_step, (pictures, labels, epoch, step))
@@ -91,7 +107,7 @@ class Trainer:
         options = self._options
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = augment.seed_of(options.seed, epoch, step, replica)
-        pictures = augment.apply(pictures, options.augmentation, seed)
+        pictures = augment.apply(pictures, self._augmentation, seed)
         with tf.GradientTape() as tape:
             logits = self._logits(pictures)
             losses = log_losses(labels, logits, options.label_smoothing)

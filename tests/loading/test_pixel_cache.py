@@ -10,7 +10,7 @@ import pytest
 from conftest import make
 
 from dogcat.core import cache as cache_files
-from dogcat.core import files
+from dogcat.core import cache_room, files
 from dogcat.dataset import manifest
 from dogcat.loading import pipeline, pixel_cache, readers
 from dogcat.loading.encoded_pictures import EncodedPictures
@@ -136,20 +136,12 @@ def test_splits_of_a_run_do_not_drive_out_each_other(tfrecords, tmp_path, capsys
 
 def test_auto_says_what_is_free(tfrecords, tmp_path, monkeypatch, capsys):
     cache = PixelCache("auto", 1.0, tmp_path / "not" / "yet")
-    monkeypatch.setattr(pixel_cache, "_free_memory", lambda: 1000)
+    monkeypatch.setattr(cache_room, "free_memory", lambda: 1000)
     assert isinstance(cached(cache, tfrecords), RawPictures)
     assert "disk, since 0.0 GiB of memory are free" in capsys.readouterr().out
-    monkeypatch.setattr(pixel_cache, "_SHARE_OF_FREE", 0)
+    monkeypatch.setattr(cache_room, "_SHARE_OF_FREE", 0)
     assert isinstance(cached(cache, tfrecords, "validation"), EncodedPictures)
     assert "none, since only 0.0 GiB of memory are free" in capsys.readouterr().out
-
-
-def test_what_a_container_gives_files_in_memory_is_heeded(monkeypatch):
-    free = pixel_cache._free_memory()
-    assert 2**26 < free <= shutil.disk_usage(files.MEMORY).free
-    usage = shutil.disk_usage("/")
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=2**26))
-    assert pixel_cache._free_memory() == 2**26
 
 
 def test_files_that_another_run_removes_meanwhile_are_no_hindrance(tfrecords, tmp_path):

@@ -28,6 +28,7 @@ from tools.benchmarks import (
     rounds,
     scaling,
     settings,
+    trunk,
 )
 from tools.benchmarks.options import BenchmarkOptions
 from tools.benchmarks.peer_writers import Work
@@ -403,3 +404,11 @@ def test_each_setting_is_measured_in_a_process_of_its_own(tmp_path, monkeypatch)
     assert called[0] == "xception auto auto prepared "
     assert called[3] == "xception float32 auto prepared 0" and called[5] == "xception auto on prepared "
     assert called[-1] == "xception auto auto as-it-comes "
+
+
+def test_steps_on_kept_output_are_measured_beside_whole_ones(tfrecords):
+    outcome = trunk.measure(tfrecords, 1, 2, "tiny", ("conv2",))
+    [group] = outcome.groups
+    assert [result.contestant.name for result in group.results] == ["kept-conv2", "whole-conv2"]
+    assert all(run.pictures == 32 for result in group.results for run in result.runs)
+    assert outcome.conclusions[0].endswith(" times as fast on kept output.")

@@ -1,4 +1,4 @@
-"""`python -m tools.export_model`, and loading what it wrote in TensorFlow, in TensorFlow Lite and here."""
+"""`python -m tools.export_model`, and loading what it wrote in TensorFlow, TensorFlow Lite, ONNX Runtime and here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from dogcat.core.options import InputError
 from dogcat.evaluation import metrics
-from dogcat.models import architecture, export, model_files
+from dogcat.models import architecture, export, model_files, servable
 from dogcat.pictures import decode, encoder, resizing
 from tools import export_model
 from tools.export_model import ExportOptions
@@ -47,7 +47,7 @@ def test_a_saved_model_serves_any_batch_and_jpeg_files(request, tmp_path, how, c
     assert done.code == 0, done.err
     assert f"wrote {tmp_path / 'served'}: savedmodel" in done.out
     # As a server looks for it.
-    assert [path.name for path in (tmp_path / "served").iterdir()] == ["1"]
+    assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["1", "labels.txt", "model-card.md"]
     signatures = tf.saved_model.load(str(tmp_path / "served" / "1")).signatures
     for count in (1, 5):
         pictures = random_pictures(count, 32)
@@ -74,7 +74,7 @@ def test_jpeg_files_become_the_pictures_that_the_model_knows(tmp_path, resize, s
     description = model_files.Description(["cat", "dog"], 32, resize, "tiny")
     pixels = random_pictures(1, 256)[0][: shape[0], : shape[1]]
     file = encoder.encode(pixels, "jpeg", 95, "444")
-    read = export.Servable(model, description)._read(tf.constant(file)).numpy()
+    read = servable.Servable(model, description)._read(tf.constant(file)).numpy()
     wanted = resizing.resize(decode.decode(file, 10**6).rgbx, 32, resize)[:, :, :3]
     assert np.abs(read.astype(int) - wanted).max() <= 2
     assert np.abs(read.astype(int) - wanted).mean() < 0.6
@@ -91,7 +91,7 @@ def test_png_files_become_the_pictures_that_the_model_knows(tmp_path, mode):
         picture = Image.fromarray(opacity[:, :, 0].astype(np.uint16) * 250)
     file = io.BytesIO()
     picture.convert(mode).save(file, "PNG")
-    read = export.Servable(model, description)._read(tf.constant(file.getvalue())).numpy()
+    read = servable.Servable(model, description)._read(tf.constant(file.getvalue())).numpy()
     wanted = decode.decode(file.getvalue(), 10**6).pixels
     assert np.abs(read.astype(int) - wanted).max() <= 1
 
@@ -139,8 +139,12 @@ def test_bad_input_is_one_line_and_leaves_nothing(call, tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["m.keras", "there"]
 
 
-@pytest.mark.parametrize(("form", "room"), [("savedmodel", 5_000), ("tflite", 5_000), ("tflite", 0)])
+@pytest.mark.parametrize(
+    ("form", "room"), [("savedmodel", 5_000), ("tflite", 5_000), ("tflite", 0), ("onnx", 5_000), ("keras", 20_000)]
+)
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, capsys, form, room):
+    if form == "onnx":
+        pytest.importorskip("tf2onnx")
     path = save_model(tmp_path / "m.keras")
     # Else what is printed would go to a file, which may be full, too.
     capsys.readouterr()

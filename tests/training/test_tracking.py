@@ -172,11 +172,13 @@ def test_trackers_that_fail_in_the_middle_cost_a_line_each_and_nothing_else(tfre
     np.testing.assert_equal(history_of(run), history_of(untracked))
 
 
-def test_a_tracker_that_cannot_begin_is_named_before_anything_is_computed(tfrecords, stores, monkeypatch):
+def test_a_tracker_that_cannot_begin_is_named_before_anything_is_computed(tfrecords, stores, capsys):
     (stores / "mlflow").touch()
     with pytest.raises(InputError, match="--track=mlflow: cannot begin .*; mend it, or leave it out"):
-        train_with_page(tracked(tfrecords, stores, track="mlflow"))
+        train_with_page(tracked(tfrecords, stores))
+    # Nor does the one leave anything that has begun.
     assert not list(stores.glob("runs/2*"))
+    assert "note: " not in capsys.readouterr().err
 
 
 def test_a_package_that_is_not_there_and_a_mistyped_word_are_told(tfrecords, tmp_path, monkeypatch):

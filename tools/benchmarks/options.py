@@ -23,6 +23,7 @@ class BenchmarkOptions(Options):
             "bucket",
             "augment",
             "train",
+            "trunk",
             "predict",
             "settings",
             "scaling",
@@ -52,7 +53,7 @@ class BenchmarkOptions(Options):
         path=True,
         heading="Of single subjects",
     )
-    steps: int = option(10, "Training steps of each run of train.", bounds=Bounds(at_least=1))
+    steps: int = option(10, "Training steps of each run of train and trunk.", bounds=Bounds(at_least=1))
     seconds: float = option(
         4.0, "Seconds of each run of load, bucket, augment, scaling and device.", bounds=Bounds(above=0)
     )

@@ -22,6 +22,7 @@ from . import (
     scaling,
     settings,
     train,
+    trunk,
 )
 from .options import BenchmarkOptions
 from .peer_loaders import BATCH
@@ -115,14 +116,7 @@ def _measure_augment(options: BenchmarkOptions, pictures: Path, work: Path) -> O
 
 
 def _measure_train(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    tfrecords = Path(options.tfrecords)
-    if not options.tfrecords:
-        tfrecords = work / "tfrecords"
-        named = work / "named"
-        keys = sorted(os.listdir(pictures))
-        # The classes mean nothing: what a step takes does not depend on them.
-        peak_memory.link_pictures(pictures, keys, len(keys), named)
-        make_data_set(ShardOptions(images=str(named), output=str(tfrecords)))
+    tfrecords = _data_set(options, pictures, work)
     measured = rounds.measure(train.contestants(tfrecords, options.steps), options.rounds, lambda work, ours: None)
     pipeline, memory, augmentation = measured.results
     of_input = rounds.Figure.of([1 / ratio for ratio in memory.ratios])
@@ -137,6 +131,21 @@ def _measure_train(options: BenchmarkOptions, pictures: Path, work: Path) -> Out
         Group("augmented, nothing else", rounds.compared([augmentation]), ""),
     ]
     return Outcome(about, groups, conclusions, measured.left_out)
+
+
+def _measure_trunk(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
+    return trunk.measure(_data_set(options, pictures, work), options.steps, options.rounds)
+
+
+def _data_set(options: BenchmarkOptions, pictures: Path, work: Path) -> Path:
+    """A data set to train on."""
+    if options.tfrecords:
+        return Path(options.tfrecords)
+    keys = sorted(os.listdir(pictures))
+    # The classes mean nothing: what a step takes does not depend on them.
+    peak_memory.link_pictures(pictures, keys, len(keys), work / "named")
+    make_data_set(ShardOptions(images=str(work / "named"), output=str(work / "tfrecords")))
+    return work / "tfrecords"
 
 
 def _measure_predict(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
@@ -201,6 +210,7 @@ SUBJECTS: dict[str, Callable[[BenchmarkOptions, Path, Path], Outcome]] = {
     "bucket": _measure_bucket,
     "augment": _measure_augment,
     "train": _measure_train,
+    "trunk": _measure_trunk,
     "predict": _measure_predict,
     "settings": _measure_settings,
     "scaling": _measure_scaling,

@@ -23,7 +23,10 @@ from .report import Report
 TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly", "tensorflow-macos", "tensorflow-rocm")
 # What TensorFlow computes by, and reads files by: others of its needs stop nothing.
 _OF_TENSORFLOW = ("keras", "numpy", "protobuf", "h5py", "ml-dtypes")
-_SHOWN = ("keras", "tensorflow-addons", "numpy", "openvino", "protobuf", "h5py", "ml-dtypes", "pillow", "scipy")
+_SHOWN = (
+    *("keras", "tensorflow-addons", "numpy", "openvino", "onnxruntime", "protobuf", "h5py", "ml-dtypes"),
+    *("pillow", "scipy"),
+)
 _ROOT = Path(dogcat.__file__).parents[1]
 # What is imported, in the order in which it is told.
 _IMPORTS = """

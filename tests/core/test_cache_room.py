@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from dogcat.core import cache_room, files
+
+
+def test_what_a_container_gives_files_in_memory_is_heeded(monkeypatch):
+    free = cache_room.free_memory()
+    assert 2**26 < free <= shutil.disk_usage(files.MEMORY).free
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=2**26))
+    assert cache_room.free_memory() == 2**26
+
+
+@pytest.mark.parametrize(
+    ("line", "names", "cached"),
+    [
+        ("0::/job/step", ("memory.max", "memory.current"), "inactive_file"),
+        ("4:memory:/job/step", ("memory.limit_in_bytes", "memory.usage_in_bytes"), "total_inactive_file"),
+    ],
+)
+def test_what_a_job_may_still_take_is_heeded(tmp_path, monkeypatch, line, names, cached):
+    own = tmp_path / "groups" / "job" / "step"
+    own.mkdir(parents=True)
+    (tmp_path / "own").write_text(f"9:pids:/elsewhere\n{line}\n")
+    for name, of_step, of_job in zip(names, ("max", "1000"), ("70000000", "5000000")):
+        (own / name).write_text(f"{of_step}\n")
+        (own.parent / name).write_text(f"{of_job}\n")
+    (own.parent / "memory.stat").write_text(f"active_file 7\n{cached} 2000000\n")
+    groups = {kind: (str(tmp_path / "groups"), *rest) for kind, (_, *rest) in cache_room._GROUPS.items()}
+    monkeypatch.setattr(cache_room, "_OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(cache_room, "_GROUPS", groups)
+    assert cache_room.free_memory() == 67_000_000
