@@ -102,6 +102,12 @@ def small_run(tfrecords: Path, runs: Path, **changes: Any) -> TrainingOptions:
     return TrainingOptions(**{**options, **changes})
 
 
+def need_python_3_10() -> None:
+    """Skips where Python is older than the packages that a test takes."""
+    if sys.version_info < (3, 10):
+        pytest.skip("there is no package for it on Python 3.9")
+
+
 def write_out_of_memory(path: Path, size: int) -> Path:
     """Writes random bytes, which are not in memory then where the file system can do without; returns the path."""
     with open(path, "wb") as file:

@@ -25,7 +25,7 @@ def test_it_is_kept_without_what_cells_gave():
 
 
 def test_it_runs_from_top_to_bottom(tmp_path, monkeypatch):
-    nbclient = pytest.importorskip("nbclient")
+    import nbclient
     import nbformat
 
     notebook = nbformat.read(NOTEBOOK, as_version=nbformat.NO_CONVERT)

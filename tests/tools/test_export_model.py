@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import save_model
+from conftest import need_python_3_10, save_model
 from fuzzing import full_disk, tree
 from PIL import Image
 
@@ -144,7 +144,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(call, tmp_path):
 )
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, capsys, form, room):
     if form == "onnx":
-        pytest.importorskip("tf2onnx")
+        need_python_3_10()
     path = save_model(tmp_path / "m.keras")
     # Else what is printed would go to a file, which may be full, too.
     capsys.readouterr()

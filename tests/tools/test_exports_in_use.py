@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import make, save_model, small_run
+from conftest import make, need_python_3_10, save_model, small_run
 from fuzzing import tree
 from PIL import Image
 
@@ -85,7 +85,7 @@ def code_in(card):
 @pytest.mark.parametrize(("form", "quantize", "tolerance"), FORMATS)
 def test_the_code_in_the_model_card_gives_the_models_probabilities(run, monkeypatch, form, quantize, tolerance):
     if form == "onnx":
-        pytest.importorskip("tf2onnx")
+        need_python_3_10()
     output, said = exported(run, form, quantize)
     assert f"wrote {output}: {form}, " in said
     picture = run.parents[1] / "images" / "three" / "0.png"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import history_of, small_run
+from conftest import history_of, need_python_3_10, small_run
 
 from dogcat.core import files
 from dogcat.core.interrupts import Terminated
@@ -30,8 +30,7 @@ _BLOCK, _HEADER, _FILE_HEADER = 2**15, struct.Struct("<IHB"), 7
 @pytest.fixture
 def stores(tmp_path, monkeypatch):
     """Places for both trackers; what they write beside goes there, too. No process of theirs outlives the test."""
-    pytest.importorskip("wandb")
-    pytest.importorskip("mlflow")
+    need_python_3_10()
     for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "wandb"))
     monkeypatch.setenv("WANDB_MODE", "offline")
