@@ -6,7 +6,6 @@ import json
 import os
 import sys
 
-import pytest
 from conftest import ROOT, environment
 
 import dogcat
