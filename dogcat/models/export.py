@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 import dogcat
 from dogcat.core import files, runtime
@@ -99,9 +100,18 @@ def _to_onnx(serves: Servable, description: Description) -> bytes:
     import onnx
     import tf2onnx
 
-    function = serves.function()
+    # tf2onnx's own way from a function takes constants that layers hold, like those of Normalization, for inputs.
+    frozen = convert_variables_to_constants_v2(serves.function().get_concrete_function())
+    names = {frozen.inputs[0].name: PICTURES, frozen.outputs[0].name: PROBABILITIES}
+    taken, given = names
     with runtime.native_messages_dropped():
-        made, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=_OPSET)
+        made, _ = tf2onnx.convert.from_graph_def(
+            frozen.graph.as_graph_def(),
+            input_names=[taken],
+            output_names=[given],
+            opset=_OPSET,
+            tensors_to_rename=names,
+        )
     made.producer_name, made.producer_version = "dogcat", dogcat.__version__
     onnx.helper.set_model_props(made, {onnx_network.DESCRIPTION_KEY: model_files.description_json(description)})
     for value in (*made.graph.input, *made.graph.output):

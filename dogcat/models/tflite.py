@@ -12,7 +12,7 @@ from dogcat.models.onnx_network import PICTURES, PROBABILITIES
 from dogcat.models.servable import Servable
 
 # The interpreter has room for all feature maps of a batch.
-_BATCH = 16
+_BATCH = 8
 # The head: probabilities of 8 bits know nothing below 1/256, which costs log loss.
 _IN_FLOAT = ["FULLY_CONNECTED", "SOFTMAX"]
 

@@ -39,7 +39,8 @@ def new_notes():
 @pytest.fixture
 def open_folder():
     """A folder that every user may enter."""
-    with tempfile.TemporaryDirectory() as folder:
+    # The folder of the tests' temporary files is their user's alone.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
 

@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+import tiny_backbone
 from conftest import save_model
 from fuzzing import check, mutations
+from tensorflow import keras
 
 from dogcat.core.options import InputError
 from dogcat.models import export, model_files
@@ -74,6 +76,21 @@ def test_a_file_is_sound_and_names_input_output_and_batch(both):
         for value in (*model.graph.input, *model.graph.output)
     }
     assert found == {"pictures": ["batch", 32, 32, 3], "probabilities": ["batch", 2]}
+
+
+def test_constants_that_a_layer_holds_are_not_inputs(tmp_path, monkeypatch):
+    def build(include_top, weights, input_shape):
+        pictures = keras.Input(input_shape)
+        normalized = keras.layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0])(pictures)
+        maps = tiny_backbone.build(include_top, weights, input_shape)(normalized)
+        return keras.Model(pictures, maps, name="tiny")
+
+    # As EfficientNetV2 has such a layer.
+    monkeypatch.setattr(keras.applications, "Tiny", build)
+    keras_file, onnx_file = exported(tmp_path / "held")
+    assert [value.name for value in onnx.load(str(onnx_file)).graph.input] == ["pictures"]
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+    assert export.largest_differences(keras_file, "onnx", tmp_path / "held", pictures)["pictures"] < 1e-4
 
 
 @pytest.mark.parametrize("classes", [("cat", "dog"), ("cat", "dog", "owl")])

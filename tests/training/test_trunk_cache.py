@@ -53,18 +53,8 @@ def history(wanted):
     return (training.train(wanted) / "history.csv").read_bytes()
 
 
-@pytest.fixture(scope="module")
-def without(tfrecords, tmp_path_factory):
-    """The history of a run without it."""
-    return history(options(tfrecords, tmp_path_factory.mktemp("without"), cache_trunk="off"))
-
-
-def test_a_run_with_it_ends_as_one_without(tfrecords, empty_cache, without):
-    assert history(options(tfrecords, empty_cache, cache_trunk="disk")) == without
-    assert len(list((empty_cache / "cache" / "trunk").iterdir())) == 3
-
-
-def test_a_stopped_run_goes_on_with_and_without_it(tfrecords, empty_cache, without, monkeypatch):
+def test_a_run_with_it_stopped_and_resumed_ends_as_one_without(tfrecords, empty_cache, monkeypatch):
+    without = history(options(tfrecords, empty_cache / "without", cache_trunk="off"))
     save = state.save
 
     def stop(folder, progress, variables):
@@ -74,8 +64,9 @@ def test_a_stopped_run_goes_on_with_and_without_it(tfrecords, empty_cache, witho
 
     with monkeypatch.context() as patch, pytest.raises(Terminated):
         patch.setattr(state, "save", stop)
-        training.train(options(tfrecords, empty_cache, cache_trunk="memory"))
-    assert history(options(tfrecords, empty_cache, cache_trunk="off", resume=True)) == without
+        training.train(options(tfrecords, empty_cache, cache_trunk="disk"))
+    assert len(list((empty_cache / "cache" / "trunk").iterdir())) == 3
+    assert history(options(tfrecords, empty_cache, cache_trunk="memory", resume=True)) == without
 
 
 def sources_of(tfrecords):
