@@ -56,8 +56,8 @@ class ExportOptions(Options):
     output: str = output_folder_option("exported", "Folder to write; it must not exist yet.")
     quantize: str = option(
         "none",
-        "Numbers of --format=tflite: float16 halves the file; int8 quarters it, and is calibrated with training "
-        "pictures.",
+        "Numbers of --format=tflite: float16 takes half the room; int8 a quarter, and is calibrated with "
+        "training pictures.",
         choices=QUANTIZE,
         heading="Quantizing",
     )

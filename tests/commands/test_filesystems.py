@@ -18,11 +18,11 @@ import tensorflow as tf
 from conftest import ROOT, draw, make, save_model, touch
 
 from dogcat.core import files
+from dogcat.core.cache_room import CacheRoom
 from dogcat.core.options import InputError
 from dogcat.core.processes import Workers
 from dogcat.dataset import encoding
 from dogcat.dataset.encoding import Task
-from dogcat.loading import pixel_cache
 from dogcat.models import latest_run, model_files
 from dogcat.pictures import folders
 from dogcat.training import checkpoint
@@ -238,10 +238,10 @@ def test_an_error_in_a_thread_ends_the_work(tmp_path, monkeypatch):
 
 def test_without_files_in_memory_a_cache_goes_to_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "MEMORY", tmp_path / "none")
-    cache = pixel_cache.PixelCache("auto", 1, tmp_path / "cache")
-    assert cache._choose(1000, 0, tmp_path / "cache" / "x")[0] == "disk"
+    room = CacheRoom("cache", "auto", 1, tmp_path / "cache")
+    assert room.choose(1000, 0, tmp_path / "cache" / "x")[0] == "disk"
     with pytest.raises(InputError, match="--cache=memory: .*none is not there or cannot be written; use disk"):
-        pixel_cache.PixelCache("memory", 1, tmp_path / "cache")._choose(1000, 0, tmp_path / "x")
+        CacheRoom("cache", "memory", 1, tmp_path / "cache").choose(1000, 0, tmp_path / "x")
 
 
 SCRIPT = """

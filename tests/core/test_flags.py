@@ -168,6 +168,7 @@ BESIDE = {
     (InspectOptions, "preview"): ("/x.png", []),
     (InspectOptions, "output"): ("/x", ["--show=key"]),
     (CleaningOptions, "classifier"): ("/x", ["--method=all"]),
+    (ExportOptions, "images"): ("/x", ["--format=tflite", "--quantize=int8"]),
     (PredictionOptions, "output"): ("/x.csv", []),
     (EvaluationOptions, "predictions"): ("/x", ["--labels=y"]),
     (EvaluationOptions, "labels"): ("/x", ["--predictions=y"]),
@@ -207,7 +208,7 @@ def test_home_folders_are_expanded(options_class, name, monkeypatch, tmp_path):
 # Data sets that are read.
 REMOTE_FLAGS = [
     *((options_class, "tfrecords") for options_class in (TrainingOptions, PredictionOptions, EvaluationOptions)),
-    *((ReportOptions, "tfrecords"), (InspectOptions, "folder")),
+    *((ReportOptions, "tfrecords"), (InspectOptions, "folder"), (ExportOptions, "tfrecords")),
 ]
 
 
