@@ -33,7 +33,7 @@ def _own_settings() -> Iterator[None]:
     spec = importlib.util.find_spec("matplotlib")
     assert spec is not None and spec.origin is not None
     own = os.path.join(os.path.dirname(spec.origin), "mpl-data", "matplotlibrc")
-    of_user = os.environ.get("MATPLOTLIBRC")
+    of_user = {name: os.environ.get(name) for name in ("MATPLOTLIBRC", "MPLBACKEND")}
     os.environ["MATPLOTLIBRC"] = own
     if not _IN_NOTEBOOK:
         os.environ["MPLBACKEND"] = "Agg"
@@ -41,9 +41,10 @@ def _own_settings() -> Iterator[None]:
         with at_level(logging.ERROR, "matplotlib"):
             yield
     finally:
-        del os.environ["MATPLOTLIBRC"]
-        if of_user is not None:
-            os.environ["MATPLOTLIBRC"] = of_user
+        for name, value in of_user.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 with _own_settings():
