@@ -349,7 +349,7 @@ def test_devices_wait_for_what_comes_too_slowly(to_load, monkeypatch):
     # So fast that steps take nothing, and so slow that all of their pictures are there before they end.
     for rate, waiting in ((10**9, (0.3, 1.0)), (40, (0.0, 0.2))):
         monkeypatch.setattr(device, "RATE", rate)
-        measured = device.measure(to_load, 0.2, 2, devices=(1, 2), batch_size=4)
+        measured = device.measure(to_load, 0.2, 1, devices=(1, 2), batch_size=4)
         assert [(each.encoding, each.devices) for each in measured] == [
             *(("jpeg", 1), ("jpeg", 2), ("raw", 1), ("raw", 2)),
         ]
