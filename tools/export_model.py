@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dogcat.core import files, flags, runtime
+from dogcat.core import files, flags, outputs, runtime
 from dogcat.core.bounds import Bounds
 from dogcat.core.options import InputError, Options, is_utf8, option, output_folder_option
 from dogcat.core.places import place_of
-from dogcat.core.text import printable
+from dogcat.core.text import escaped, printable
 from dogcat.models.options import QUANTIZE, model_option
 from dogcat.pictures import resizing
 
@@ -89,6 +89,7 @@ def main(options: ExportOptions) -> None:
     output = Path(options.output)
     if os.path.lexists(output):
         raise InputError(f"--output={output}: is there already; remove it, or name another folder")
+    outputs.require_folder(output)
     if not output.parent.is_dir():
         raise InputError(f"--output={output}: the folder {output.parent} does not exist; make it first")
     runtime.prepare()
@@ -110,7 +111,7 @@ def main(options: ExportOptions) -> None:
         differences = _compare(options, path, folder, description)
         loss = quantizing_loss.measure(path, folder / export.FILES["tflite"], pictures) if pictures else None
         with files.naming(folder / LABELS):
-            names = "".join(f"{printable(name)}\n" for name in description.classes)
+            names = "".join(f"{escaped(name)}\n" for name in description.classes)
             (folder / LABELS).write_text(names, encoding="utf-8")
         with files.naming(folder / CARD):
             (folder / CARD).write_bytes(known.card(options.format, options.quantize, folder, loss))

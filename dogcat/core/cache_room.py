@@ -70,7 +70,7 @@ class CacheRoom:
             raise InputError(f"--{self.flag}=memory: {files.MEMORY} is not there or cannot be written; use disk")
         if self.where != "auto":
             return self.where, f"--{self.flag}={self.where}"
-        if os.path.exists(path):
+        if os.path.isfile(path):
             return "disk", f"it may be in {self.folder}"
         memory = free_memory()
         if size <= _SHARE_OF_FREE * memory:
@@ -80,6 +80,14 @@ class CacheRoom:
         if size <= _SHARE_OF_FREE * disk:
             return "disk", f"{memory / GIB:.1f} GiB of memory are free, {disk / GIB:.1f} GiB of {existing}"
         return "none", f"only {memory / GIB:.1f} GiB of memory are free and {disk / GIB:.1f} GiB of {existing}"
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for a person, like 1.9 GiB."""
+    for unit, name in ((GIB, "GiB"), (2**20, "MiB")):
+        if size >= unit / 10:
+            return f"{size / unit:.1f} {name}"
+    return f"{size:,.0f} bytes"
 
 
 def require_free(folder: Path, size: int) -> None:

@@ -23,11 +23,19 @@ _LARGEST_MARKER = 64 * 2**20
 _SECONDS_TO_WAIT = 60.0
 
 
+def require_folder(folder: Path) -> None:
+    """Raises InputError where a folder cannot be, since it or one above it is something else."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{nearest}: is not a folder; give another place, or move it away")
+
+
 def require_own(folder: Path, names: Iterable[str]) -> None:
     """Raises InputError where files could not be written, or one is there that this program did not write.
 
     For the beginning of long work, too.
     """
+    require_folder(folder)
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{nearest}: nothing can be written there; give another folder")

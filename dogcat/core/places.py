@@ -70,8 +70,18 @@ AnyPlace = TypeVar("AnyPlace", Path, Address, Place)
 
 
 def place_of(text: str) -> Place:
-    """The place that a text names: an address, or a path of this machine."""
-    return Address(text.rstrip("/")) if is_address(text) else Path(text)
+    """The place that a text names: an address, or a path of this machine.
+
+    Raises:
+        InputError: It is an address of nothing.
+    """
+    if not is_address(text):
+        return Path(text)
+    scheme, _, rest = text.partition("://")
+    if not rest.strip("/"):
+        raise InputError(f"{text}: names nothing; give an address like gs://bucket/folder")
+    # TensorFlow knows them in small letters.
+    return Address(f"{scheme.lower()}://{rest.rstrip('/')}")
 
 
 def size_of(place: Place) -> int | None:

@@ -17,6 +17,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
+def escaped(name: str) -> str:
+    """A name as `printable` makes it, with each backslash doubled, so that no two names become the same."""
+    return printable(name.replace("\\", "\\\\"))
+
+
 def shortened(text: str, longest: int = _LONGEST_LINE) -> str:
     """Text as `printable` makes it, of `longest` characters at most: of more the middle is left out."""
     # No more than that of it is escaped, in which each character may become ten.

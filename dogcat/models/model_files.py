@@ -39,6 +39,8 @@ from dogcat.pictures import folders
 from dogcat.pictures.geometry import RESIZE_MODES
 
 BEST_MODEL = "best.keras"
+# What exports are called in their folders, of those that are read; `export.FILES` has all.
+EXPORTED_FILES = ("model.keras", "model.onnx")
 
 # Where Keras' metadata has the description.
 _IN_METADATA = "dogcat"
@@ -155,10 +157,11 @@ def find_file(place: str, flag: str) -> Path:
         _refuse_foreign(path)
         if is_exported(path):
             return path
-        path = path / BEST_MODEL
+        in_folder = (path / name for name in (BEST_MODEL, *EXPORTED_FILES))
+        path = next((file for file in in_folder if file.is_file()), path / BEST_MODEL)
     if not path.is_file():
         raise InputError(
-            f"--{flag}={place}: no model there; give a run's folder with {BEST_MODEL} in it, or a .keras file"
+            f"--{flag}={place}: no model there; give a run's folder with {BEST_MODEL} in it, or a .keras or .onnx file"
         )
     return path
 
@@ -200,7 +203,7 @@ def find_files(places: str, flag: str) -> list[Path]:
 
 
 def _may_be_model(path: str) -> bool:
-    return latest_run.may_be_run(path) or path.endswith((".keras", ".h5", onnx_network.ENDING))
+    return latest_run.may_be_run(path) or path.lower().endswith((".keras", ".h5", onnx_network.ENDING))
 
 
 def describe(path: Path) -> Description:
@@ -216,8 +219,9 @@ def describe(path: Path) -> Description:
     try:
         return _sound(_stored_description(path) if in_onnx is None else typed_json.parse(in_onnx, dict[str, Any]))
     except keras_files.DAMAGE as error:
+        what = "give a .keras file of a run" if in_onnx is None else "give one of dogcat export-model --format=onnx"
         raise InputError(
-            f"{path} is not a model that dogcat.train wrote; give a .keras file of a run ({keras_files.said(error)})"
+            f"{path} is not a model that dogcat.train wrote; {what} ({keras_files.said(error)})"
         ) from error
 
 

@@ -28,7 +28,7 @@ _ONLY_FATAL = 4
 
 def is_onnx(path: Path) -> bool:
     """Whether a path is that of an ONNX file."""
-    return path.suffix == ENDING
+    return path.suffix.lower() == ENDING
 
 
 def version() -> str:

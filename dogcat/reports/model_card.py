@@ -12,7 +12,7 @@ import jinja2
 import dogcat
 from dogcat.core import typed_json
 from dogcat.core.options import InputError
-from dogcat.core.text import printable
+from dogcat.core.text import escaped, printable
 from dogcat.dataset.manifest import Manifest
 from dogcat.evaluation import results
 from dogcat.evaluation.assess import Assessment
@@ -119,7 +119,8 @@ def render(subject: Subject) -> bytes:
     description, run, data = subject.description, subject.run, subject.data
     splits = [name for name, split in data.splits.items() if split.counts] if data else []
     of_classes = zip(*(data.splits[name].counts for name in splits)) if data and splits else None
-    rows: list[tuple[Any, ...]] = [(index, name) for index, name in enumerate(description.classes)]
+    names = list(map(escaped, description.classes))
+    rows: list[tuple[Any, ...]] = list(enumerate(names))
     if of_classes:
         rows = [(*row, *counts) for row, counts in zip(rows, of_classes)]
     limits = []
@@ -129,11 +130,11 @@ def render(subject: Subject) -> bytes:
         limits.append("How good it is, is not told here: evaluate it before you rely on it.")
     text = _TEMPLATES.get_template("model_card.md").render(
         backbone=description.backbone,
-        classes=listed(description.classes),
+        classes=listed(names),
         count=len(description.classes),
         format=subject.form if subject.quantize == "none" else f"{subject.form}, {subject.quantize}",
         version=_Raw(dogcat.__version__),
-        names_escaped=any(name != printable(name) for name in description.classes),
+        names_escaped=names != list(description.classes),
         splits=splits,
         class_rows=rows[:_MOST_CLASSES],
         left_out=max(0, len(rows) - _MOST_CLASSES),

@@ -307,6 +307,8 @@ class TrainingOptions(Options):
         trackers.chosen(self.track)
         self.require("find_lr", not self.find_lr or self.epochs > 0, "tries rates of epochs; use --epochs of 1 or more")
         self.require("find_lr", not (self.find_lr and self.resume), "trains no run; leave out --resume")
+        keeps = self.cache_trunk not in ("auto", "off")
+        self.require("cache_trunk", not (self.find_lr and keeps), "--find_lr keeps nothing; leave it out")
 
 
 def read_options(path: Path, options_class: type[Options]) -> dict[str, Any]:

@@ -30,16 +30,24 @@ _BEYOND_CHANCE = 3.0
 _BELOW_LOWEST = 10.0
 
 
+def announce(folder: Path) -> None:
+    """Tells what `find` does, for the worker that writes.
+
+    Raises:
+        InputError: Files of its names are in the way in the folder, or it cannot be written.
+    """
+    outputs.require_own(folder, (PLOT, TABLE))
+    tell(f"no run: tries up to {RISING_STEPS} learning rates, a step each, and writes {folder / PLOT} and {TABLE}")
+
+
 def find(prepared: Preparation, inputs: Inputs) -> None:
     """Tries rates from where the epochs of a run would begin, and writes their losses as a plot and a table.
 
     Raises:
-        InputError: Files of these names are in the way, or the first rates tell nothing.
+        InputError: The first rates tell nothing.
     """
     options, writes = prepared.options, workers.is_chief(prepared.strategy)
     folder = Path(options.runs)
-    if writes:
-        outputs.require_own(folder, (PLOT, TABLE))
     if options.fits_head:
         examples = inputs.head_examples(options.feature_views)
         head = linear_head.fit_head(*examples, options.start_c, options.class_weights == "balanced")

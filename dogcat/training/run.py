@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow import keras
 
+from dogcat.core import outputs
 from dogcat.core.interrupts import Terminated
 from dogcat.core.log import at_level, tell
 from dogcat.core.options import InputError
@@ -54,6 +55,7 @@ def train(options: TrainingOptions, tracking: Tracking = NOWHERE) -> Path | None
         data = preparation.load_data(options, strategy)
         agreement.require_same_work(options, data, strategy)
         if workers.is_chief(strategy):
+            outputs.require_folder(Path(options.runs))
             tracking.load()
         finished = None
         if options.resume and options.report:
@@ -66,6 +68,8 @@ def train(options: TrainingOptions, tracking: Tracking = NOWHERE) -> Path | None
             stack.enter_context(at_level(logging.WARNING))
         for line in prepared.description():
             tell(line)
+        if options.find_lr and workers.is_chief(strategy):
+            rate_finder.announce(Path(options.runs))
         if options.dry_run:
             return None
         stack.enter_context(damage.naming_damage())

@@ -12,6 +12,8 @@ from dogcat.core.text import one_of
 
 # The class of each; its package, which is imported with an object of it, has the tracker's name.
 _CLASSES = {"wandb": "WandbTracker", "mlflow": "MlflowTracker"}
+# What decides where the figures of each go.
+VARIABLES = {"wandb": "WANDB_MODE and wandb's other variables", "mlflow": "MLFLOW_TRACKING_URI"}
 # How a run came to its end.
 FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
 
@@ -58,6 +60,8 @@ def chosen(track: str) -> list[str]:
     Raises:
         InputError: One of them is not one.
     """
+    if "" in words(track):
+        raise InputError(f"--track={track}: has a comma too many; give words like wandb,mlflow")
     for word in words(track):
         if word not in _CLASSES:
             raise InputError(f"--track={track}: {word!r} is not a tracker; {one_of(word, _CLASSES)}")

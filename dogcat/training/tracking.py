@@ -15,6 +15,7 @@ from dogcat.core import files, typed_json
 from dogcat.core.interrupts import Terminated
 from dogcat.core.log import tell
 from dogcat.core.options import InputError
+from dogcat.core.text import shortened
 from dogcat.training import epoch_records, finished_runs, trackers
 from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.step_curve import StepPoint
@@ -91,7 +92,10 @@ class Tracking:
             # A tracker's package raises anything.
             except Exception as error:
                 self._failed.add(name)
-                raise InputError(f"--track={name}: cannot begin ({_said(error)}); mend it, or leave it out") from error
+                raise InputError(
+                    f"--track={name}: cannot begin ({_said(error)}); look at "
+                    f"{trackers.VARIABLES[name]}, or leave it out"
+                ) from error
             tell(f"tracking: {name}, {_without_secrets(place)}")
             known[name] = identity
             files.write_atomically(path, (json.dumps(known, indent=2) + "\n").encode())
@@ -138,9 +142,8 @@ NOWHERE = Tracking()
 
 
 def _said(error: Exception) -> str:
-    """The first line of a tracker's words, without secrets."""
-    lines = str(error).strip().splitlines()
-    return _without_secrets(lines[0] if lines else type(error).__name__)
+    """A tracker's words, on one line, without secrets."""
+    return shortened(_without_secrets(" ".join(str(error).split()) or type(error).__name__))
 
 
 def _without_secrets(text: str) -> str:

@@ -18,7 +18,7 @@ from tensorflow import keras
 
 from dogcat.core import cache, files
 from dogcat.core.cache import Entry, cache_folder
-from dogcat.core.cache_room import GIB, CacheRoom, require_free
+from dogcat.core.cache_room import GIB, CacheRoom, require_free, size_text
 from dogcat.core.options import InputError
 from dogcat.dataset import shard_plan
 from dogcat.dataset.manifest import Manifest
@@ -88,7 +88,7 @@ class TrunkCache:
         verb = {"memory": "kept in memory", "disk": "kept on disk", "none": "not kept"}[self.where]
         return (
             f"trunk: {self.split.layers} layers, {self.split.share:.0%} of the work of {self._options.backbone}; their "
-            f"output for {kept:,} pictures, {self.size / GIB:.1f} GiB, is {verb}, since {self.reason}; otherwise it is "
+            f"output for {kept:,} pictures, {size_text(self.size)}, is {verb}, since {self.reason}; otherwise it is "
             f"computed for {computed:,} in {self._options.epochs} epochs"
         )
 
@@ -249,8 +249,8 @@ def plan(
     where, reason = wanted._choose()
     if where == "none" and asked != "auto":
         raise InputError(
-            f"--cache_trunk={asked}: the trunk's output takes {wanted.size / GIB:.1f} GiB, and {reason}; make room, or "
-            "use off"
+            f"--cache_trunk={asked}: the trunk's output takes {size_text(wanted.size)}, and {reason}; "
+            "give it more room, or use off"
         )
     return dataclasses.replace(wanted, where=where, reason=reason)
 

@@ -34,3 +34,16 @@ def test_what_a_job_may_still_take_is_heeded(tmp_path, monkeypatch, line, names,
     monkeypatch.setattr(cache_room, "_OWN_GROUPS", tmp_path / "own")
     monkeypatch.setattr(cache_room, "_GROUPS", groups)
     assert cache_room.free_memory() == 67_000_000
+
+
+def test_what_is_no_file_at_an_entrys_place_is_no_reason_for_the_disk(tmp_path):
+    room = cache_room.CacheRoom("cache", "auto", 1, tmp_path)
+    (tmp_path / "entry").touch()
+    (tmp_path / "folder").mkdir()
+    assert room.choose(1000, 0, tmp_path / "entry")[0] == "disk"
+    assert room.choose(1000, 0, tmp_path / "folder")[0] == "memory"
+
+
+@pytest.mark.parametrize(("size", "text"), [(2 * 2**30, "2.0 GiB"), (3 * 2**20, "3.0 MiB"), (1234, "1,234 bytes")])
+def test_sizes_are_told_in_a_unit_that_fits(size, text):
+    assert cache_room.size_text(size) == text

@@ -107,3 +107,11 @@ def test_what_another_command_wrote_is_noted_and_removed(tmp_path):
     (tmp_path / "theirs").touch()
     with pytest.raises(InputError, match="theirs: is in the way"):
         outputs.require_nothing_else(tmp_path)
+
+
+def test_a_file_in_place_of_a_folder_is_told_from_one_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch(0o755)
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match=f"^{tmp_path / 'file'}: is not a folder; "):
+            outputs.require_own(folder, ["x"])
+    outputs.require_own(tmp_path / "new" / "below", ["x"])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dogcat.core.text import printable
+from dogcat.core.text import escaped, printable
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,8 @@ from dogcat.core.text import printable
 )
 def test_one_line_that_any_terminal_shows(text, shown):
     assert printable(text) == shown
+
+
+def test_no_two_names_are_escaped_to_the_same():
+    names = ["a\nb", r"a\nb", r"a\\nb", "a", "\N{CAT FACE}|"]
+    assert [escaped(name) for name in names] == [r"a\nb", r"a\\nb", r"a\\\\nb", "a", "\N{CAT FACE}|"]

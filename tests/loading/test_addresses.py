@@ -125,6 +125,13 @@ def test_what_stands_there_is_not_trusted(copied, name, changed, said):
         open_split(address)
 
 
+def test_an_address_names_something_and_its_scheme_in_any_letters():
+    for text in ("gs://", "gs:///", "ram://"):
+        with pytest.raises(InputError, match=f"^{text}: names nothing; give an address like gs://bucket/folder$"):
+            place_of(text)
+    assert str(place_of("GS://Bucket/Set/")) == "gs://Bucket/Set"
+
+
 def test_what_is_not_there_or_cannot_be_asked_is_told(tmp_path):
     with pytest.raises(InputError, match="^ram://nothing/dataset.json: there is no such file or bucket; give the"):
         open_split("ram://nothing/")

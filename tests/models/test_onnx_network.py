@@ -161,6 +161,13 @@ def test_a_foreign_or_damaged_file_is_one_line(call, both, samples, tmp_path, ch
     assert said in done.err and str(path) in done.err and done.err.count("\n") == 1
 
 
+def test_the_folder_of_an_export_and_its_file_in_capitals_are_models(both, tmp_path):
+    _, exported_file = both
+    assert model_files.find_file(str(exported_file.parent), "model") == exported_file
+    (tmp_path / "X.ONNX").write_bytes(exported_file.read_bytes())
+    assert model_files.describe(tmp_path / "X.ONNX").classes == ["cat", "dog"]
+
+
 def test_damage_is_taken_or_refused_in_a_line(both, tmp_path):
     def describe(data):
         (tmp_path / "damaged.onnx").write_bytes(data)

@@ -52,10 +52,20 @@ def test_rates_are_tried_and_no_run_is_left(tfrecords, tmp_path, capsys):
 def test_a_plot_of_somebody_else_is_not_replaced(tfrecords, tmp_path):
     (tmp_path / rate_finder.PLOT).write_bytes(b"mine")
     with pytest.raises(InputError, match="learning_rates.png: is in the way"):
-        training.train(small_run(tfrecords, tmp_path, find_lr=True, epochs=1))
+        training.train(small_run(tfrecords, tmp_path, find_lr=True, epochs=1, dry_run=True))
+
+
+def test_a_dry_run_says_what_would_be_tried(tfrecords, tmp_path, capsys):
+    assert training.train(small_run(tfrecords, tmp_path, find_lr=True, epochs=1, dry_run=True)) is None
+    assert f"tries up to 100 learning rates, a step each, and writes {tmp_path / rate_finder.PLOT}" in (
+        capsys.readouterr().out
+    )
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("changes", [{"resume": True}, {"epochs": 0}])
 def test_what_does_not_go_together_is_refused(tmp_path, changes):
     with pytest.raises(InputError, match="--find_lr=True: t"):
         small_run(tmp_path, tmp_path, **{"find_lr": True, "epochs": 1, **changes})
+    with pytest.raises(InputError, match="--cache_trunk=on: --find_lr keeps nothing; leave it out"):
+        small_run(tmp_path, tmp_path, find_lr=True, epochs=1, cache_trunk="on")

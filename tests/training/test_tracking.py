@@ -173,7 +173,9 @@ def test_trackers_that_fail_in_the_middle_cost_a_line_each_and_nothing_else(tfre
 
 def test_a_tracker_that_cannot_begin_is_named_before_anything_is_computed(tfrecords, stores, capsys):
     (stores / "mlflow").touch()
-    with pytest.raises(InputError, match="--track=mlflow: cannot begin .*; mend it, or leave it out"):
+    with pytest.raises(
+        InputError, match="--track=mlflow: cannot begin .*; look at MLFLOW_TRACKING_URI, or leave it out"
+    ):
         train_with_page(tracked(tfrecords, stores))
     # Nor does the one leave anything that has begun.
     assert not list(stores.glob("runs/2*"))
@@ -193,4 +195,4 @@ def test_a_package_that_is_not_there_and_a_mistyped_word_are_told(tfrecords, tmp
 def test_what_a_tracker_says_is_shown_without_secrets(monkeypatch):
     monkeypatch.setenv("SOME_API_KEY", "0123456789abcdef")
     said = tracking._said(OSError("no answer from https://me:pass@host/api for 0123456789abcdef\nmore"))
-    assert said == "no answer from https://***@host/api for ***"
+    assert said == "no answer from https://***@host/api for *** more"

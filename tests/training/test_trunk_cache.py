@@ -161,7 +161,10 @@ def test_where_nothing_can_be_kept_the_run_goes_on_with_one_note(tfrecords, empt
         ({"epochs": 0}, "--epochs=0 has no steps that would read it; use off"),
         ({"shear": 0.2}, "--shear=0.2 shows a picture otherwise each time; use --augment=none with --flip=0.5, or off"),
         ({"unfreeze_from": "0"}, "below --unfreeze_from=0 nothing that computes ends in one layer; use off"),
-        ({"cache_gib": 1e-6}, "the trunk's output takes 0.0 GiB, and --cache_gib=1e-06 is less; make room, or use off"),
+        (
+            {"cache_gib": 1e-6},
+            "the trunk's output takes 1.4 MiB, and --cache_gib=1e-06 is less; give it more room, or use off",
+        ),
     ],
 )
 def test_what_does_not_allow_it_is_named_and_auto_does_without(tfrecords, empty_cache, changes, said):
