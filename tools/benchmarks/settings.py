@@ -41,11 +41,11 @@ _CHOSEN = _Setting("dogcat", "dogcat", "as it sets all by itself")
 _OTHERS = (
     _Setting("float32", "float32", "", precision="float32"),
     _Setting("bfloat16", "bfloat16", "", precision="mixed_bfloat16"),
-    _Setting("float32-plain", "float32", "without oneDNN", precision="float32", variables=_WITHOUT_ONEDNN),
+    _Setting("float32-plain", "float32 without oneDNN", "", precision="float32", variables=_WITHOUT_ONEDNN),
     _Setting(
         "bfloat16-plain",
-        "bfloat16",
-        "without oneDNN",
+        "bfloat16 without oneDNN",
+        "",
         precision="mixed_bfloat16",
         variables=_WITHOUT_ONEDNN,
         work=("forward",),
