@@ -6,13 +6,22 @@ import hashlib
 import json
 
 import numpy as np
+from conftest import make
 
 from dogcat.dataset import example_proto, manifest, shard_index, stored_picture, tfrecord, verify
 from dogcat.dataset.shard_index import ShardIndex
 from dogcat.pictures.labels import UNLABELED
 
+ENCODINGS = ("jpeg", "png", "raw")
 HEADER = 12
 FOOTER = 4
+
+
+def make_in_each_encoding(images, folder):
+    """Makes a small data set in each of `ENCODINGS`, by its name in the folder; returns the folder."""
+    for encoding in ENCODINGS:
+        make(images, folder / encoding, encoding=encoding, validation=0.3, shards=2)
+    return folder
 
 
 def problems_of(folder, **options):

@@ -75,7 +75,7 @@ class CacheRoom:
         memory = free_memory()
         if size <= _SHARE_OF_FREE * memory:
             return "memory", f"{memory / GIB:.1f} GiB are free"
-        existing = next(folder for folder in (self.folder, *self.folder.parents) if os.path.exists(folder))
+        existing = files.nearest_there(self.folder)
         disk = shutil.disk_usage(existing).free
         if size <= _SHARE_OF_FREE * disk:
             return "disk", f"{memory / GIB:.1f} GiB of memory are free, {disk / GIB:.1f} GiB of {existing}"

@@ -262,6 +262,11 @@ def sha256_of(path: Path) -> str:
     return hash_.hexdigest()
 
 
+def nearest_there(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    return next(place for place in (path, *path.absolute().parents) if os.path.exists(place))
+
+
 def find_temporary_folder() -> None:
     """Has temporary files written into memory where no folder for them can be written.
 

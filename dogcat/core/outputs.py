@@ -25,7 +25,7 @@ _SECONDS_TO_WAIT = 60.0
 
 def require_folder(folder: Path) -> None:
     """Raises InputError where a folder cannot be, since it or one above it is something else."""
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    nearest = files.nearest_there(folder)
     if not nearest.is_dir():
         raise InputError(f"{nearest}: is not a folder; give another place, or move it away")
 
@@ -36,7 +36,7 @@ def require_own(folder: Path, names: Iterable[str]) -> None:
     For the beginning of long work, too.
     """
     require_folder(folder)
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    nearest = files.nearest_there(folder)
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{nearest}: nothing can be written there; give another folder")
     known = _read(folder)

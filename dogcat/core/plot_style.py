@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from dogcat.core import files
+from dogcat.core import files, runtime
 from dogcat.core.log import at_level
 from dogcat.core.options import InputError
 
@@ -33,18 +33,9 @@ def _own_settings() -> Iterator[None]:
     spec = importlib.util.find_spec("matplotlib")
     assert spec is not None and spec.origin is not None
     own = os.path.join(os.path.dirname(spec.origin), "mpl-data", "matplotlibrc")
-    of_user = {name: os.environ.get(name) for name in ("MATPLOTLIBRC", "MPLBACKEND")}
-    os.environ["MATPLOTLIBRC"] = own
-    if not _IN_NOTEBOOK:
-        os.environ["MPLBACKEND"] = "Agg"
-    try:
-        with at_level(logging.ERROR, "matplotlib"):
-            yield
-    finally:
-        for name, value in of_user.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+    backend = {} if _IN_NOTEBOOK else {"MPLBACKEND": "Agg"}
+    with runtime.variables_set(MATPLOTLIBRC=own, **backend), at_level(logging.ERROR, "matplotlib"):
+        yield
 
 
 with _own_settings():

@@ -145,14 +145,22 @@ def _taken_for_missing(*names: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _without_keras_json() -> Iterator[None]:
     """A block in which Keras, when it is imported, neither reads its settings in the user's folder nor writes any."""
-    of_user = os.environ.get("KERAS_HOME")
-    os.environ["KERAS_HOME"] = os.path.join(os.devnull, "keras")
+    with variables_set(KERAS_HOME=os.path.join(os.devnull, "keras")):
+        yield
+
+
+@contextlib.contextmanager
+def variables_set(**values: str) -> Iterator[None]:
+    """A block in which environment variables have these values; behind it they are what they were."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        del os.environ["KERAS_HOME"]
-        if of_user is not None:
-            os.environ["KERAS_HOME"] = of_user
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _set_keras() -> None:

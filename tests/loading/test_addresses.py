@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import make
+from shard_files import ENCODINGS, make_in_each_encoding
 
 from dogcat.core.options import InputError
 from dogcat.core.places import place_of
@@ -15,15 +15,10 @@ from dogcat.dataset import manifest, shard_index
 from dogcat.loading import damage, pipeline, readers
 from dogcat.loading.encoded_pictures import EncodedPictures
 
-ENCODINGS = ("jpeg", "png", "raw")
-
 
 @pytest.fixture(scope="module")
 def data_sets(samples, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data_sets")
-    for encoding in ENCODINGS:
-        make(samples / "train", folder / encoding, encoding=encoding, validation=0.3, shards=2)
-    return folder
+    return make_in_each_encoding(samples / "train", tmp_path_factory.mktemp("data_sets"))
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from pathlib import Path
 import fuzzing
 import numpy as np
 import pytest
-from conftest import command, make, save_model, small_run, start
+from conftest import command, save_model, small_run, start
+from shard_files import ENCODINGS, make_in_each_encoding
 
 from dogcat import predict
 from dogcat.core import files
@@ -25,15 +26,11 @@ from tools import inspect_tfrecords
 from tools.inspect_tfrecords import InspectOptions
 
 COUNTS = [60, pytest.param(2_500, marks=pytest.mark.long)]
-ENCODINGS = ("jpeg", "png", "raw")
 
 
 @pytest.fixture(scope="module")
 def data_sets(samples, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data_sets")
-    for encoding in ENCODINGS:
-        make(samples / "train", folder / encoding, encoding=encoding, validation=0.3, shards=2)
-    return folder
+    return make_in_each_encoding(samples / "train", tmp_path_factory.mktemp("data_sets"))
 
 
 def copy_of(data_sets, encoding, tmp_path):

@@ -63,11 +63,16 @@ def _measure_load(options: BenchmarkOptions, pictures: Path, work: Path) -> Outc
     return outcome
 
 
-def _measure_disk(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
+def _at_least(count: int, pictures: Path, work: Path) -> Path:
+    """A new folder with links to all pictures, to each several times where they are less than `count`."""
     keys = sorted(os.listdir(pictures))
+    peak_memory.link_pictures(pictures, keys, max(len(keys), count), work / "pictures")
+    return work / "pictures"
+
+
+def _measure_disk(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
     # So many that a pass takes seconds.
-    peak_memory.link_pictures(pictures, keys, max(len(keys), _FROM_DISK), work / "pictures")
-    count = own_loaders.prepare(work / "pictures", work, processes.workers_of(options))
+    count = own_loaders.prepare(_at_least(_FROM_DISK, pictures, work), work, processes.workers_of(options))
     return _loaded(*processes.loaders_from_disk(options, work), options, count, " not in memory")
 
 
@@ -170,12 +175,9 @@ def _measure_settings(options: BenchmarkOptions, pictures: Path, work: Path) -> 
 
 
 def _measure_scaling(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    keys = sorted(os.listdir(pictures))
-    peak_memory.link_pictures(pictures, keys, max(len(keys), _SEVERAL_WINDOWS), work / "pictures")
+    linked = _at_least(_SEVERAL_WINDOWS, pictures, work)
     tfrecords = work / "tfrecords"
-    make_data_set(
-        ShardOptions(images=str(work / "pictures"), output=str(tfrecords), unlabeled=True, image_size=scaling.SIZE)
-    )
+    make_data_set(ShardOptions(images=str(linked), output=str(tfrecords), unlabeled=True, image_size=scaling.SIZE))
     measurements = scaling.measure(tfrecords, options.seconds, options.rounds)
     about = (
         f"JPEG from record to batch, a wait of {scaling.WAIT_US} us for each picture in place of decoding, "
@@ -185,9 +187,7 @@ def _measure_scaling(options: BenchmarkOptions, pictures: Path, work: Path) -> O
 
 
 def _measure_device(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
-    keys = sorted(os.listdir(pictures))
-    peak_memory.link_pictures(pictures, keys, max(len(keys), device.PICTURES), work / "pictures")
-    own_loaders.prepare(work / "pictures", work, processes.workers_of(options))
+    own_loaders.prepare(_at_least(device.PICTURES, pictures, work), work, processes.workers_of(options))
     measurements = device.measure(work, options.seconds, options.rounds)
     about = (
         f"batches of {BATCH} pictures a device, {device.RATE:,} pictures/s each, {runtime.available_cores()} cores, "

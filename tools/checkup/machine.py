@@ -119,7 +119,7 @@ def _content(folder: Path) -> str:
 
 
 def _can_be_written(folder: Path) -> bool:
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    existing = files.nearest_there(folder)
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
