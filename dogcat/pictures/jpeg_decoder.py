@@ -15,8 +15,9 @@ from dogcat.pictures.reduced_scale import jpeg_scale
 from dogcat.pictures.rejections import TRUNCATED, RejectedPicture
 
 _JPEG_END = b"\xff\xd9"
-# What libjpeg says where the end comes within the pixels: in the middle of some, or where a restart marker should be.
-_CUT_SHORT = re.compile("premature end of data segment|found marker 0xd9 instead of RST")
+# What libjpeg says where the pixels end too early: in the middle of some, or with another segment's marker where one to
+# restart from (0xd0 to 0xd7) should be. It goes on from a wrong one of these, and from what is no marker (below 0xc0).
+_CUT_SHORT = re.compile("premature end of data segment|found marker 0x(c.|d[89a-f]|[ef].) instead of RST")
 
 
 def decode_opened(image: Image.Image, file: BinaryIO, size: int | None) -> np.ndarray | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import environment
 from picture_files import encoded, photo, pixels, ramp, reason
 from PIL import Image
 
@@ -68,14 +69,14 @@ def test_libraries_print_nothing_about_damaged_files():
     """In a process of its own, where what C code prints is seen too."""
     script = """
 import io, sys
-from PIL import Image
+from picture_files import noise_of
 from dogcat.dataset import encoding
 from dogcat.pictures import decode, rejections, resizing
 from dogcat.cleaning import survey
 for format in ("TIFF", "JPEG", "PNG", "WEBP", "GIF", "BMP"):
     for options in ({}, {"compression": "tiff_lzw"}) if format == "TIFF" else ({},):
         buffer = io.BytesIO()
-        Image.effect_noise((200, 150), 80).convert("RGB").save(buffer, format, **options)
+        noise_of(200, 80).convert("RGB").save(buffer, format, **options)
         whole = bytearray(buffer.getvalue())
         for place in range(0, len(whole), max(1, len(whole) // 60)):
             damaged = bytearray(whole)
@@ -86,7 +87,7 @@ for format in ("TIFF", "JPEG", "PNG", "WEBP", "GIF", "BMP"):
                 except rejections.RejectedPicture as rejected:
                     assert rejected.reason and rejected.detail
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -68,7 +68,9 @@ def test_a_jpeg_of_more_scans_than_any_program_writes_is_refused():
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
+@pytest.mark.parametrize(
+    "end", [b"", b"\xff\xd9", b"\xff\xfe\0\2\xff\xd9", b"\xff\xc4\0\2\xff\xd9", b"\xff\xff\xff\xd9"]
+)
 def test_a_jpeg_that_is_cut_where_it_would_restart_is_truncated(mode, end):
     jpeg = encoded(photo(300, 200).convert(mode), "JPEG", quality=90, restart_marker_blocks=4)
     # All bits of the pixels before are there.
