@@ -38,17 +38,18 @@ def survey_images(options: SurveyOptions) -> Survey:
     output = folders.output_apart_from(options.images, options.output)
     outputs.require_own(output, (PAGE, TABLE, SIZES, HISTOGRAMS))
     with cluster.workers_if(options.cluster, survey.look_at_piece) as workers:
-        listing = folders.list_images(Path(options.images))
+        folder = Path(options.images)
+        listing = folders.list_images(folder)
         print(listing.summary(options.images))
         label_of = _classes(listing, options)
         excluded: set[str] = set()
         if options.exclude:
             excluded = set(listing.keys).difference(labels.exclude(Path(options.exclude), listing).keys)
         if workers:
-            looked_at = survey.look_in_pieces(listing.folder, listing.keys, options.max_pixels, workers)
+            looked_at = survey.look_in_pieces(folder, listing.keys, options.max_pixels, workers)
         else:
             count = options.workers or runtime.available_cores()
-            looked_at = survey.look_in_threads(listing.folder, listing.keys, options.max_pixels, count)
+            looked_at = survey.look_in_threads(folder, listing.keys, options.max_pixels, count)
         found = survey.survey(looked_at, label_of, excluded)
     _write(found, options, output)
     return found

@@ -31,7 +31,8 @@ def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection], list[s
         InputError: The folder has too few pictures, or an option does not fit it.
         OSError: A folder cannot be read.
     """
-    listing = folders.list_images(Path(options.images))
+    folder = Path(options.images)
+    listing = folders.list_images(folder)
     print(listing.summary(options.images))
     given = labels.read_labels(Path(options.labels), listing) if options.labels else {}
     excluded: list[str] = []
@@ -50,7 +51,7 @@ def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection], list[s
     # Before anything that takes long.
     classifier = None if options.method == "features" else Classifier(options.classifier)
     workers = options.workers or runtime.available_cores()
-    prints, rejections = fingerprints.take(listing.folder, pictures.keys, options.max_pixels, workers)
+    prints, rejections = fingerprints.take(folder, pictures.keys, options.max_pixels, workers)
     left_out = {one.key for one in rejections}
     read = [key not in left_out for key in pictures.keys]
     usable = LabelledKeys([one.key for one in prints], pictures.labels[read], pictures.classes, [])
@@ -58,7 +59,7 @@ def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection], list[s
         _require_enough(usable, options.images)
     elif not usable.keys:
         raise InputError(f"{options.images}: no picture can be read; give others")
-    return _gather(options, listing.folder, usable, prints, classifier), rejections, excluded
+    return _gather(options, folder, usable, prints, classifier), rejections, excluded
 
 
 def _gather(

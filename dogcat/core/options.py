@@ -61,9 +61,9 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def output_folder_option(default: str, help: str, positional: bool = False) -> Any:
+def output_folder_option(default: str, help: str, positional: bool = False, remote: bool = False) -> Any:
     """Declares the folder that a command writes into."""
-    return option(default, help, if_empty="give a folder", positional=positional, path=True)
+    return option(default, help, if_empty="give a folder", positional=positional, path=True, remote=remote)
 
 
 def seed_option(help: str, at_most: float = math.inf) -> Any:

@@ -26,7 +26,12 @@ def is_data_set(folder: Path) -> bool:
 
 def is_of_data_set(path: Path) -> bool:
     """Whether there is a file whose name is one of a data set's."""
-    return _OF_DATA_SET.fullmatch(path.name) is not None and path.is_file()
+    return is_name_of_data_set(path.name) and path.is_file()
+
+
+def is_name_of_data_set(name: str) -> bool:
+    """Whether a file's name is one of a data set's."""
+    return _OF_DATA_SET.fullmatch(name) is not None
 
 
 def foreign_file(folder: Path, more: tuple[str, ...]) -> Path | None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dogcat.core.places import Place
 from dogcat.dataset import example_proto, raw_layout, tfrecord
 from dogcat.dataset.options import ShardOptions
 from dogcat.dataset.shard_index import ShardIndex
@@ -61,8 +62,15 @@ class Chunk:
 
 def read_picture(folder: Path, key: str, max_pixels: int, size: int | None) -> Picture | Rejection:
     """Reads and decodes the picture `folder`/`key`, or says why not; arguments as for `decode.decode`."""
+    [opened] = folders.open_each(folder, [key])
+    return _decoded(key, opened, max_pixels, size)
+
+
+def _decoded(key: str, opened: folders.Opened, max_pixels: int, size: int | None) -> Picture | Rejection:
+    if isinstance(opened, OSError):
+        return Rejection(key, UNREADABLE, str(opened.strerror))
     try:
-        with folders.open_file(folder / key) as file:
+        with opened as file:
             return decode.decode(file, max_pixels, size)
     except rejections.RejectedPicture as rejected:
         return Rejection(key, rejected.reason, rejected.detail)
@@ -71,7 +79,7 @@ def read_picture(folder: Path, key: str, max_pixels: int, size: int | None) -> P
 
 
 def encode_chunk(
-    folder: Path, tasks: Sequence[Task], options: ShardOptions, layout: raw_layout.Layout | None = None
+    folder: Place, tasks: Sequence[Task], options: ShardOptions, layout: raw_layout.Layout | None = None
 ) -> Chunk:
     """Reads, decodes, resizes and encodes pictures.
 
@@ -83,8 +91,9 @@ def encode_chunk(
     """
     framed, encoded, rejections = [], [], []
     sampled = [np.empty(0, np.uint32)]
-    for task in tasks:
-        picture = read_picture(folder, task.key, options.max_pixels, options.image_size)
+    opened = folders.open_each(folder, [task.key for task in tasks])
+    for task, file in zip(tasks, opened):
+        picture = _decoded(task.key, file, options.max_pixels, options.image_size)
         if isinstance(picture, Rejection):
             rejections.append(picture)
             continue

@@ -8,9 +8,10 @@ from typing import Any
 
 from dogcat.core import cluster, runtime, tables
 from dogcat.core.log import tell
-from dogcat.core.options import InputError, words
+from dogcat.core.options import InputError, is_address, words
+from dogcat.core.places import place_of
 from dogcat.core.processes import Workers
-from dogcat.dataset import encoding, manifest, output_folder, shard_pieces, shard_steps, writer
+from dogcat.dataset import encoding, manifest, output_folder, remote_staging, shard_pieces, shard_steps, writer
 from dogcat.dataset.options import ShardOptions
 from dogcat.pictures import folders, labels
 
@@ -23,7 +24,10 @@ def make_data_set(options: ShardOptions) -> manifest.Manifest:
         OSError: A folder cannot be read or written.
     """
     # Before the pictures are listed, which may take a while.
-    output_folder.usable_output(options)
+    if is_address(options.output):
+        remote_staging.require_usable(options)
+    else:
+        output_folder.usable_output(options)
     if options.cluster:
         with cluster.workers(options.cluster, shard_pieces.write_piece) as pieces:
             return shard_steps.write_data_set(prepare(options), pieces)
@@ -34,7 +38,7 @@ def make_data_set(options: ShardOptions) -> manifest.Manifest:
 
 def prepare(options: ShardOptions) -> writer.Work:
     """Lists the pictures and gives each its class, split and place."""
-    listing = folders.list_images(Path(options.images))
+    listing = folders.list_images(place_of(options.images))
     tell(listing.summary(options.images))
     return writer.prepare(listing.folder, select_pictures(listing, options), options)
 

@@ -63,8 +63,10 @@ def validation_option(help: str) -> Any:
 class ShardOptions(Options):
     """Options of `tools.make_tfrecords`."""
 
-    images: str = images_option()
-    output: str = output_folder_option("data/tfrecords", "Folder of the data set to make.")
+    images: str = images_option(remote=True)
+    output: str = output_folder_option(
+        "data/tfrecords", "Folder of the data set to make, or an address, like s3://bucket/tfrecords.", remote=True
+    )
     labels: str = labels_option()
     classes: str = option("", "Names of the classes in the order of their labels, like cat,dog. Empty: sorted by name.")
     exclude: str = exclude_option("these pictures are left out")

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from dogcat.core.options import InputError
+from dogcat.core.options import InputError, is_address
 from dogcat.dataset import data_set_folder, unfinished_work
 from dogcat.dataset.options import ShardOptions
 
@@ -50,7 +50,7 @@ def require_usable(output: Path, options: ShardOptions) -> None:
     if _is_mount_point(output):
         raise InputError(f"{output} is a mount point, which cannot be renamed; give a folder in it with --output")
     images = Path(os.path.realpath(options.images))
-    if output == images or output in images.parents:
+    if not is_address(options.images) and (output == images or output in images.parents):
         raise InputError(f"--output={options.output}: the pictures of --images lie in it; give another folder")
     if not output.is_dir() or not any(output.iterdir()):
         return

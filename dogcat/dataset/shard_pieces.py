@@ -16,19 +16,18 @@ import numpy as np
 
 from dogcat.core import files, journal
 from dogcat.core.calls import WorkLostError
-from dogcat.dataset import encoding, raw_layout, writer
+from dogcat.core.places import Place, place_of
+from dogcat.dataset import encoding, plan_folders, raw_layout, writer
 from dogcat.dataset.encoding import Chunk, Task
 from dogcat.dataset.options import ShardOptions
-from dogcat.dataset.staging import FinishedShard, is_whole, note_piece, noted_piece
+from dogcat.dataset.staging import FinishedShard
 from dogcat.dataset.writer import PlannedShard, Work
-from dogcat.pictures import elsewhere
+from dogcat.pictures import elsewhere, folders
 from dogcat.pictures.elsewhere import this_process
 from dogcat.pictures.labels import LabelledKeys
 
 PLAN = "plan.json"
 PICTURES = "pictures.jsonl"
-
-_LARGEST_PLAN = 2**28
 
 
 def write_plan(work: Work, folder: Path) -> list[PlannedShard]:
@@ -36,7 +35,7 @@ def write_plan(work: Work, folder: Path) -> list[PlannedShard]:
 
     Args:
         work: What is to be written.
-        folder: `Staging.plan_folder`.
+        folder: `plan_folder` of its staging.
     """
 
     def encode(chunks: Iterator[list[Task]]) -> Iterator[Chunk]:
@@ -52,9 +51,9 @@ def write_plan(work: Work, folder: Path) -> list[PlannedShard]:
             shards.append([shard.name, shard.split, len(keys), file.tell(), len(line)])
             file.write(line)
     plan = {
-        "seen": elsewhere.seen_here(work.folder, work.pictures.keys),
+        "seen": elsewhere.seen_here(work.folder, work.pictures.keys, folders.size_of),
         "digest": work.digest,
-        "options": {**dataclasses.asdict(work.options), "images": str(work.folder.absolute())},
+        "options": {**dataclasses.asdict(work.options), "images": elsewhere.everywhere(work.folder)},
         "layout": work.layout,
         "classes": work.pictures.classes,
         "unlabelled": work.pictures.unlabelled,
@@ -76,7 +75,7 @@ class Piece(NamedTuple):
 
 
 class Plan:
-    """A plan on disk, as a process elsewhere sees it.
+    """A plan on disk or at an address, as a process elsewhere sees it.
 
     Attributes:
         folder: Where it is.
@@ -87,21 +86,24 @@ class Plan:
         shards: All of them, in order.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         """Reads it.
 
         Raises:
             WorkLostError: It is not there.
         """
         self.folder = folder
+        self._folder = plan_folders.plan_folder_at(folder)
         try:
-            self._content = journal.parse(files.read_bounded(folder / PLAN, _LARGEST_PLAN))
+            data = self._folder.read(PLAN)
         except FileNotFoundError as error:
             raise WorkLostError(
                 f"{this_process()} does not see {folder / PLAN}; mount it there by the same path"
             ) from error
+        try:
+            self._content = journal.parse(data)
         except ValueError as error:
-            raise WorkLostError(f"{folder / PLAN} is damaged; remove {folder.parent} and begin anew") from error
+            raise WorkLostError(f"{folder / PLAN} is damaged; remove {folder} and begin anew") from error
         versions, *place = self._content["seen"]
         self.seen = elsewhere.Seen(tuple(map(tuple, versions)), *place)
         self.options = ShardOptions(**self._content["options"])
@@ -113,51 +115,57 @@ class Plan:
     def write(self, number: int) -> str:
         """Writes a shard and its note; returns its name."""
         shard = self.shards[number]
-        with files.open_regular(self.folder / PICTURES) as file:
-            file.seek(shard.offset)
-            tasks = journal.parse(file.read(shard.length))
+        tasks = journal.parse(self._folder.read_range(PICTURES, shard.offset, shard.length))
         classes = self._content["classes"]
         pictures = LabelledKeys(tasks["keys"], np.array(tasks["labels"], np.int32), classes, [])
-        images = Path(self.seen.folder)
+        images = place_of(self.seen.folder)
         all_pictures = np.arange(len(pictures.keys))
         chunks = (
             encoding.encode_chunk(images, tasks, self.options, self.layout)
-            for tasks in writer.chunks(pictures, [all_pictures])
+            for tasks in writer.chunks(pictures, [all_pictures], writer.chunk_size(images))
         )
-        path = self.folder / shard.name
-        part = writer.write_shard(path, chunks, len(classes), lambda pictures: None)
-        # Had they gone meanwhile, all the rest would be unreadable.
-        self.seen.require()
-        note_piece(path, part)
+
+        def write_to(path: Path) -> FinishedShard:
+            part = writer.write_shard(path, chunks, len(classes), lambda pictures: None)
+            # Had they gone meanwhile, all the rest would be unreadable.
+            self.require_here()
+            return part
+
+        self._folder.write(shard.name, write_to)
         return shard.name
+
+    def require_here(self) -> None:
+        """Raises WorkLostError where this process has other versions, or does not see the pictures."""
+        self.seen.require(folders.size_of)
+
+    def require_writable(self) -> None:
+        """Raises WorkLostError where this process cannot write into the plan's folder."""
+        try:
+            self._folder.try_writing()
+        except OSError as error:
+            raise WorkLostError(f"{this_process()} cannot write into {self.folder}: {error.strerror}") from error
 
     def is_written(self, number: int) -> bool:
         """Whether a shard is there, whole."""
-        part = self.finished(number)
-        return part is not None and is_whole(self.folder, part.shard)
+        return self._folder.is_written(self.shards[number].name)
 
     def finished(self, number: int) -> FinishedShard | None:
         """What is noted of a shard that is there; None: it is to be written."""
-        return noted_piece(self.folder / self.shards[number].name)
+        return self._folder.noted(self.shards[number].name)
 
     def work(self, options: ShardOptions) -> Work:
         """What the data set is made of, without the pictures of the shards."""
         content = self._content
         nothing = np.empty(0, np.int32)
         pictures = LabelledKeys([], nothing, content["classes"], content["unlabelled"], content["chosen_by"])
-        return Work(Path(self.seen.folder), pictures, options, self.layout, {}, self.digest)
+        return Work(place_of(self.seen.folder), pictures, options, self.layout, {}, self.digest)
 
 
 def check_worker(folder: str) -> None:
     """Raises WorkLostError where this process cannot write pieces of the plan in a folder."""
-    plan = Plan(Path(folder))
-    plan.seen.require()
-    probe = files.temporary_beside(Path(folder) / PLAN)
-    try:
-        files.create(probe).close()
-        probe.unlink()
-    except OSError as error:
-        raise WorkLostError(f"{this_process()} cannot write into {folder}: {error.strerror}") from error
+    plan = Plan(place_of(folder))
+    plan.require_here()
+    plan.require_writable()
 
 
 def write_piece(folder: str, number: int) -> str:
@@ -174,6 +182,6 @@ def write_piece(folder: str, number: int) -> str:
         WorkLostError: This process does not fit.
         OSError: The shard cannot be written.
     """
-    plan = Plan(Path(folder))
-    plan.seen.require()
+    plan = Plan(place_of(folder))
+    plan.require_here()
     return plan.shards[number].name if plan.is_written(number) else plan.write(number)

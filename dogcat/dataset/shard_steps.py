@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from dogcat.core.calls import Calls
-from dogcat.core.options import InputError
+from dogcat.core.options import InputError, is_address
+from dogcat.core.places import place_of
 from dogcat.core.progress import pictures_bar
-from dogcat.dataset import manifest, shard_pieces, unfinished_work, writer
-from dogcat.dataset.output_folder import usable_output
+from dogcat.dataset import manifest, remote_staging, shard_pieces, unfinished_work, writer
 from dogcat.dataset.shard_pieces import Plan
-from dogcat.dataset.staging import FinishedShard, Staging
+from dogcat.dataset.staging import FinishedShard
 from dogcat.dataset.writer import PlannedShard, Work
 
 
@@ -34,11 +34,12 @@ def write_data_set(work: Work, workers: Calls[str]) -> manifest.Manifest:
     """
     with work.staging() as staging:
         planned = shard_pieces.write_plan(work, staging.plan_folder)
-        workers.check_each(shard_pieces.check_worker, str(staging.plan_folder))
+        plan = staging.share_plan()
+        workers.check_each(shard_pieces.check_worker, plan)
         numbers = {shard.name: number for number, shard in enumerate(planned)}
 
         def write(missing: list[PlannedShard], progress: Any) -> Iterator[FinishedShard]:
-            calls = ((str(staging.plan_folder), numbers[shard.name]) for shard in missing)
+            calls = ((plan, numbers[shard.name]) for shard in missing)
             for shard, name in zip(missing, workers.starmap(calls)):
                 yield staging.take(name)
                 progress.update(len(shard.pictures))
@@ -50,7 +51,9 @@ def write_plan(work: Work) -> int:
     """Writes the plan alone, for `write_part` and `commit`; returns the number of shards."""
     with work.staging() as staging:
         staging.keep()
-        return len(shard_pieces.write_plan(work, staging.plan_folder))
+        shards = len(shard_pieces.write_plan(work, staging.plan_folder))
+        staging.share_plan()
+        return shards
 
 
 def write_part(output: str, part: int, parts: int, workers: Calls[str]) -> int:
@@ -82,9 +85,10 @@ def commit(output: str) -> manifest.Manifest:
     """
     plan = plan_of(output)
     # Another version would write another manifest.
-    plan.seen.require()
+    plan.require_here()
     options = dataclasses.replace(plan.options, output=output)
-    with Staging(usable_output(options), options, plan.digest) as staging:
+    work = plan.work(options)
+    with work.staging() as staging:
         staging.keep()
         missing = [
             number
@@ -102,7 +106,7 @@ def commit(output: str) -> manifest.Manifest:
             if shard.name not in staging.finished:
                 staging.add(staging.take(shard.name))
             parts[shard.split].append(staging.finished[shard.name])
-        return writer.complete(plan.work(options), parts, staging)
+        return writer.complete(work, parts, staging)
 
 
 def plan_of(output: str) -> Plan:
@@ -111,9 +115,13 @@ def plan_of(output: str) -> Plan:
     Raises:
         InputError: There is none.
     """
-    folder = unfinished_work.folder_of(Path(os.path.realpath(output)))
-    plans = unfinished_work.plan_folders_in(folder) if folder.is_dir() else []
-    for plan in plans:
-        if (plan / shard_pieces.PLAN).exists():
-            return Plan(plan)
+    if is_address(output):
+        for address in remote_staging.folders_with(shard_pieces.PLAN, output):
+            return Plan(place_of(address))
+    else:
+        folder = unfinished_work.folder_of(Path(os.path.realpath(output)))
+        plans = unfinished_work.plan_folders_in(folder) if folder.is_dir() else []
+        for plan in plans:
+            if (plan / shard_pieces.PLAN).exists():
+                return Plan(plan)
     raise InputError(f"--output={output}: no plan is there for it; give --only=plan first")

@@ -96,24 +96,21 @@ class Staging:
         if kind is None or self._stays:
             return
         finished = self._count_finished()
-        of_no_use = issubclass(kind, InputError) and not issubclass(kind, WorkLostError) and not self._is_complete
-        if of_no_use or not finished:
+        if is_of_no_use(kind, self._is_complete) or not finished:
             # It has failed already, of which the user is told.
             with contextlib.suppress(OSError):
                 unfinished_work.remove(self.folder)
             return
-        kept = f"{finished} finished shards are kept in {self.folder}; the same command goes on after them"
-        if isinstance(error, OSError) and error.strerror:
-            error.strerror = f"{error.strerror} ({kept})"
-        elif issubclass(kind, (KeyboardInterrupt, Terminated)):
-            raise kind(kept)
-        elif isinstance(error, InputError):
-            raise kind(f"{error} ({kept})")
+        tell_what_is_kept(kind, error, finished, self.folder)
 
     def add(self, part: FinishedShard) -> None:
         """Notes a finished shard."""
         self.finished[part.shard.name] = part
         files.append_durably(self.folder / NOTE, journal.line(dataclasses.asdict(part)))
+
+    def share_plan(self) -> str:
+        """Where workers elsewhere find the plan that is in `plan_folder`."""
+        return str(self.plan_folder)
 
     def take(self, name: str) -> FinishedShard:
         """Takes a shard that a worker has finished from the plan's folder; the caller notes it."""
@@ -205,6 +202,22 @@ class Staging:
             return "", []
 
 
+def is_of_no_use(kind: type[BaseException], is_complete: bool) -> bool:
+    """Whether finished shards are of no use after an error, since the same call would end with it again."""
+    return issubclass(kind, InputError) and not issubclass(kind, WorkLostError) and not is_complete
+
+
+def tell_what_is_kept(kind: type[BaseException], error: BaseException | None, finished: int, place: object) -> None:
+    """Adds to an error, if need be by raising it anew, how many finished shards are kept where."""
+    kept = f"{finished} finished shards are kept in {place}; the same command goes on after them"
+    if isinstance(error, OSError) and error.strerror:
+        error.strerror = f"{error.strerror} ({kept})"
+    elif issubclass(kind, (KeyboardInterrupt, Terminated)):
+        raise kind(kept)
+    elif isinstance(error, InputError):
+        raise kind(f"{error} ({kept})")
+
+
 def is_whole(folder: Path, shard: manifest.Shard) -> bool:
     """Whether a shard and its index are on disk as the note says."""
     path = folder / shard.name
@@ -214,7 +227,7 @@ def is_whole(folder: Path, shard: manifest.Shard) -> bool:
 
 def note_piece(shard: Path, part: FinishedShard) -> None:
     """Notes a finished shard for whoever puts the data set together."""
-    files.write_atomically(_note_of_piece(shard), journal.line(dataclasses.asdict(part)))
+    files.write_atomically(shard.with_name(note_name(shard.name)), note_of(part))
 
 
 def noted_piece(shard: Path) -> FinishedShard | None:
@@ -222,13 +235,33 @@ def noted_piece(shard: Path) -> FinishedShard | None:
     if not (shard.exists() and shard_index.path_beside(shard).exists()):
         return None
     try:
-        return _from_note(journal.parse(files.read_bounded(_note_of_piece(shard), _LARGEST_NOTE)))
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return parse_note(files.read_bounded(shard.with_name(note_name(shard.name)), _LARGEST_NOTE))
+    # An InputError is a ValueError: a note that is too large, or not a file.
+    except (FileNotFoundError, ValueError):
         return None
 
 
-def _note_of_piece(shard: Path) -> Path:
-    return shard.with_name(shard.name + ".json")
+def note_name(shard: str) -> str:
+    """The name of a shard's note."""
+    return f"{shard}.json"
+
+
+def is_note(name: str) -> bool:
+    """Whether `note_name` gives such names."""
+    return name.endswith(".tfrecord.json")
+
+
+def note_of(part: FinishedShard) -> bytes:
+    """What `parse_note` reads."""
+    return journal.line(dataclasses.asdict(part))
+
+
+def parse_note(data: bytes) -> FinishedShard | None:
+    """What is noted of a shard; None: the note is damaged."""
+    try:
+        return _from_note(journal.parse(data))
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _from_note(content: dict[str, Any]) -> FinishedShard:

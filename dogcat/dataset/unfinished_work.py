@@ -21,6 +21,8 @@ _LARGEST_MARK = 2**16
 NOTE = "finished.jsonl"
 # The finished data set, and the one that it replaces.
 NEW, BEFORE = "data", "before"
+# Follows the output's name.
+ENDING = ".partial"
 # A folder of pieces of a plan, and what is in it besides shards: see `shard_pieces`.
 _PLAN = re.compile("plan-[0-9a-f]{16}")
 _OF_PLAN = re.compile(r"plan\.json|pictures\.jsonl|.+\.tfrecord\.json")
@@ -28,12 +30,17 @@ _OF_PLAN = re.compile(r"plan\.json|pictures\.jsonl|.+\.tfrecord\.json")
 
 def folder_of(output: Path) -> Path:
     """The folder in which the data set of an output grows."""
-    return output.with_name(output.name + ".partial")
+    return output.with_name(output.name + ENDING)
 
 
 def plan_folder_of(folder: Path, digest: str) -> Path:
     """The folder, in that of unfinished work, for the pieces of a plan with this digest."""
-    return folder / f"plan-{digest[:16]}"
+    return folder / plan_name_of(digest)
+
+
+def plan_name_of(digest: str) -> str:
+    """The name of the folder for the pieces of a plan with this digest."""
+    return f"plan-{digest[:16]}"
 
 
 def plan_folders_in(folder: Path) -> list[Path]:
@@ -141,6 +148,12 @@ def _foreign_file_in_work(folder: Path) -> Path | None:
 
 def _is_of_plan(name: str) -> bool:
     return _OF_PLAN.fullmatch(name) is not None or files.is_temporary(name)
+
+
+def is_name_in_work(name: str) -> bool:
+    """Whether a name, relative to the place of unfinished work at an address, is that of a file that belongs there."""
+    plan, slash, of_plan = name.partition("/")
+    return name == MARK or bool(slash and _PLAN.fullmatch(plan) and _is_of_plan(of_plan))
 
 
 def set_right(folder: Path, output: Path) -> None:

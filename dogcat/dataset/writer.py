@@ -10,19 +10,21 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Union
 
 import numpy as np
 
 import dogcat
 from dogcat.core import files, tables
 from dogcat.core.calls import Calls
-from dogcat.core.options import InputError
+from dogcat.core.options import InputError, is_address
+from dogcat.core.places import Address, Place
 from dogcat.core.progress import pictures_bar
 from dogcat.dataset import encoding, manifest, raw_layout, shard_index, shard_plan, tfrecord
 from dogcat.dataset.encoding import Chunk, Rejection, Task
 from dogcat.dataset.options import ShardOptions
 from dogcat.dataset.output_folder import usable_output
+from dogcat.dataset.remote_staging import RemoteStaging
 from dogcat.dataset.shard_index import ShardIndex
 from dogcat.dataset.staging import FinishedShard, Staging
 from dogcat.pictures import folders
@@ -34,9 +36,12 @@ REJECTED_FILE = "rejected.csv"
 # Pictures for each call of a worker: enough to hide the cost of the call, few enough that the chunks in flight stay
 # small.
 CHUNK = 8
+# At an address: while some are waited for, others are encoded.
+_REMOTE_CHUNK = 64
 # Pictures encoded beforehand to learn how many bytes one takes, for the number of shards.
 _SIZE_SAMPLE = 32
 Encode = Callable[[Iterator[list[Task]]], Iterator[Chunk]]
+AnyStaging = Union[Staging, RemoteStaging]
 # Options that leave the bytes as they are.
 _OPTIONS_THAT_SHAPE_NOTHING = {
     *("images", "output", "workers", "overwrite", "labels", "exclude", "classes", "cluster", "only"),
@@ -64,30 +69,32 @@ class Work:
         digest: Tells all that shapes the data set's bytes.
     """
 
-    folder: Path
+    folder: Place
     pictures: LabelledKeys
     options: ShardOptions
     layout: raw_layout.Layout | None
     plan: dict[str, np.ndarray]
     digest: str
 
-    def staging(self) -> Staging:
+    def staging(self) -> AnyStaging:
         """The place in which it grows, to be entered.
 
         Raises:
             InputError: It cannot be put where it is to be.
         """
+        if is_address(self.options.output):
+            return RemoteStaging(self.options, self.digest)
         return Staging(usable_output(self.options), self.options, self.digest)
 
     def planned_shards(self, encode: Encode) -> list[PlannedShard]:
         """Cuts each split into shards, by the size of some pictures that are encoded for it."""
         first_split = next(iter(self.plan.values()))
-        sample = list(encode(chunks(self.pictures, [first_split[:_SIZE_SAMPLE]])))
+        sample = list(encode(chunks(self.pictures, [first_split[:_SIZE_SAMPLE]], CHUNK)))
         pictures = sum(len(chunk.index.keys) for chunk in sample)
         return _planned_shards(self.plan, self.options, sum(len(chunk.framed) for chunk in sample) / max(1, pictures))
 
 
-def prepare(folder: Path, pictures: LabelledKeys, options: ShardOptions) -> Work:
+def prepare(folder: Place, pictures: LabelledKeys, options: ShardOptions) -> Work:
     """Splits and orders the pictures.
 
     Raises:
@@ -121,9 +128,10 @@ def write_data_set(work: Work, workers: Calls[Chunk]) -> manifest.Manifest:
 
         def write(missing: list[PlannedShard], progress: Any) -> Iterator[FinishedShard]:
             # One sequence for all shards, so that workers go on while a finished one is brought to the disk.
-            encoded = encode(chunks(work.pictures, [shard.pictures for shard in missing]))
+            size = chunk_size(work.folder)
+            encoded = encode(chunks(work.pictures, [shard.pictures for shard in missing], size))
             for shard in missing:
-                of_shard = itertools.islice(encoded, -(-len(shard.pictures) // CHUNK))
+                of_shard = itertools.islice(encoded, -(-len(shard.pictures) // size))
                 yield write_shard(staging.folder / shard.name, of_shard, len(work.pictures.classes), progress.update)
 
         parts = write_missing(work.planned_shards(encode), staging, write)
@@ -151,7 +159,7 @@ def _require_enough_pictures(pictures: LabelledKeys, plan: dict[str, np.ndarray]
             )
 
 
-def _digest(folder: Path, pictures: LabelledKeys, options: ShardOptions) -> str:
+def _digest(folder: Place, pictures: LabelledKeys, options: ShardOptions) -> str:
     """A hash of all that shapes the bytes; of the pictures themselves their size and time of change."""
     shaping = {k: v for k, v in dataclasses.asdict(options).items() if k not in _OPTIONS_THAT_SHAPE_NOTHING}
     made_from = [dogcat.__version__, shaping, pictures.classes, folders.digest(folder, pictures.keys)]
@@ -160,7 +168,7 @@ def _digest(folder: Path, pictures: LabelledKeys, options: ShardOptions) -> str:
 
 def write_missing(
     planned: list[PlannedShard],
-    staging: Staging,
+    staging: AnyStaging,
     write: Callable[[list[PlannedShard], Any], Iterator[FinishedShard]],
 ) -> dict[str, list[FinishedShard]]:
     """Has the shards written that are not finished; gives all of them, by split, in order.
@@ -218,17 +226,22 @@ def write_shard(path: Path, chunks: Iterable[Chunk], classes: int, done: Callabl
     return FinishedShard(shard, counts.tolist(), channel_sums.tolist(), rejections)
 
 
-def chunks(pictures: LabelledKeys, parts: Iterable[np.ndarray]) -> Iterator[list[Task]]:
-    """What is to be encoded for some shards, of indices into the keys; a chunk lies in one shard."""
+def chunk_size(folder: Place) -> int:
+    """Pictures for each call of a worker, which reads them from a folder or an address."""
+    return _REMOTE_CHUNK if isinstance(folder, Address) else CHUNK
+
+
+def chunks(pictures: LabelledKeys, parts: Iterable[np.ndarray], size: int) -> Iterator[list[Task]]:
+    """What is to be encoded for some shards, of indices into the keys, `size` at a time; a chunk lies in one shard."""
     for part in parts:
-        for first in range(0, len(part), CHUNK):
-            indices = part[first : first + CHUNK]
+        for first in range(0, len(part), size):
+            indices = part[first : first + size]
             labels = pictures.labels[indices].tolist()
             texts = [pictures.classes[label] if pictures.classes else "" for label in labels]
             yield [Task(pictures.keys[index], label, text) for index, label, text in zip(indices, labels, texts)]
 
 
-def complete(work: Work, parts: dict[str, list[FinishedShard]], staging: Staging) -> manifest.Manifest:
+def complete(work: Work, parts: dict[str, list[FinishedShard]], staging: AnyStaging) -> manifest.Manifest:
     """Puts the data set in its place; of the pictures, the keys that have a class are not looked at.
 
     Raises:

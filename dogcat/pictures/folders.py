@@ -11,13 +11,16 @@ import dataclasses
 import errno
 import glob
 import hashlib
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Callable
+from typing import BinaryIO, Callable, Union
 
-from dogcat.core import files, outputs
+from dogcat.core import files, outputs, places
 from dogcat.core.options import InputError
+from dogcat.core.places import Address, Place
+from dogcat.core.stores import Store
 from dogcat.core.text import printable
 from dogcat.pictures import formats
 
@@ -52,7 +55,7 @@ class Listing:
         first_other: The first of the other files; empty where there are none.
     """
 
-    folder: Path
+    folder: Place
     keys: list[str]
     other: int
     litter: int = 0
@@ -74,16 +77,26 @@ class Listing:
         return printable(f"reading {len(self.keys)} pictures in {place}{left_out}")
 
 
-def list_images(folder: Path) -> Listing:
+def list_images(folder: Place) -> Listing:
     """Lists the picture files below `folder`; hidden ones and what systems leave there are left out.
 
     A file is a picture by its extension or, where that is not a picture's, by its first bytes: browsers and phones
     write JPEG into files of any name. Links are followed, each real folder once, so that a loop of links ends.
 
     Raises:
-        InputError: `folder` is missing, is not a folder, or holds no picture.
+        InputError: `folder` is missing, is not a folder, or holds no picture; or its address cannot be read.
         OSError: A folder below it cannot be read.
     """
+    listing = _list_address(folder) if isinstance(folder, Address) else _list_folder(folder)
+    if not listing.keys:
+        found = f"nothing but {listing.left_out}" if listing.left_out else "nothing"
+        raise InputError(f"{folder} holds no picture ({found}); give a folder of pictures with --images")
+    # Of ASCII, bytes have the order of the characters, and need not be made for all keys at once.
+    listing.keys.sort(key=None if all(map(str.isascii, listing.keys)) else os.fsencode)
+    return listing
+
+
+def _list_folder(folder: Path) -> Listing:
     if not folder.is_dir():
         kind = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(f"{folder} {kind}; give a folder of pictures with --images")
@@ -106,7 +119,7 @@ def list_images(folder: Path) -> Listing:
                 if entry.name == outputs.MARKER:
                     # This program's own, of drawn samples.
                     continue
-                if entry.name.startswith(".") or entry.name.lower() in _LITTER:
+                if _is_litter(entry.name):
                     litter += 1
                 elif entry.is_dir(follow_symlinks=False):
                     pending.append(f"{prefix}{entry.name}/")
@@ -121,13 +134,37 @@ def list_images(folder: Path) -> Listing:
                 else:
                     other += 1
                     others = others or [prefix + entry.name]
-    listing = Listing(folder, keys, other, litter, *others)
-    if not keys:
-        found = f"nothing but {listing.left_out}" if listing.left_out else "nothing"
-        raise InputError(f"{folder} holds no picture ({found}); give a folder of pictures with --images")
-    # Of ASCII, bytes have the order of the characters, and need not be made for all keys at once.
-    keys.sort(key=None if all(map(str.isascii, keys)) else os.fsencode)
-    return listing
+    return Listing(folder, keys, other, litter, *others)
+
+
+def _list_address(address: Address) -> Listing:
+    """The same of the files at an address, by one list of them; of the listing, the keys are not sorted yet."""
+    store = Store(address.text)
+    keys, doubtful, others = [], [], []
+    litter = set()
+    for name, entry in store.files().items():
+        parts = name.split("/")
+        if parts[-1] == outputs.MARKER:
+            continue
+        of_system = next((place for place, part in enumerate(parts, 1) if _is_litter(part)), 0)
+        if of_system:
+            litter.add("/".join(parts[:of_system]))
+        elif os.path.splitext(name)[1].lower() in EXTENSIONS:
+            keys.append(name)
+        elif name.lower().endswith(_LITTER_ENDINGS):
+            litter.add(name)
+        elif not entry.size or os.path.splitext(name)[1].lower() in _RAW:
+            others.append(name)
+        else:
+            doubtful.append(name)
+    starts = places.each(lambda name: store.read(name, 0, formats.START_BYTES), doubtful, address)
+    for name, start in zip(doubtful, starts):
+        (others if formats.format_of(start) is None else keys).append(name)
+    return Listing(address, keys, len(others), len(litter), min(others, default=""))
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _LITTER
 
 
 def is_picture(path: Path) -> bool:
@@ -190,19 +227,59 @@ def open_file(path: Path) -> BinaryIO:
         raise OSError(errno.EINVAL, "not a regular file", str(path)) from None
 
 
-def digest(folder: Path, keys: list[str]) -> str:
+# A picture's file, or why there is none.
+Opened = Union[BinaryIO, OSError]
+
+
+def open_each(folder: Place, keys: Iterable[str]) -> Iterator[Opened]:
+    """Opens pictures' files, in order; at an address, reads some of them at a time.
+
+    Raises:
+        InputError: An address cannot be read, for other reasons than that a file is gone.
+    """
+    if isinstance(folder, Path):
+        yield from (_opened(folder / key) for key in keys)
+        return
+    for read in Store(folder.text).read_each(keys):
+        yield read if isinstance(read, OSError) else io.BytesIO(read)
+
+
+def _opened(path: Path) -> Opened:
+    try:
+        return open_file(path)
+    except OSError as error:
+        return error
+
+
+def size_of(folder: Place, key: str) -> int | None:
+    """The bytes of a picture's file; None of what is not a regular file.
+
+    Raises:
+        OSError: There is none.
+        InputError: An address cannot be read.
+    """
+    return places.size_of(folder / key) if isinstance(folder, Path) else Store(folder.text).size_of(key)
+
+
+def digest(folder: Place, keys: list[str]) -> str:
     """A hash, hex, that differs where other pictures would be read; of the files their size and time of change count.
+
+    At an address, what its list tells: most often the size, the time, and a hash of the content.
 
     Args:
         folder: The folder that keys are relative to.
         keys: The pictures, in their order; files that are gone count too.
     """
     hash_ = hashlib.sha256()
+    at_address = Store(folder.text).files() if isinstance(folder, Address) else {}
     for key in keys:
         try:
-            status = os.stat(folder / key)
-            of_file = f"{status.st_size}\0{status.st_mtime_ns}"
-        except OSError:
+            if isinstance(folder, Path):
+                status = os.stat(folder / key)
+                of_file = f"{status.st_size}\0{status.st_mtime_ns}"
+            else:
+                of_file = "{}\0{}".format(*at_address[key])
+        except (OSError, KeyError):
             of_file = "unreadable"
         hash_.update(os.fsencode(f"{key}\0{of_file}\0"))
     return hash_.hexdigest()

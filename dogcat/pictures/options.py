@@ -13,10 +13,13 @@ TEST_FOLDER = "data/test"
 
 
 def images_option(
-    help: str = "Folder of pictures: a folder per class, or names like cat.0.jpg.", positional: bool = True
+    help: str = "Folder of pictures: a folder per class, or names like cat.0.jpg.",
+    positional: bool = True,
+    remote: bool = False,
 ) -> Any:
-    """Declares the folder of the pictures."""
-    return option("data/train", help, positional=positional, path=True)
+    """Declares the folder of the pictures; a `remote` one may be at an address."""
+    help += " An address, like s3://bucket/train, may be given for it." if remote else ""
+    return option("data/train", help, positional=positional, path=True, remote=remote)
 
 
 def labels_option() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +71,7 @@ class Workshop:
         self._recipes = recipes
         about = {
             name: {
-                "folder": str(some.folder.resolve()),
+                "folder": os.path.realpath(str(some.folder)),
                 "keys": hashlib.sha256("\n".join(some.keys).encode()).hexdigest(),
             }
             for name, some in (("images", listing), ("judge", judge))
