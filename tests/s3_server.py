@@ -1,8 +1,13 @@
-"""A server of S3 on 127.0.0.1, in threads of this process: moto's, which keeps buckets in memory."""
+"""A server of S3 on 127.0.0.1, in threads of this process: moto's, which keeps buckets in memory.
+
+`python tests/s3_server.py 0.02` begins one that waits so many seconds before each answer, prints the variables with
+which s3fs finds it, for a shell, and ends with its standard input.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -85,3 +90,10 @@ def served() -> Iterator[S3Server]:
         server.http.shutdown()
         thread.join()
         server.http.server_close()
+
+
+if __name__ == "__main__":
+    with served() as started:
+        started.delay = float(sys.argv[1])
+        print(*(f"export {name}={value}" for name, value in started.environment.items()), sep="\n", flush=True)
+        sys.stdin.read()

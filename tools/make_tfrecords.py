@@ -3,7 +3,8 @@
 The class of a picture is its folder's name (cat/1.jpg, dog/2.jpg) or what its own name begins with (cat.1.jpg,
 dog.2.jpg), unless --labels says otherwise. Pictures that cannot be used are left out and listed in rejected.csv with
 the reason. The data set appears at --output when it is complete, with the manifest dataset.json. Stopped or killed,
-the same command goes on after the shards that are finished.
+the same command goes on after the shards that are finished. Pictures and data set may be in a bucket, like
+s3://bucket/train.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import shlex
 
 from dogcat.core import commands, flags, runtime
+from dogcat.core.options import is_address
 from dogcat.core.processes import Workers
 from dogcat.core.text import printable
 from dogcat.dataset import manifest, shard_pieces, shard_steps, writer
@@ -60,6 +62,9 @@ def main(options: ShardOptions) -> None:
     print(describe(made, options.output))
     if made.classes and not made.options["validation"]:
         print("next: training needs validation pictures; make the data set with --validation above 0 for it")
+    elif made.classes and is_address(options.output) and not options.output.lower().startswith("gs://"):
+        scheme = options.output.partition("://")[0]
+        print(f"next: copy it to where you train, unless TensorFlow opens {scheme}:// there")
     elif made.classes:
         where = "" if options.output == ShardOptions.output else f" {shlex.quote(options.output)}"
         print(printable(f"next: {commands.spelled('train')}{where}"))

@@ -77,7 +77,7 @@ class Store:
                     f"{self.address}: there is no such bucket or folder; make it, or give another"
                 ) from error
         return {
-            path[len(self._root) + 1 :]: Entry(int(known["size"]), _version(known))
+            path[len(self._root) + 1 :]: Entry(int(known.get("size") or 0), _version(known))
             for path, known in sorted(found.items())
             if path.startswith(f"{self._root}/") and not path.endswith("/")
         }

@@ -73,7 +73,7 @@ class RemoteStaging:
         """Keeps finished shards where the same call may go on, and says so with the error; else removes them."""
         # What is on its way arrives.
         self._block.close()
-        if self._stays or (kind is None and self._is_complete):
+        if self._stays or self._is_complete:
             return
         if kind is None:
             _remove_all(self._shards, self._work)
@@ -81,7 +81,7 @@ class RemoteStaging:
         # It has failed already, of which the user is told.
         with contextlib.suppress(InputError):
             self.finished = self._plan.written()
-            if staging.is_of_no_use(kind, self._is_complete) or not self.finished:
+            if staging.is_of_no_use(kind) or not self.finished:
                 _remove_all(self._shards, self._work)
                 return
         if self.finished:
@@ -151,8 +151,10 @@ class RemoteStaging:
         elif any(name.startswith(f"{self._plan_name}/") for name in names):
             self.finished = self._plan.written()
             tell(f"going on after {len(self.finished)} finished shards in {self._output}")
-        elif len(names) > 1:
-            tell(f"discarding unfinished work of other options or pictures in {self._output}")
+        else:
+            if len(names) > 1:
+                tell(f"discarding unfinished work of other options or pictures in {self._output}")
+            # Also shards that nobody came to note: they may be of another plan, and have names of their own.
             self._shards.remove(self._shards.files())
             self._work.remove(name for name in names if name != MARK)
 

@@ -96,7 +96,7 @@ class Staging:
         if kind is None or self._stays:
             return
         finished = self._count_finished()
-        if is_of_no_use(kind, self._is_complete) or not finished:
+        if (is_of_no_use(kind) and not self._is_complete) or not finished:
             # It has failed already, of which the user is told.
             with contextlib.suppress(OSError):
                 unfinished_work.remove(self.folder)
@@ -202,9 +202,9 @@ class Staging:
             return "", []
 
 
-def is_of_no_use(kind: type[BaseException], is_complete: bool) -> bool:
+def is_of_no_use(kind: type[BaseException]) -> bool:
     """Whether finished shards are of no use after an error, since the same call would end with it again."""
-    return issubclass(kind, InputError) and not issubclass(kind, WorkLostError) and not is_complete
+    return issubclass(kind, InputError) and not issubclass(kind, WorkLostError)
 
 
 def tell_what_is_kept(kind: type[BaseException], error: BaseException | None, finished: int, place: object) -> None:

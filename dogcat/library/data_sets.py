@@ -31,8 +31,9 @@ def make_dataset(images: str | os.PathLike[str], output: str | os.PathLike[str],
     under `if __name__ == "__main__":`.
 
     Args:
-        images: The folder; a picture's class is its folder's name, or what its own name begins with.
-        output: The folder of the data set, which appears when it is complete.
+        images: The folder, or its address; a picture's class is its folder's name, or what its own name begins with.
+        output: The folder of the data set, which appears when it is complete; or an address that TensorFlow opens,
+            by which it is opened then.
         **options: Other flags of the command by name, like `image_size=299` or `overwrite=True`.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import re
 import signal
 import sys
 
@@ -16,7 +17,7 @@ from picture_files import write_noise
 from dogcat.core import processes
 from dogcat.core.calls import WorkLostError
 from dogcat.core.options import InputError
-from dogcat.dataset import manifest
+from dogcat.dataset import making, manifest
 
 SHARDS = 4
 FLAGS = (f"--shards={SHARDS}", "--image_size=32")
@@ -39,30 +40,46 @@ def whole(images, tmp_path_factory):
     return contents(output)
 
 
+@pytest.fixture(scope="module")
+def served(images):
+    """A server with the pictures at s3://bucket/in, and what fsspec makes of it."""
+    with s3_server.served() as started, pytest.MonkeyPatch.context() as patch:
+        for name, value in started.environment.items():
+            patch.setenv(name, value)
+        store = fsspec.filesystem("s3", use_listings_cache=False)
+        store.mkdir("bucket")
+        store.put(f"{images}/", "bucket/in/", recursive=True)
+        yield started, store
+    # Another server would have another port.
+    type(store).clear_instance_cache()
+
+
 @pytest.fixture
-def server(images, monkeypatch):
-    """A server with the pictures at s3://bucket/in.
+def store(served):
+    """The store, with nothing but the pictures in it."""
+    return served[1]
+
+
+@pytest.fixture
+def server(served, monkeypatch):
+    """The server.
 
     Workers of this process are threads: the process that others are forked from knows no variables that were set since.
     """
+    server, store = served
     monkeypatch.setattr(processes, "_executor", lambda count, module: concurrent.futures.ThreadPoolExecutor(count))
-    with s3_server.served() as started:
-        for name, value in started.environment.items():
-            monkeypatch.setenv(name, value)
-        store().mkdir("bucket")
-        store().put(f"{images}/", "bucket/in/", recursive=True)
-        started.requests.clear()
-        yield started
+    server.most_at_once = 0
+    server.requests.clear()
+    yield server
+    server.delay = 0.0
+    server.refuses = lambda request: False
+    for path in store.find("bucket"):
+        if not path.startswith("bucket/in/"):
+            store.rm_file(path)
 
 
-def store():
-    """S3 as it is now, of the server that the environment names."""
-    return fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
-
-
-def files_at(folder):
-    found = store().find(folder)
-    return {path.removeprefix(f"{folder}/"): store().cat_file(path) for path in sorted(found)}
+def files_at(store, folder):
+    return {path.removeprefix(f"{folder}/"): store.cat_file(path) for path in sorted(store.find(folder))}
 
 
 def killed_at(server, doomed, *flags):
@@ -85,28 +102,28 @@ def killed_at(server, doomed, *flags):
     server.requests.clear()
 
 
-def test_the_bytes_are_those_of_a_folder(images, whole, server, fork, tmp_path):
+def test_the_bytes_are_those_of_a_folder(images, whole, server, store, fork, tmp_path):
     given = ("--images=s3://bucket/in", "--output=s3://bucket/out", *FLAGS, "--workers=2")
     done = fork("tools.make_tfrecords", *given)
     assert (done.code, done.err) == (0, "")
-    assert files_at("bucket/out") == whole
+    assert files_at(store, "bucket/out") == whole
     # Each shard is written once, and the manifest, which makes it a data set, last.
     written = server.written("bucket/out")
     assert sorted(written) == sorted(whole) and written[-1] == manifest.FILE_NAME
-    assert files_at("bucket/out.partial") == {}
+    assert files_at(store, "bucket/out.partial") == {}
     make("s3://bucket/in", tmp_path / "out", shards=SHARDS, cluster="local:2")
     assert contents(tmp_path / "out") == whole
     make(images, "S3://bucket/from-disk/", shards=SHARDS, cluster="local:2")
-    assert files_at("bucket/from-disk") == whole
+    assert files_at(store, "bucket/from-disk") == whole
 
 
-def test_workers_of_a_cluster_need_nothing_but_the_bucket(whole, server, tmp_path):
+def test_workers_of_a_cluster_need_nothing_but_the_bucket(whole, server, store, tmp_path):
     with DaskCluster(tmp_path, workers=2) as cluster:
         make("s3://bucket/in", "s3://bucket/out", shards=SHARDS, cluster=cluster.place)
-    assert files_at("bucket/out") == whole and files_at("bucket/out.partial") == {}
+    assert files_at(store, "bucket/out") == whole and files_at(store, "bucket/out.partial") == {}
 
 
-def test_the_steps_may_be_done_one_by_one(whole, server, call):
+def test_the_steps_may_be_done_one_by_one(whole, server, store, call):
     given = ("tools.make_tfrecords", "--output=s3://bucket/out")
     assert (
         call(*given, "--only=0/2").err
@@ -117,19 +134,19 @@ def test_the_steps_may_be_done_one_by_one(whole, server, call):
     assert "3 of 5 shards are not written" in call(*given, "--only=commit").err
     assert call(*given, "--only=0/2", "--workers=1").code == 0
     assert call(*given, "--only=commit").code == 0
-    assert files_at("bucket/out") == whole and files_at("bucket/out.partial") == {}
+    assert files_at(store, "bucket/out") == whole and files_at(store, "bucket/out.partial") == {}
 
 
 @pytest.mark.parametrize("flags", [("--workers=1",), ("--cluster=local:1",)])
-def test_a_killed_command_goes_on_after_its_finished_shards(whole, server, capfd, flags):
-    # When the third is uploaded, two are there.
+def test_a_killed_command_goes_on_after_its_finished_shards(whole, server, store, capfd, flags):
+    # When the third is uploaded, the first is there, and the second perhaps on its way.
     killed_at(server, lambda request: request == "PUT bucket/out/train-00002-of-00004.tfrecord", *flags)
-    assert manifest.FILE_NAME not in files_at("bucket/out")
+    assert manifest.FILE_NAME not in files_at(store, "bucket/out")
     name, value = flags[0].removeprefix("--").split("=")
     make("s3://bucket/in", "s3://bucket/out", shards=SHARDS, **{name: int(value) if name == "workers" else value})
-    assert files_at("bucket/out") == whole and files_at("bucket/out.partial") == {}
-    assert "going on after 2 finished shards in s3://bucket/out" in capfd.readouterr().err
-    assert not {f"train-0000{number}-of-00004.tfrecord" for number in (0, 1)} & set(server.written("bucket/out"))
+    assert files_at(store, "bucket/out") == whole and files_at(store, "bucket/out.partial") == {}
+    assert re.search("going on after [12] finished shards in s3://bucket/out", capfd.readouterr().err)
+    assert "train-00000-of-00004.tfrecord" not in server.written("bucket/out")
 
 
 @pytest.mark.parametrize(
@@ -140,21 +157,29 @@ def test_a_killed_command_goes_on_after_its_finished_shards(whole, server, capfd
         ("DELETE bucket/out.partial/.dogcat-unfinished.json", True),
     ],
 )
-def test_wherever_it_is_killed_nothing_is_left_or_lost(whole, server, request_, is_complete):
+def test_wherever_it_is_killed_nothing_is_left_or_lost(whole, server, store, request_, is_complete):
     killed_at(server, lambda request: request == request_, "--workers=1")
     if is_complete:
         with pytest.raises(InputError, match="s3://bucket/out already holds a data set; give another --output"):
             make("s3://bucket/in", "s3://bucket/out", shards=SHARDS)
     else:
         make("s3://bucket/in", "s3://bucket/out", shards=SHARDS)
-    assert files_at("bucket/out") == whole and files_at("bucket/out.partial") == {}
+    assert files_at(store, "bucket/out") == whole and files_at(store, "bucket/out.partial") == {}
 
 
-def test_unfinished_work_of_other_options_is_replaced(whole, server, capfd):
-    killed_at(server, lambda request: request == "PUT bucket/out/dataset.json", "--workers=1", "--seed=1")
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ("PUT bucket/out/dataset.json", "discarding unfinished work of other options or pictures in s3://bucket/out"),
+        # The shard is there, and has no note.
+        ("PUT bucket/out/train-00000-of-00002.tfrecord", ""),
+    ],
+)
+def test_unfinished_work_of_other_options_is_replaced(whole, server, store, capfd, request_, said):
+    killed_at(server, lambda request: request == request_, "--workers=1", "--shards=2")
     make("s3://bucket/in", "s3://bucket/out", shards=SHARDS)
-    assert "discarding unfinished work of other options or pictures in s3://bucket/out" in capfd.readouterr().err
-    assert files_at("bucket/out") == whole and files_at("bucket/out.partial") == {}
+    assert said in capfd.readouterr().err
+    assert files_at(store, "bucket/out") == whole and files_at(store, "bucket/out.partial") == {}
 
 
 @pytest.mark.parametrize(
@@ -166,13 +191,13 @@ def test_unfinished_work_of_other_options_is_replaced(whole, server, capfd):
         ("out/dataset.json", "s3://bucket/out already holds a data set"),
     ],
 )
-def test_files_of_others_are_never_touched(server, there, said):
-    store().pipe_file(f"bucket/{there}", b"mine")
+def test_files_of_others_are_never_touched(server, store, there, said):
+    store.pipe_file(f"bucket/{there}", b"mine")
     server.requests.clear()
     with pytest.raises(InputError, match=f"^{said}"):
         make("s3://bucket/in", "s3://bucket/out", shards=SHARDS)
     assert not [request for request in server.requests if not request.startswith(("GET", "HEAD"))]
-    assert store().cat_file(f"bucket/{there}") == b"mine"
+    assert store.cat_file(f"bucket/{there}") == b"mine"
 
 
 def test_what_cannot_be_is_one_line_before_anything_is_written(server, call, monkeypatch):
@@ -199,22 +224,28 @@ def test_what_cannot_be_is_one_line_before_anything_is_written(server, call, mon
     assert not [request for request in server.requests if not request.startswith(("GET", "HEAD"))]
 
 
-def test_a_store_that_refuses_for_a_while_makes_no_picture_unusable(whole, server):
+def test_a_store_that_refuses_for_a_while_makes_no_picture_unusable(whole, server, store):
     server.refuses = lambda request: request == "GET bucket/in/dog.5.jpg"
     with pytest.raises(WorkLostError, match=r"^s3://bucket/in/dog.5.jpg: may not be read .*[1-5] finished shards are"):
         make("s3://bucket/in", "s3://bucket/out", shards=SHARDS, cluster="local:1")
     server.refuses = lambda request: False
     make("s3://bucket/in", "s3://bucket/out", shards=SHARDS)
-    assert files_at("bucket/out") == whole
+    assert files_at(store, "bucket/out") == whole
 
 
-def test_a_picture_that_is_gone_is_one_that_cannot_be_read(server, tmp_path):
-    def remove(request):
-        if request == "GET bucket/in/cat.0.jpg":
-            store().rm_file("bucket/in/cat.1.jpg")
+def test_a_picture_that_is_gone_is_one_that_cannot_be_read(images, server, store, tmp_path, monkeypatch):
+    prepared = making.prepare
 
-    server.refuses = remove
-    made = make("s3://bucket/in", tmp_path / "out", workers=1)
+    def remove(options):
+        work = prepared(options)
+        store.rm_file("bucket/in/cat.1.jpg")
+        return work
+
+    monkeypatch.setattr(making, "prepare", remove)
+    try:
+        made = make("s3://bucket/in", tmp_path / "out", workers=1)
+    finally:
+        store.put_file(images / "cat.1.jpg", "bucket/in/cat.1.jpg")
     assert made.rejected["unreadable"] == 1
     assert "cat.1.jpg,unreadable,No such file or directory" in (tmp_path / "out" / "rejected.csv").read_text()
 
