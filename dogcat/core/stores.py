@@ -60,6 +60,8 @@ class Store:
         except ValueError as error:
             raise InputError(f"{address}: {_one_line(error)}; give an address like s3://bucket/folder") from error
         self._root = root.rstrip("/")
+        # s3fs would ask for the size of a whole file, but not of a range, before it reads.
+        self._asks_first = scheme in ("s3", "s3a")
 
     def files(self) -> dict[str, Entry]:
         """All files below it, sorted by name.
@@ -100,8 +102,17 @@ class Store:
             FileNotFoundError: There is none.
             InputError: It cannot be read.
         """
+        path = self._path(name)
         with self._told(name, "read"):
-            return bytes(self._system.cat_file(self._path(name), start=start, end=end))
+            if start is None and self._asks_first:
+                start = 0
+            try:
+                return bytes(self._system.cat_file(path, start=start, end=end))
+            except OSError as error:
+                # An empty file has no byte 0.
+                if error.errno == errno.EINVAL and not self._system.size(path):
+                    return b""
+                raise
 
     def read_each(self, names: Iterable[str]) -> Iterator[bytes | FileNotFoundError]:
         """Reads files, some at a time, in order; gives the error in the place of a file that is not there."""

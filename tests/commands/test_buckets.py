@@ -254,6 +254,7 @@ def test_a_process_waits_for_several_pictures_at_a_time(server, tmp_path):
     server.delay = 0.02
     make("s3://bucket/in", tmp_path / "out", workers=1)
     assert 8 <= server.most_at_once <= 16
+    assert server.requests.count("GET bucket/in/cat.0.jpg") == 1 and "HEAD bucket/in/cat.0.jpg" not in server.requests
 
 
 def test_names_decide_as_in_a_folder(tmp_path):
