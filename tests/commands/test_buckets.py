@@ -23,6 +23,14 @@ SHARDS = 4
 FLAGS = (f"--shards={SHARDS}", "--image_size=32")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def threads():
+    """Workers of this process are threads: the process that others are forked from knows no later variables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "_executor", lambda count, module: concurrent.futures.ThreadPoolExecutor(count))
+        yield
+
+
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """20 pictures, two of them unusable, and one without a class."""
@@ -61,13 +69,9 @@ def store(served):
 
 
 @pytest.fixture
-def server(served, monkeypatch):
-    """The server.
-
-    Workers of this process are threads: the process that others are forked from knows no variables that were set since.
-    """
+def server(served):
+    """The server, with no requests so far."""
     server, store = served
-    monkeypatch.setattr(processes, "_executor", lambda count, module: concurrent.futures.ThreadPoolExecutor(count))
     server.most_at_once = 0
     server.requests.clear()
     yield server

@@ -205,15 +205,16 @@ def test_home_folders_are_expanded(options_class, name, monkeypatch, tmp_path):
         assert getattr(flags.parse(options_class, [f"--{name}=./~{end}", *more]), name) == f"{tmp_path}/~{end}"
 
 
-# Data sets that are read.
+# Data sets, and the pictures that they are made of.
 REMOTE_FLAGS = [
     *((options_class, "tfrecords") for options_class in (TrainingOptions, PredictionOptions, EvaluationOptions)),
     *((ReportOptions, "tfrecords"), (InspectOptions, "folder"), (ExportOptions, "tfrecords")),
+    *((ShardOptions, "images"), (ShardOptions, "output")),
 ]
 
 
 @pytest.mark.parametrize(("options_class", "name"), REMOTE_FLAGS)
-def test_data_sets_may_be_at_addresses(options_class, name):
+def test_some_places_may_be_at_addresses(options_class, name):
     assert getattr(flags.parse(options_class, [f"--{name}=gs://~bucket/set/"]), name) == "gs://~bucket/set/"
 
 
