@@ -142,14 +142,14 @@ def test_the_steps_may_be_done_one_by_one(whole, server, store, call):
 
 
 @pytest.mark.parametrize("flags", [("--workers=1",), ("--cluster=local:1",)])
-def test_a_killed_command_goes_on_after_its_finished_shards(whole, server, store, capfd, flags):
+def test_a_killed_command_goes_on_after_its_finished_shards(whole, server, store, capsys, flags):
     # When the third is uploaded, the first is there, and the second perhaps on its way.
     killed_at(server, lambda request: request == "PUT bucket/out/train-00002-of-00004.tfrecord", *flags)
     assert manifest.FILE_NAME not in files_at(store, "bucket/out")
     name, value = flags[0].removeprefix("--").split("=")
     make("s3://bucket/in", "s3://bucket/out", shards=SHARDS, **{name: int(value) if name == "workers" else value})
     assert files_at(store, "bucket/out") == whole and files_at(store, "bucket/out.partial") == {}
-    assert re.search("going on after [12] finished shards in s3://bucket/out", capfd.readouterr().err)
+    assert re.search("going on after [12] finished shards in s3://bucket/out", capsys.readouterr().out)
     assert "train-00000-of-00004.tfrecord" not in server.written("bucket/out")
 
 
@@ -179,10 +179,10 @@ def test_wherever_it_is_killed_nothing_is_left_or_lost(whole, server, store, req
         ("PUT bucket/out/train-00000-of-00002.tfrecord", ""),
     ],
 )
-def test_unfinished_work_of_other_options_is_replaced(whole, server, store, capfd, request_, said):
+def test_unfinished_work_of_other_options_is_replaced(whole, server, store, capsys, request_, said):
     killed_at(server, lambda request: request == request_, "--workers=1", "--shards=2")
     make("s3://bucket/in", "s3://bucket/out", shards=SHARDS)
-    assert said in capfd.readouterr().err
+    assert said in capsys.readouterr().out
     assert files_at(store, "bucket/out") == whole and files_at(store, "bucket/out.partial") == {}
 
 
