@@ -7,7 +7,8 @@ checkpoints and best model; runs/latest leads to the last one.
 
 A run that was stopped or killed goes on with the same command and --resume. SIGTERM ends it with exit code 75, as the
 end of its terminal does unless nohup started it, Ctrl-C with 130, each with its state saved. Several workers are
-started by the same command in each, under TF_CONFIG or srun; when one is stopped or gone, all end with 75.
+started by the same command in each, under TF_CONFIG or srun; when one is stopped or gone, all end with 75. With
+--data_service other machines decode the pictures, and a run goes on from whole epochs.
 """
 
 from __future__ import annotations

@@ -48,12 +48,21 @@ WITHOUT_TENSORFLOW = {
         "weights_cache",
         "weights_download",
     },
-    "loading": {"records", "byte_ranges", "foreign_index", "foreign_labels", "foreign_set"},
+    "loading": {"records", "byte_ranges", "dispatcher", "foreign_index", "foreign_labels", "foreign_set"},
     "prediction": {
         *("options", "labelled_files", "partial", "picture_batches", "pieces", "predictions", "submission_csv"),
     },
     "training": {
-        *("options", "augmentations", "presets", "source_runs", "epoch_records", "finished_runs", "plots"),
+        *(
+            "options",
+            "stored_options",
+            "augmentations",
+            "presets",
+            "source_runs",
+            "epoch_records",
+            "finished_runs",
+            "plots",
+        ),
         *("trackers", "wandb_tracker", "mlflow_tracker"),
     },
     "reports": {

@@ -15,9 +15,9 @@ from tensorflow import keras
 import dogcat
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest, shard_plan
-from dogcat.loading import pipeline
+from dogcat.loading import data_service, dispatcher, pipeline
 from dogcat.loading.foreign_set import ForeignSet
-from dogcat.models import architecture, devices, keras_versions, model_files, weights
+from dogcat.models import architecture, devices, keras_versions, model_files, weights, workers
 from dogcat.models.backbones import BACKBONES
 from dogcat.models.latest_run import preset_run
 from dogcat.training import data_set, run_folder, trunk_cache
@@ -63,6 +63,7 @@ class Preparation:
         """Lines for a person: what would be done, with what, on what."""
         options, model = self.options, self.trainer.model
         through = f"; features through {devices.describe_engine(self.engine)}" if self.engine != "tensorflow" else ""
+        served = f"input: decoded by the data service {options.data_service}; a run goes on from whole epochs"
         lines = [
             f"data: {options.tfrecords}, {_counts(self.data)}",
             *([self.data.description()] if isinstance(self.data, ForeignSet) else []),
@@ -70,6 +71,7 @@ class Preparation:
             f"device: {devices.describe(self.strategy)}; {self.policy}, since {self.reason}{through}",
             f"trains: {_what_trains(model, self.first_open, options)}; {_epochs(self.steps, options)}",
             *([self.trunk.description()] if self.trunk else []),
+            *([served] if options.data_service else []),
         ]
         if options.dry_run:
             return [*lines, f"memory: {_memory(model, self.first_open, options, self.strategy)}"]
@@ -157,6 +159,11 @@ def load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> man
         )
     if not data.splits[shard_plan.VALIDATION].pictures:
         raise InputError(f"{options.tfrecords} has no validation pictures; make it with --validation above 0")
+    if options.data_service:
+        if workers.are_several(strategy):
+            raise InputError(f"--data_service={options.data_service}: is for one process, not several; leave it out")
+        data_service.require_servable(options.data_service, data)
+        dispatcher.require_answer(options.data_service, "data_service")
     if options.limit:
         data = data.limited(options.limit)
     training = data.splits[shard_plan.TRAIN]

@@ -122,7 +122,8 @@ def _folder_of_run(prepared: Preparation, loop: TrainingLoop) -> Iterator[RunFol
                 folder.remove()
             raise
         except (Terminated, KeyboardInterrupt) as stop:
-            stop.args = (f"the same command with --resume goes on with {run}",)
+            after = ", from its last whole epoch on" if prepared.options.data_service else ""
+            stop.args = (f"the same command with --resume goes on with {run}{after}",)
             raise
 
 
@@ -158,7 +159,9 @@ def _tell_outcome(progress: Progress, options: TrainingOptions) -> None:
         if share > _INPUT_IS_LIMIT:
             limit = "input is the limit"
             # Steps on what a trunk gave once read no pictures.
-            if "trunk" not in told:
+            if options.data_service:
+                limit += ", which more workers of the data service may move"
+            elif "trunk" not in told:
                 limit += ", which --cache=auto may move, or --shuffle_block on a disk that seeks"
         tell(f"input: {share:.1%} of the training time went into waiting for batches: {limit}")
 

@@ -236,7 +236,7 @@ def plan(
         InputError: It is asked for and cannot be.
     """
     asked = options.cache_trunk
-    if asked == "off" or options.find_lr:
+    if asked == "off" or options.find_lr or options.data_service:
         return None
     obstacle = _obstacle(options, strategy)
     halves = None if obstacle else split(model, first_open)
