@@ -79,7 +79,7 @@ class DataService:
                 tf.data.experimental.service.distribute(
                     tf.data.experimental.service.ShardingPolicy.DYNAMIC,
                     self._address,
-                    # The time to compress pixels halves the rate once more.
+                    # Pixels hardly shrink, and both ends would have to work for it.
                     compression=None,
                 )
             )
