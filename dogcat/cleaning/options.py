@@ -62,6 +62,7 @@ class CleaningOptions(Options):
     seed: int = seed_option("Seed of that split, and of the folds on which the features are judged.")
     max_pixels: int = max_pixels_option()
     workers: int = workers_option("Number of threads that decode.")
+    cluster: str = cluster_option("256 pictures each, and 16 batches for networks")
     classifier: str = option(
         "",
         "A .keras file with 1000 ImageNet outputs that takes pixels of 0 to 255. Empty: Xception with Keras' weights.",
@@ -86,8 +87,10 @@ class CleaningOptions(Options):
 
     @classmethod
     def from_given(cls, given: dict[str, Any]) -> CleaningOptions:
-        """Refuses the flags of a method that is not asked for."""
+        """Refuses the flags of a method that is not asked for, and what a cluster has no use for."""
         options = cls(**given)
+        if options.cluster:
+            refuse_unused(given, ("workers",), "--cluster tells where; leave it out")
         if options.method == "features":
             refuse_unused(given, ("classifier", "top_n", "wild_cats"), "goes with --method=imagenet or all")
         if options.method == "imagenet":
