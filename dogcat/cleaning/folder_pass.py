@@ -8,6 +8,7 @@ from typing import Any, Callable
 import numpy as np
 import tensorflow as tf
 
+from dogcat.core.log import tell
 from dogcat.core.options import InputError
 from dogcat.models.batch_runner import Forward, Network, make_forward
 from dogcat.models.model_files import Description
@@ -80,7 +81,7 @@ class FolderNetwork:
 
 def outputs(network: FolderNetwork, pictures: PictureFiles, what: str) -> np.ndarray:
     """What a network gives for each picture, or gave in an earlier pass; arguments and errors as of `one_pass`."""
-    print(f"{what}: {network.about}")
+    tell(f"{what}: {network.about}")
     return kept(network.made_from, pictures, lambda: network.one_pass(pictures, what), network.strategy)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from dogcat.cleaning import pieces
 from dogcat.core import runtime, threads
 from dogcat.core.calls import Calls, WorkLostError
+from dogcat.core.log import tell
 from dogcat.pictures.elsewhere import this_process
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def outputs(wanted: Wanted, pictures: PictureFiles, calls: Calls[Any], what: str
         wanted = wanted._replace(source=os.path.abspath(wanted.source))
     compute_piece = functools.partial(_compute_piece, wanted, pictures.max_pixels)
     [first] = pieces.of_pieces(compute_piece, pictures.folder, [], calls, what)
-    print(f"{what}: {first.about}")
+    tell(f"{what}: {first.about}")
 
     def compute() -> np.ndarray:
         size = folder_pass.BATCH_SIZE * _BATCHES
