@@ -16,7 +16,7 @@ import numpy as np
 
 from dogcat.core import flags, outputs, plot_style
 from dogcat.core.bounds import Bounds
-from dogcat.core.options import InputError, Options, option, output_folder_option
+from dogcat.core.options import InputError, Options, as_flag, option, output_folder_option
 from dogcat.dataset import manifest
 from dogcat.dataset.options import data_set_option
 from dogcat.models import latest_run
@@ -116,7 +116,7 @@ def _changes(options: ReproductionOptions) -> dict[str, object]:
 def _train(options: ReproductionOptions, preset: str, digest: str) -> None:
     """Trains a preset, going on with a run of it that was stopped."""
     arguments = [f"--preset={preset}", f"--runs={options.runs}"]
-    arguments += [f"--{name}={value}" for name, value in _changes(options).items()]
+    arguments += [as_flag(name, value) for name, value in _changes(options).items()]
     begun = finished_runs.unfinished_in(Path(options.runs))
     if any(_fits(finished_runs.read_config(path), options, preset, digest) for path in begun):
         arguments.append("--resume")

@@ -148,7 +148,14 @@ def refuse_unused(given: dict[str, Any], names: tuple[str, ...], why: str) -> No
     """Raises InputError for the first of the flags `names` that the user gave, since it would do nothing."""
     for name in names:
         if name in given:
-            raise InputError(f"--{name}={given[name]}: {why}")
+            raise InputError(f"{as_flag(name, given[name])}: {why}")
+
+
+def as_flag(name: str, value: Any) -> str:
+    """A field with its value as it is given on the command line, like --epochs=3 or --noreport."""
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={value}"
 
 
 def in_words(value: Any) -> str:
@@ -214,4 +221,4 @@ class Options:
     def require(self, name: str, right: bool, wanted: str) -> None:
         """Raises InputError, quoting the value of field `name`, unless `right`."""
         if not right:
-            raise InputError(f"--{name}={getattr(self, name)}: {wanted}")
+            raise InputError(f"{as_flag(name, getattr(self, name))}: {wanted}")

@@ -12,7 +12,7 @@ import numpy as np
 from dogcat.core import files, journal
 from dogcat.core.interrupts import Terminated
 from dogcat.core.log import tell
-from dogcat.core.options import InputError
+from dogcat.core.options import InputError, as_flag
 from dogcat.dataset.encoding import Rejection
 from dogcat.prediction.options import PredictionOptions
 
@@ -199,8 +199,8 @@ class PartialPredictions:
         for name in sorted(made_from.keys() | self._made_from.keys()):
             if made_from.get(name) != self._made_from.get(name):
                 raise InputError(
-                    f"--{name}={getattr(self._options, name)}: is not what {self._path} was begun with; give that, or "
-                    "remove the file and begin anew"
+                    f"{as_flag(name, getattr(self._options, name))}: is not what {self._path} was begun with; give "
+                    "that, or remove the file and begin anew"
                 )
 
 

@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 from dogcat.core import commands
+from dogcat.core.options import as_flag
 from dogcat.training.augmentations import AUGMENTATIONS
 from dogcat.training.finished_runs import FinishedRun
 from dogcat.training.options import TrainingOptions
@@ -49,6 +50,4 @@ def _options_of(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flag(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no{name}"
-    return shlex.quote(f"--{name}={value}")
+    return shlex.quote(as_flag(name, value))

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from dogcat.core.interrupts import Interrupts, Terminated
-from dogcat.core.options import InputError
+from dogcat.core.options import InputError, as_flag
 from dogcat.dataset.manifest import Manifest
 from dogcat.models import workers
 from dogcat.training.options import TrainingOptions
@@ -97,4 +97,6 @@ def require_same_work(options: TrainingOptions, data: Manifest, strategy: tf.dis
                 f"--tfrecords={options.tfrecords}: another worker has other data; give all of them the same"
             )
         if number:
-            raise InputError(f"--{name}={values[name]}: another worker has another value; give all of them the same")
+            raise InputError(
+                f"{as_flag(name, values[name])}: another worker has another value; give all of them the same"
+            )

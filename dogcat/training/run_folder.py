@@ -8,7 +8,6 @@ import errno
 import io
 import json
 import os
-import reprlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,8 @@ import numpy as np
 from tensorflow import keras
 
 from dogcat.core import files
-from dogcat.core.options import InputError
+from dogcat.core.options import InputError, as_flag
+from dogcat.core.text import shortened
 from dogcat.models import latest_run, model_files
 from dogcat.models.latest_run import EVENTS
 from dogcat.training import epoch_records, plots
@@ -203,8 +203,8 @@ def unfinished(options: TrainingOptions, data_digest: str) -> Unfinished:
             what = f"has changed since {path} began; put back what was there, or start a new run without --resume"
         raise InputError(f"--tfrecords={options.tfrecords}: {what}")
     raise InputError(
-        f"--{name}={getattr(options, name)}: {path} began with --{name}={reprlib.repr(before)}; give what it began "
-        "with, or start a new run without --resume"
+        f"{as_flag(name, getattr(options, name))}: {path} began with {shortened(as_flag(name, before), 60)}; give what "
+        "it began with, or start a new run without --resume"
     )
 
 

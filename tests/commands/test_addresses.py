@@ -66,7 +66,7 @@ def test_raw_pixels_in_a_bucket_are_evaluated_and_shown(data_sets, buckets, call
     done = call("tools.inspect_tfrecords", "gs://raw")
     assert done.code == 0 and done.out.endswith("the shards are there in full size\n")
     done = call("tools.inspect_tfrecords", "gs://raw", "--verify")
-    assert done.err == "error: --verify=True: reads a folder of this machine alone; copy the data set\n"
+    assert done.err == "error: --verify: reads a folder of this machine alone; copy the data set\n"
 
 
 def test_what_a_bucket_refuses_is_one_line(buckets, call, monkeypatch):

@@ -201,7 +201,7 @@ flags.run(dogcat.evaluate.main, dogcat.evaluate.EvaluationOptions)
         ({"predictions": "b"}, "--labels=: give --predictions and --labels together"),
         ({"predictions": "/no/p.csv", "labels": "labels.csv"}, "--predictions=/no/p.csv: no such file"),
         ({"predictions": "good.csv", "labels": "/no/l.csv"}, "--labels=/no/l.csv: no such file"),
-        ({"predictions": "b", "labels": "c", "save_temperature": True}, "--save_temperature=True: goes with --model"),
+        ({"predictions": "b", "labels": "c", "save_temperature": True}, "--save_temperature: goes with --model"),
         ({"classes": "dog,cat"}, "--classes=dog,cat: goes with --predictions"),
         (
             {"predictions": "predictions.csv", "labels": "labels.csv", "output": "."},

@@ -45,7 +45,7 @@ def test_flags_become_options():
     [
         (ShardOptions, ["--unlabeled", "--validation=0.5"], "--validation=0.5: with --unlabeled"),
         (InspectOptions, ["--preview_pictures=9"], "--preview_pictures=9: goes with --preview"),
-        (CleaningOptions, ["--wild_cats"], "--wild_cats=True: goes with --method=imagenet or all"),
+        (CleaningOptions, ["--wild_cats"], "--wild_cats: goes with --method=imagenet or all"),
         (CleaningOptions, ["--method=imagenet", "--weights=none"], "--weights=none: goes with --method=features"),
         (EvaluationOptions, ["--images=a", "--split=test"], "--split=test: give it or --images"),
         (EvaluationOptions, ["--predictions=a", "--labels=b", "--tta=none"], "--tta=none: goes with a model"),

@@ -65,7 +65,7 @@ def test_a_dry_run_says_what_would_be_tried(tfrecords, tmp_path, capsys):
 
 @pytest.mark.parametrize("changes", [{"resume": True}, {"epochs": 0}])
 def test_what_does_not_go_together_is_refused(tmp_path, changes):
-    with pytest.raises(InputError, match="--find_lr=True: t"):
+    with pytest.raises(InputError, match="--find_lr: t"):
         small_run(tmp_path, tmp_path, **{"find_lr": True, "epochs": 1, **changes})
     with pytest.raises(InputError, match="--cache_trunk=on: --find_lr keeps nothing; leave it out"):
         small_run(tmp_path, tmp_path, find_lr=True, epochs=1, cache_trunk="on")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dogcat.core import files
-from dogcat.core.options import InputError
+from dogcat.core.options import InputError, as_flag
 from dogcat.dataset import manifest
 from dogcat.evaluation import metrics
 from dogcat.pictures import labels
@@ -124,7 +124,7 @@ class Workshop:
 
         if not finished():
             unfinished = fitting(finished_runs.unfinished_in(runs))
-            flags = [f"--{name}={value}" for name, value in {**given, "report": False}.items()]
+            flags = [as_flag(name, value) for name, value in {**given, "report": False}.items()]
             child_commands.call("dogcat.train", *flags, *(["--resume"] if unfinished else []))
         return finished()[0]
 
