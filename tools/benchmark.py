@@ -38,7 +38,8 @@ own, without their start; needs the extra `cluster`.
 
 memory: peak memory and time of writing, reading, training and predicting at the numbers of pictures of --sizes.
 
-all: each of these, so that it needs the extra `cluster`, too. With --peers the peers take part, from an environment of their own that `make peers` makes.
+all: each of these, for which it needs the extra `cluster`, too. With --peers the peers take part, from an environment
+of their own that `make peers` makes.
 """
 
 from __future__ import annotations
