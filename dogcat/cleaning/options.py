@@ -100,6 +100,9 @@ class CleaningOptions(Options):
     def __post_init__(self) -> None:
         """Raises InputError for a value that cannot be used."""
         super().__post_init__()
+        # Keras draws them from numbers that other threads of a worker take part in.
+        are_the_same = not self.cluster or self.weights != "none"
+        self.require("weights", are_the_same, "is drawn anew by each worker; give imagenet or a file with --cluster")
         smallest = BACKBONES[self.backbone].smallest_image
         size_fits = self.image_size == 0 or smallest <= self.image_size <= 4096
         self.require("image_size", size_fits, f"use {smallest} to 4096 pixels for {self.backbone}, or 0 for its own")

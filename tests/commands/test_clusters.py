@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from conftest import ROOT, command, contents, save_model, start
 from dask_cluster import DaskCluster, wait_until
+from older_layout import save_in_older_layout
 
 from dogcat.core.calls import WorkLostError
+from dogcat.models import architecture
 from dogcat.prediction import picture_sources, pieces
 from dogcat.prediction.options import PredictionOptions
 
@@ -94,6 +96,7 @@ def test_cleaning_is_the_same_files_also_when_a_worker_is_killed(samples, cluste
             yield found
 
     monkeypatch.setattr(pieces, "of_pieces", killing)
+    weights = save_in_older_layout(architecture.make_backbone("tiny", 32), tmp_path / "tiny.h5")
     written = []
     for place in ("", cluster.place):
         # What one has computed the other must not find.
@@ -102,7 +105,7 @@ def test_cleaning_is_the_same_files_also_when_a_worker_is_killed(samples, cluste
             images=str(samples / "train"),
             output=str(tmp_path / "out"),
             backbone="tiny",
-            weights="none",
+            weights=str(weights),
             image_size=32,
             cluster=place,
         )

@@ -291,6 +291,8 @@ def test_both_methods_agree_before_a_picture_is_excluded(folder, classifier, tmp
         (["--method=imagenet", "--classifier={0}/exclude.txt"], "its name does not end in .keras"),
         (["--classifier={0}/any.keras"], "any.keras: goes with --method=imagenet or all"),
         (["--method=imagenet", "--backbone=vgg16"], "--backbone=vgg16: goes with --method=features or all"),
+        (["--cluster=local:2", "--weights=none"], "--weights=none: is drawn anew by each worker; give imagenet or a"),
+        (["--cluster=local:2", "--workers=2"], "--workers=2: --cluster tells where; leave it out"),
         (["--image_size=8"], "--image_size=8: use 71 to 4096 pixels for xception"),
         (["--top_n=1000"], "--top_n=1000: use 1 to 999"),
         (["--auto=-1"], "--auto=-1: use 1 or more, or 0 for only those that are certain"),

@@ -23,6 +23,7 @@ from dogcat.pictures import folders
 from dogcat.prediction.options import PredictionOptions
 from dogcat.prediction.pieces import predict_piece
 
+from ..weights_in_wheel import write_in_older_layout
 from . import rounds
 from .peer_writers import Work
 from .processes import environment_of_project
@@ -176,6 +177,8 @@ def _pieceworks(images: Path, work: Path, backbone: str) -> list[_Piecework]:
     size = BACKBONES[backbone].image_size
     model = work / "model.keras"
     description = model_files.Description(_CLASSES, size, "stretch", backbone)
+    weights = work / "weights.h5"
+    write_in_older_layout(architecture.make_backbone(backbone, size), weights)
     model_files.save(architecture.build_model(backbone, size, len(_CLASSES)), model, description)
     keys = folders.list_images(images).keys
 
@@ -194,7 +197,7 @@ def _pieceworks(images: Path, work: Path, backbone: str) -> list[_Piecework]:
             return _seconds(write)
 
     def compute_features(place: str) -> float:
-        wanted = network_pieces.WantedBackbone("none", backbone, size, seed=0)
+        wanted = network_pieces.WantedBackbone(str(weights), backbone, size, seed=0)
         with (
             tempfile.TemporaryDirectory(dir=work) as folder,
             # What another run has found would be taken from there.
