@@ -65,7 +65,7 @@ class CacheRoom:
         if size > self.most_bytes:
             return "none", f"--cache_gib={self.gib:g} is less"
         if taken + size > self.most_bytes:
-            return "none", f"--cache_gib={self.gib:g} has no room beside the {taken / GIB:.1f} GiB before it"
+            return "none", f"--cache_gib={self.gib:g} has no room beside the {size_text(taken)} before it"
         if self.where == "memory" and not _has_memory():
             raise InputError(f"--{self.flag}=memory: {files.MEMORY} is not there or cannot be written; use disk")
         if self.where != "auto":
@@ -74,12 +74,12 @@ class CacheRoom:
             return "disk", f"it may be in {self.folder}"
         memory = free_memory()
         if size <= _SHARE_OF_FREE * memory:
-            return "memory", f"{memory / GIB:.1f} GiB are free"
+            return "memory", f"{size_text(memory)} are free"
         existing = files.nearest_there(self.folder)
         disk = shutil.disk_usage(existing).free
         if size <= _SHARE_OF_FREE * disk:
-            return "disk", f"{memory / GIB:.1f} GiB of memory are free, {disk / GIB:.1f} GiB of {existing}"
-        return "none", f"only {memory / GIB:.1f} GiB of memory are free and {disk / GIB:.1f} GiB of {existing}"
+            return "disk", f"{size_text(memory)} of memory are free, {size_text(disk)} of {existing}"
+        return "none", f"only {size_text(memory)} of memory are free and {size_text(disk)} of {existing}"
 
 
 def size_text(size: float) -> str:

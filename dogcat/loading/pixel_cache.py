@@ -12,7 +12,7 @@ import numpy as np
 
 from dogcat.core import cache, files
 from dogcat.core.cache import Entry
-from dogcat.core.cache_room import GIB, CacheRoom, require_free
+from dogcat.core.cache_room import GIB, CacheRoom, require_free, size_text
 from dogcat.core.log import tell
 from dogcat.core.progress import pictures_bar
 from dogcat.dataset import raw_layout
@@ -63,7 +63,7 @@ class PixelCache:
         entry = Entry(self.folder, [data.digest(), split, len(source.labels)], _ENDING)
         room = CacheRoom("cache", self.where, self.gib, self.folder)
         where, reason = room.choose(size, taken, entry.path)
-        tell(f"pixel cache of {split}, {size / GIB:.1f} GiB: {where}, since {reason}")
+        tell(f"pixel cache of {split}, {size_text(size)}: {where}, since {reason}")
         if where == "none":
             return source
         try:

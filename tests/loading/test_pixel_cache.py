@@ -61,7 +61,7 @@ def test_the_cache_gives_the_same_pictures(tfrecords, tmp_path, where, capsys):
     np.testing.assert_array_equal(reader.labels, source.labels)
     assert reader.keys == source.keys
     said = capsys.readouterr().out
-    assert said.startswith("pixel cache of train, 0.0 GiB: " + ("memory" if where == "auto" else where))
+    assert said.startswith("pixel cache of train, 0.9 MiB: " + ("memory" if where == "auto" else where))
     assert len(list(tmp_path.iterdir())) == (where == "disk")
 
 
@@ -130,7 +130,7 @@ def test_splits_of_a_run_do_not_drive_out_each_other(tfrecords, tmp_path, capsys
     for _ in range(2):
         found = PixelCache(where, size * 1.1, tmp_path).readers(sources, manifest.load(tfrecords))
         assert isinstance(found["train"], RawPictures) and found["validation"] is sources["validation"]
-        assert "validation, 0.0 GiB: none, since --cache_gib=" in capsys.readouterr().out
+        assert "validation, 0.4 MiB: none, since --cache_gib=" in capsys.readouterr().out
     assert len(list(tmp_path.iterdir())) == (where == "disk")
 
 
@@ -138,10 +138,10 @@ def test_auto_says_what_is_free(tfrecords, tmp_path, monkeypatch, capsys):
     cache = PixelCache("auto", 1.0, tmp_path / "not" / "yet")
     monkeypatch.setattr(cache_room, "free_memory", lambda: 1000)
     assert isinstance(cached(cache, tfrecords), RawPictures)
-    assert "disk, since 0.0 GiB of memory are free" in capsys.readouterr().out
+    assert "disk, since 1,000 bytes of memory are free" in capsys.readouterr().out
     monkeypatch.setattr(cache_room, "_SHARE_OF_FREE", 0)
     assert isinstance(cached(cache, tfrecords, "validation"), EncodedPictures)
-    assert "none, since only 0.0 GiB of memory are free" in capsys.readouterr().out
+    assert "none, since only 1,000 bytes of memory are free" in capsys.readouterr().out
 
 
 def test_files_that_another_run_removes_meanwhile_are_no_hindrance(tfrecords, tmp_path):
