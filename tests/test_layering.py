@@ -71,7 +71,7 @@ WITHOUT_TENSORFLOW = {
     },
     "cleaning": {
         *("options", "survey", "fingerprints", "duplicates", "neighbours", "outliers", "label_errors", "suspects"),
-        "survey_verdict",
+        *("survey_verdict", "pieces", "network_pieces"),
     },
 }
 ORDER = list(PACKAGES)

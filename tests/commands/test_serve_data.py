@@ -101,5 +101,5 @@ def test_what_cannot_be_served_or_reached_is_told_in_a_line(call, tfrecords, sam
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(flags):
-    with pytest.raises(InputError, match=f"^--{list(flags)[-1]}="):
+    with pytest.raises(InputError, match=rf"^--{list(flags)[-1]}\b"):
         TrainingOptions.from_given(flags)
