@@ -25,7 +25,7 @@ from dogcat.core.options import InputError
 from dogcat.dataset import manifest
 from dogcat.dataset.options import ShardOptions
 from dogcat.loading import pipeline, readers
-from dogcat.models import model_files
+from dogcat.models import linear_head, model_files
 from dogcat.prediction.options import EvaluationOptions, PredictionOptions
 from dogcat.training import epoch_records
 from dogcat.training.options import TrainingOptions
@@ -231,6 +231,8 @@ def test_features_are_taken_from_the_cache_and_pixels_made_anew(tmp_path, monkey
     kept = shutil.copytree("cache", tmp_path / "cache")
     monkeypatch.setenv("DOGCAT_CACHE", str(kept))
     before = tree(kept)
+    # 0.1.0 penalised the head of a few pictures like that of many.
+    monkeypatch.setattr(linear_head, "_PICTURES_TIMES_C", 0)
     [former] = Path("runs").glob("*-head-adam")
     dogcat.train.main(
         TrainingOptions.from_given({"config": str(former / "config.json"), "runs": str(tmp_path / "runs")})

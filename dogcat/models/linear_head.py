@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-# Inverse of the weight of the L2 penalty, as scikit-learn counts it. On 2,002 pictures 0.3 did better than
-# 0.1 and 0.01 (docs/decisions/recipe.md).
+# Inverse of the weight of the L2 penalty, as scikit-learn counts it: what is best for a thousand pictures and more.
 HEAD_C = 0.3
+# Fewer pictures want a larger one, about inversely: with the smaller they leave the head unsure of what it has right.
+# Below a hundred there is little to gain, and much to lose where classes are hard to tell apart.
+_PICTURES_TIMES_C, _LARGEST_C = 300, 3.0
 _MOST_ITERATIONS = 2000
+
+
+def head_c(pictures: int) -> float:
+    """The inverse penalty that is best for so many training pictures, 1 or more (docs/decisions/recipe.md)."""
+    return min(max(HEAD_C, _PICTURES_TIMES_C / pictures), _LARGEST_C)
 
 
 def fit_head(

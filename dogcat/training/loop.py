@@ -156,7 +156,7 @@ class TrainingLoop:
         """
         started = time.perf_counter()
         if self._options.fits_head:
-            self._fit_head(linear_head.HEAD_C)
+            self._fit_head(linear_head.head_c(len(self._training.labels)))
         # The backbone is still what it was, so its features do, also where its layers are going to train.
         logits = self._frozen_validation_logits()
         extracted = self._features_of
@@ -175,7 +175,7 @@ class TrainingLoop:
     def _weaken_head(self) -> None:
         """Before the first epoch, sets a head that is not the best, but leaves the open layers something to learn."""
         start_c = self._options.start_c
-        if self.progress.position == pipeline.BEGINNING and self._options.fits_head and start_c != linear_head.HEAD_C:
+        if self.progress.position == pipeline.BEGINNING and self._options.fits_head and start_c:
             self._fit_head(start_c)
 
     def _fit_head(self, c: float) -> None:

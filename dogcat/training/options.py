@@ -103,10 +103,10 @@ class TrainingOptions(Options):
         bounds=Bounds(at_least=1, at_most=100),
     )
     start_c: float = option(
-        0.3,
+        0.0,
         "Inverse weight of the L2 penalty of the fitted head that the epochs start from; a smaller one leaves them "
-        "more to learn. The head of epoch 0 has 0.3.",
-        bounds=Bounds(above=0, example=0.01),
+        "more to learn. 0: that of epoch 0, which is 300 by the number of training pictures, but 0.3 to 3.",
+        bounds=Bounds(above=0, example=0.01, zero="for that of epoch 0"),
     )
     unfreeze_from: str = option(
         "",

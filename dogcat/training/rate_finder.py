@@ -50,7 +50,8 @@ def find(prepared: Preparation, inputs: Inputs) -> None:
     folder = Path(options.runs)
     if options.fits_head:
         examples = inputs.head_examples(options.feature_views)
-        head = linear_head.fit_head(*examples, options.start_c, options.class_weights == "balanced")
+        c = options.start_c or linear_head.head_c(len(inputs.training.labels))
+        head = linear_head.fit_head(*examples, c, options.class_weights == "balanced")
         architecture.head_of(prepared.trainer.model).set_weights(head)
     losses = _losses(prepared, inputs)
     if len(losses) < _WINDOW:

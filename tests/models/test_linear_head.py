@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy import optimize, special
 
 from dogcat.models import linear_head
@@ -52,3 +53,8 @@ def test_balanced_classes_count_as_if_the_rare_one_were_repeated():
     repeated = linear_head.fit_head(np.repeat(inputs, repeats, axis=0), np.repeat(labels, repeats), 0.2)
     for ours, theirs in zip(balanced, repeated):
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize(("pictures", "c"), [(1, 3), (100, 3), (200, 1.5), (1000, 0.3), (25_000, 0.3)])
+def test_fewer_pictures_are_penalised_less(pictures, c):
+    assert linear_head.head_c(pictures) == pytest.approx(c)
