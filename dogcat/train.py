@@ -31,7 +31,10 @@ def main(options: TrainingOptions) -> None:
     folder = runs.train_with_page(options)
     if folder is None:
         return
-    print(printable(f"wrote {folder}: best.keras, history.csv, curves.png, checkpoints"))
+    wrote = "best.keras, history.csv, curves.png, checkpoints"
+    if options.folds:
+        wrote = f"out_of_fold.csv, metrics.json, models.txt, and a run in each of fold-1 to fold-{options.folds}"
+    print(printable(f"wrote {folder}: {wrote}"))
     print(printable(f"next: {next_command(options, folder)}"))
 
 

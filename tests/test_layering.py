@@ -39,6 +39,7 @@ WITHOUT_TENSORFLOW = {
         "feature_cache",
         "linear_head",
         "latest_run",
+        "model_list",
         "onnx_network",
         "bundle",
         "messages",
@@ -48,7 +49,7 @@ WITHOUT_TENSORFLOW = {
         "weights_cache",
         "weights_download",
     },
-    "loading": {"records", "byte_ranges", "dispatcher", "foreign_index", "foreign_labels", "foreign_set"},
+    "loading": {"records", "byte_ranges", "dispatcher", "fold_set", "foreign_index", "foreign_labels", "foreign_set"},
     "prediction": {
         *("options", "labelled_files", "partial", "picture_batches", "pieces", "predictions", "submission_csv"),
     },

@@ -19,6 +19,7 @@ from dogcat.core.progress import duration, pictures_bar
 from dogcat.dataset import shard_plan
 from dogcat.evaluation import metrics
 from dogcat.loading import pipeline
+from dogcat.loading.fold_set import FoldSet
 from dogcat.loading.pipeline import Position
 from dogcat.models import architecture, linear_head, tta_views, workers
 from dogcat.models.batch_runner import make_forward
@@ -58,7 +59,7 @@ class TrainingLoop:
         logits = architecture.logits_model(self._model)
         self._logits = make_forward(lambda pictures: logits(pictures, training=False), strategy)
         self._inputs = inputs
-        self._training, self._validation, self._features_of = inputs
+        self._training, self._validation, self._features_of, self._sources = inputs
         self._tracking = tracking
         self._curve = StepCurve(prepared.steps, options.batch_size, prepared.trainer.rate.of)
         self._trunk = prepared.trunk
@@ -85,7 +86,8 @@ class TrainingLoop:
             if not resumed:
                 self._save_epoch(folder, board, *self._epoch_0())
                 self._show_augmentation(folder, board)
-            run_folder.lead_to(folder.path, self._options)
+            if not isinstance(self._data, FoldSet):
+                run_folder.lead_to(folder.path, self._options)
             if not self._goes_on():
                 return
             self._weaken_head()
@@ -132,9 +134,8 @@ class TrainingLoop:
         """Lets the epochs read what is kept of the trunk's output, if it is kept."""
         if not self._trunk:
             return
-        sources = {shard_plan.TRAIN: self._training, shard_plan.VALIDATION: self._validation}
         with self._timed("trunk"):
-            kept = self._trunk.keep(sources, self._options.epochs - self.progress.epoch)
+            kept = self._trunk.keep(self._sources, self._options.epochs - self.progress.epoch)
         if kept:
             self._trainer.skip_trunk(kept.split)
             self._features_of.trunk = kept

@@ -27,7 +27,7 @@ _OF_THE_CALL = {
     *("tfrecords", "validation_tfrecords", *OF_FOREIGN_FILES),
 }
 # Options that runs of earlier versions do not have, each with what they did.
-_LATER = {"class_weights": "none"}
+_LATER = {"class_weights": "none", "folds": 0}
 # Options that a preset sets, the backbone aside, which one may exchange.
 _OF_PRESETS = sorted({name for values in PRESETS.values() for name in values} - {"backbone"})
 # Options that make a recipe of its own: where one of them is given, no preset is taken that was not asked for.
@@ -146,11 +146,14 @@ class TrainingOptions(Options):
     rotate: float = _source_range("rotate")
     shift: float = _source_range("shift")
     brightness: float = _source_range("brightness")
-    limit: int = option(
+    folds: int = option(
         0,
-        "For trials: use at most this many pictures of each split.",
-        bounds=Bounds(at_least=1, zero="for all"),
+        "Cross-validation: train so many models, each validated on another part of training and validation pictures.",
+        bounds=Bounds(at_least=2, at_most=100, zero="for one model, on the splits as they are"),
         heading="Trials",
+    )
+    limit: int = option(
+        0, "For trials: use at most this many pictures of each split.", bounds=Bounds(at_least=1, zero="for all")
     )
     steps_per_epoch: int = option(
         0, "For trials: take at most this many steps in each epoch.", bounds=Bounds(at_least=1, zero="for all")
@@ -312,6 +315,10 @@ class TrainingOptions(Options):
         trackers.chosen(self.track)
         self.require("find_lr", not self.find_lr or self.epochs > 0, "tries rates of epochs; use --epochs of 1 or more")
         self.require("find_lr", not (self.find_lr and self.resume), "trains no run; leave out --resume")
+        alone = not (self.limit or self.find_lr)
+        self.require("folds", not self.folds or alone, "goes without --limit and --find_lr; leave one out")
+        saw = "may have seen the pictures that --folds validates on; leave one out"
+        self.require("init_from", not (self.folds and self.init_from), saw)
         keeps = self.cache_trunk not in ("auto", "off")
         self.require("cache_trunk", not (self.find_lr and keeps), "--find_lr keeps nothing; leave it out")
         if self.data_service:

@@ -16,6 +16,7 @@ import dogcat
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest, shard_plan
 from dogcat.loading import data_service, dispatcher, pipeline
+from dogcat.loading.fold_set import FoldSet
 from dogcat.loading.foreign_set import ForeignSet
 from dogcat.models import architecture, devices, keras_versions, model_files, weights, workers
 from dogcat.models.backbones import BACKBONES
@@ -88,8 +89,13 @@ class Preparation:
         options = self.options
         # What belongs to one call is not for another that reads this file.
         stored = {**dataclasses.asdict(options), "config": "", "resume": False, "dry_run": False}
+        fold = {}
+        if isinstance(self.data, FoldSet):
+            # --runs of the command, which the run of a fold is two folders below.
+            stored["runs"], fold = str(Path(options.runs).parent), {"fold": self.data.number}
         return {
             "options": stored,
+            **fold,
             "start": self.source,
             "precision": self.policy,
             "features_engine": devices.describe_engine(self.engine),
@@ -139,13 +145,19 @@ def description_of(options: TrainingOptions, data: manifest.Manifest) -> model_f
     return model_files.Description(data.classes, data.image_size, data.resize, options.backbone)
 
 
-def load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> manifest.Manifest:
+def load_data(options: TrainingOptions, strategy: tf.distribute.Strategy, fold: int = 0) -> manifest.Manifest:
     """The data set's manifest, within --limit, checked against what this trainer can use.
+
+    Args:
+        options: The options.
+        strategy: The devices.
+        fold: The fold of --folds to validate on, from 1; 0: the validation split.
 
     Raises:
         InputError: It cannot be used.
     """
-    data = data_set.load(dataclasses.asdict(options))
+    given = dataclasses.asdict(options)
+    data = data_set.load_fold(given, fold) if fold else data_set.load(given)
     if len(data.classes) < 2:
         raise InputError(
             f"{options.tfrecords} has {len(data.classes)} classes ({', '.join(data.classes)}); training needs two or "
