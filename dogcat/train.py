@@ -7,7 +7,8 @@ checkpoints and best model; runs/latest leads to the last one.
 
 A run that was stopped or killed goes on with the same command and --resume. SIGTERM ends it with exit code 75, as the
 end of its terminal does unless nohup started it, Ctrl-C with 130, each with its state saved. Several workers are
-started by the same command in each, under TF_CONFIG or srun; when one is stopped or gone, all end with 75.
+started by the same command in each, under TF_CONFIG or srun; when one is stopped or gone, all end with 75. With
+--data_service other machines decode the pictures, and a run goes on from whole epochs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ def main(options: TrainingOptions) -> None:
     folder = runs.train_with_page(options)
     if folder is None:
         return
-    print(printable(f"wrote {folder}: best.keras, history.csv, curves.png, checkpoints"))
+    wrote = "best.keras, history.csv, curves.png, checkpoints"
+    if options.folds:
+        wrote = f"out_of_fold.csv, metrics.json, models.txt, and a run in each of fold-1 to fold-{options.folds}"
+    print(printable(f"wrote {folder}: {wrote}"))
     print(printable(f"next: {next_command(options, folder)}"))
 
 

@@ -39,6 +39,7 @@ WITHOUT_TENSORFLOW = {
         "feature_cache",
         "linear_head",
         "latest_run",
+        "model_list",
         "onnx_network",
         "bundle",
         "messages",
@@ -48,12 +49,21 @@ WITHOUT_TENSORFLOW = {
         "weights_cache",
         "weights_download",
     },
-    "loading": {"records", "byte_ranges", "foreign_index", "foreign_labels", "foreign_set"},
+    "loading": {"records", "byte_ranges", "dispatcher", "fold_set", "foreign_index", "foreign_labels", "foreign_set"},
     "prediction": {
         *("options", "labelled_files", "partial", "picture_batches", "pieces", "predictions", "submission_csv"),
     },
     "training": {
-        *("options", "augmentations", "presets", "source_runs", "epoch_records", "finished_runs", "plots"),
+        *(
+            "options",
+            "stored_options",
+            "augmentations",
+            "presets",
+            "source_runs",
+            "epoch_records",
+            "finished_runs",
+            "plots",
+        ),
         *("trackers", "wandb_tracker", "mlflow_tracker"),
     },
     "reports": {
@@ -62,7 +72,7 @@ WITHOUT_TENSORFLOW = {
     },
     "cleaning": {
         *("options", "survey", "fingerprints", "duplicates", "neighbours", "outliers", "label_errors", "suspects"),
-        "survey_verdict",
+        *("survey_verdict", "pieces", "network_pieces"),
     },
 }
 ORDER = list(PACKAGES)

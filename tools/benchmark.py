@@ -33,9 +33,13 @@ TensorFlow too.
 device: the trainer's pipeline with steps that only wait, as long as 1, 4 and 8 GPUs of 2,000 pictures/s each take:
 how long these would wait for pictures, and how many cores they want.
 
+cluster: shards, features and predictions in pieces by one and by two workers of Dask, each a process on a core of its
+own, without their start; needs the extra `cluster`.
+
 memory: peak memory and time of writing, reading, training and predicting at the numbers of pictures of --sizes.
 
-all: each of these. With --peers the peers take part, from an environment of their own that `make peers` makes.
+all: each of these, for which it needs the extra `cluster`, too. With --peers the peers take part, from an environment
+of their own that `make peers` makes.
 """
 
 from __future__ import annotations
@@ -57,7 +61,7 @@ from dogcat.core.progress import pictures_bar
 from dogcat.pictures import decode, folders
 from dogcat.pictures.geometry import MAX_PIXELS
 
-from .benchmarks import rounds
+from .benchmarks import clusters, rounds
 from .benchmarks.options import BenchmarkOptions
 from .benchmarks.rounds import Outcome
 from .benchmarks.subjects import SUBJECTS
@@ -80,6 +84,8 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
     if options.peers:
         found = shutil.which(options.peers_python) is not None
         options.require("peers_python", found, "no such program; `make peers` makes .venv-peers/bin/python")
+    if options.subject in ("cluster", "all"):
+        clusters.require()
     load = _warn_of_load()
     outcomes: dict[str, Outcome] = {}
     with tempfile.TemporaryDirectory(prefix="dogcat-benchmark-") as name:

@@ -14,10 +14,10 @@ import itertools
 import shlex
 from pathlib import Path
 
-from dogcat.cleaning import suspects
+from dogcat.cleaning import pieces, suspects
 from dogcat.cleaning.options import CleaningOptions
 from dogcat.cleaning.suspects import Suspect
-from dogcat.core import commands, flags, outputs, runtime
+from dogcat.core import cluster, commands, flags, outputs, runtime
 from dogcat.core.text import printable
 from dogcat.pictures import folders, labels
 
@@ -38,11 +38,13 @@ def clean_images(options: CleaningOptions) -> tuple[list[Suspect], str]:
         InputError: The folder has too few pictures, an option does not fit it, or a file is in the way.
         OSError: A folder cannot be read or written.
     """
-    from dogcat.cleaning import examine
-
     output = folders.output_apart_from(options.images, options.output)
     outputs.require_own(output, (TABLE, PAGE))
-    evidence, rejections, excluded_before = examine.examine(options)
+    # Before TensorFlow is there, which no process is forked with.
+    with cluster.workers_if(options.cluster, pieces.do_piece) as workers:
+        from dogcat.cleaning import examine
+
+        evidence, rejections, excluded_before = examine.examine(options, workers)
     # They stay excluded.
     earlier = "".join(map(labels.exclusion_line, excluded_before))
     found = suspects.find(evidence, rejections)

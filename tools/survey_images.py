@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from dogcat.cleaning import survey, survey_verdict
+from dogcat.cleaning import pieces, survey, survey_verdict
 from dogcat.cleaning.options import SurveyOptions
 from dogcat.cleaning.survey import NO_CLASS, Survey
 from dogcat.core import cluster, commands, flags, outputs, runtime
@@ -37,7 +37,7 @@ def survey_images(options: SurveyOptions) -> Survey:
     """
     output = folders.output_apart_from(options.images, options.output)
     outputs.require_own(output, (PAGE, TABLE, SIZES, HISTOGRAMS))
-    with cluster.workers_if(options.cluster, survey.look_at_piece) as workers:
+    with cluster.workers_if(options.cluster, pieces.do_piece) as workers:
         folder = Path(options.images)
         listing = folders.list_images(folder)
         print(listing.summary(options.images))
@@ -45,11 +45,8 @@ def survey_images(options: SurveyOptions) -> Survey:
         excluded: set[str] = set()
         if options.exclude:
             excluded = set(listing.keys).difference(labels.exclude(Path(options.exclude), listing).keys)
-        if workers:
-            looked_at = survey.look_in_pieces(folder, listing.keys, options.max_pixels, workers)
-        else:
-            count = options.workers or runtime.available_cores()
-            looked_at = survey.look_in_threads(folder, listing.keys, options.max_pixels, count)
+        looking = workers or options.workers or runtime.available_cores()
+        looked_at = survey.look(folder, listing.keys, options.max_pixels, looking)
         found = survey.survey(looked_at, label_of, excluded)
     _write(found, options, output)
     return found

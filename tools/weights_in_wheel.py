@@ -55,7 +55,7 @@ def take(backbone: Any, folder: Path) -> Path:
     with h5py.File(io.BytesIO(model.read("model.weights.h5"))) as file:
         backbone.set_weights(_arrays_in_keras3_layout(backbone, file[_BACKBONE_GROUP]))
     path = folder / "weights.h5"
-    _write_in_older_layout(backbone, path)
+    write_in_older_layout(backbone, path)
     return path
 
 
@@ -71,7 +71,7 @@ def _arrays_in_keras3_layout(backbone: Any, group: h5py.Group) -> list[np.ndarra
     return arrays
 
 
-def _write_in_older_layout(backbone: Any, path: Path) -> None:
+def write_in_older_layout(backbone: Any, path: Path) -> None:
     """Writes weights in the layout of Keras' downloads, in which they are kept, whichever Keras is there."""
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [layer.name.encode() for layer in backbone.layers]

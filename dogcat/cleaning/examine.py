@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from dogcat.cleaning import duplicates, fingerprints, folder_features, label_errors, neighbours, outliers, suspects
+from dogcat.cleaning import (
+    duplicates,
+    fingerprints,
+    folder_pass,
+    label_errors,
+    neighbours,
+    network_pieces,
+    outliers,
+    suspects,
+)
 from dogcat.cleaning.fingerprints import Fingerprint
-from dogcat.cleaning.imagenet import Classifier, pet_ranks
+from dogcat.cleaning.folder_pass import FolderNetwork
+from dogcat.cleaning.imagenet import pet_ranks
+from dogcat.cleaning.network_pieces import WantedBackbone, WantedClassifier
 from dogcat.cleaning.options import CleaningOptions
 from dogcat.cleaning.suspects import Evidence
 from dogcat.core import runtime
+from dogcat.core.calls import Calls
 from dogcat.core.options import InputError
 from dogcat.core.text import printable
 from dogcat.dataset import shard_plan
@@ -21,8 +34,12 @@ from dogcat.pictures.labels import LabelledKeys
 from dogcat.prediction.picture_sources import PictureFiles
 
 
-def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection], list[str]]:
+def examine(options: CleaningOptions, calls: Calls[Any] | None = None) -> tuple[Evidence, list[Rejection], list[str]]:
     """Looks at all pictures that have a class.
+
+    Args:
+        options: Which, and how.
+        calls: Call `pieces.do_piece`, and look at the pictures; None: this process does it.
 
     Returns:
         What is known of those that can be decoded, the others, and the keys that --exclude names.
@@ -49,8 +66,8 @@ def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection], list[s
     if options.method != "imagenet":
         _require_enough(pictures, options.images)
     # Before anything that takes long.
-    classifier = None if options.method == "features" else Classifier(options.classifier)
-    workers = options.workers or runtime.available_cores()
+    classifier = None if options.method == "features" else WantedClassifier(options.classifier).open()
+    workers = calls or options.workers or runtime.available_cores()
     prints, rejections = fingerprints.take(folder, pictures.keys, options.max_pixels, workers)
     left_out = {one.key for one in rejections}
     read = [key not in left_out for key in pictures.keys]
@@ -59,7 +76,7 @@ def examine(options: CleaningOptions) -> tuple[Evidence, list[Rejection], list[s
         _require_enough(usable, options.images)
     elif not usable.keys:
         raise InputError(f"{options.images}: no picture can be read; give others")
-    return _gather(options, folder, usable, prints, classifier), rejections, excluded
+    return _gather(options, folder, usable, prints, classifier, calls), rejections, excluded
 
 
 def _gather(
@@ -67,7 +84,8 @@ def _gather(
     folder: Path,
     pictures: LabelledKeys,
     prints: list[Fingerprint],
-    classifier: Classifier | None,
+    classifier: FolderNetwork | None,
+    calls: Calls[Any] | None,
 ) -> Evidence:
     """What is known of pictures that can be decoded, by the method that is asked for."""
     files = PictureFiles(folder, pictures.keys, options.max_pixels)
@@ -77,7 +95,12 @@ def _gather(
     far = held_out = similar = mislabelled = ranks = directions = None
     evidences = []
     if options.method != "imagenet":
-        features = folder_features.compute(files, options.backbone, options.weights, options.image_size, options.seed)
+        backbone = WantedBackbone(options.weights, options.backbone, options.image_size, options.seed)
+        features = (
+            network_pieces.outputs(backbone, files, calls, "features")
+            if calls
+            else folder_pass.outputs(backbone.open(), files, "features")
+        )
         components = outliers.principal_components(features)
         directions = neighbours.normalised(components)
         near = neighbours.nearest(directions, outliers.neighbours_that_count(len(directions)))
@@ -87,7 +110,12 @@ def _gather(
         held_out = label_errors.held_out_probabilities(components, pictures.labels, options.seed)
         mislabelled = label_errors.scores(held_out, pictures.labels, similar)
     if classifier:
-        ranks = pet_ranks(classifier.scores(files), options.wild_cats)
+        scores = (
+            network_pieces.outputs(WantedClassifier(options.classifier), files, calls, "classifier")
+            if calls
+            else folder_pass.outputs(classifier, files, "classifier")
+        )
+        ranks = pet_ranks(scores, options.wild_cats)
         evidences.append(outliers.evidence_of_ranks(ranks, options.top_n))
     return Evidence(
         prints=prints,

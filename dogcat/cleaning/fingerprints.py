@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dogcat.core import threads
+from dogcat.cleaning import pieces
+from dogcat.core.calls import Calls
 from dogcat.dataset import encoding
 from dogcat.dataset.encoding import Rejection
 from dogcat.pictures import resizing
@@ -40,21 +41,23 @@ class Fingerprint(NamedTuple):
     gradients: np.ndarray
 
 
-def take(folder: Path, keys: Sequence[str], max_pixels: int, workers: int) -> tuple[list[Fingerprint], list[Rejection]]:
+def take(
+    folder: Path, keys: Sequence[str], max_pixels: int, workers: int | Calls[Any]
+) -> tuple[list[Fingerprint], list[Rejection]]:
     """Reads each picture once.
 
     Args:
         folder: The folder that keys are relative to.
         keys: The pictures.
         max_pixels: Pictures of more pixels are rejected.
-        workers: Number of threads.
+        workers: As of `pieces.of_each`, and so are the errors.
 
     Returns:
         The fingerprints of the pictures that can be decoded, and the others, both in the order of `keys`.
     """
     taken: list[Fingerprint] = []
     rejected: list[Rejection] = []
-    for found in threads.of_each(lambda key: _take(folder, key, max_pixels), keys, workers, "fingerprints"):
+    for found in pieces.of_each(_take, folder, keys, max_pixels, workers, "fingerprints"):
         if isinstance(found, Fingerprint):
             taken.append(found)
         else:

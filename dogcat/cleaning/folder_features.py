@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import numpy as np
 from tensorflow import keras
 
-from dogcat.cleaning import folder_pass
+from dogcat.cleaning.folder_pass import BATCH_SIZE, FolderNetwork
 from dogcat.models import architecture, devices, weights
 from dogcat.models.backbones import BACKBONES
-from dogcat.prediction.picture_sources import PictureFiles
 from dogcat.training import frozen_features
 
 
-def compute(pictures: PictureFiles, backbone: str, wanted_weights: str, image_size: int, seed: int) -> np.ndarray:
-    """Features of pictures that can be decoded, float32 [pictures, channels].
+def open_backbone(backbone: str, wanted_weights: str, image_size: int, seed: int) -> FolderNetwork:
+    """A network that gives features, float32 [channels], in the precision that this machine computes fast.
 
     Args:
-        pictures: The pictures.
         backbone: Name of the backbone.
         wanted_weights: Its weights, as `weights.load` takes them.
         image_size: Height and width to which pictures are resized, in pixels; 0: what the backbone was trained on.
         seed: Seed of random weights.
 
     Raises:
-        InputError: The weights cannot be had, the pictures are too small for the backbone, or one cannot be decoded
-            any more.
+        InputError: The weights cannot be had, or the pictures are too small for the backbone.
     """
     size = image_size or BACKBONES[backbone].image_size
     policy, reason = devices.choose_precision("auto")
@@ -37,12 +33,10 @@ def compute(pictures: PictureFiles, backbone: str, wanted_weights: str, image_si
     with strategy.scope():
         model = architecture.build_model(backbone, size, classes)
         source = weights.load(architecture.backbone_of(model), backbone, wanted_weights)
-    print(f"features: {backbone} at {size} pixels, {source}; {policy} ({reason}), {devices.describe_engine(engine)}")
-    return folder_pass.outputs(
-        pictures,
+    return FolderNetwork(
+        f"{backbone} at {size} pixels, {source}; {policy} ({reason}), {devices.describe_engine(engine)}",
         size,
-        lambda: frozen_features.frozen_network(model, backbone, size, classes, folder_pass.BATCH_SIZE, engine),
+        lambda: frozen_features.frozen_network(model, backbone, size, classes, BATCH_SIZE, engine),
         strategy,
         frozen_features.describe_network(model, backbone, engine),
-        "features",
     )

@@ -13,12 +13,11 @@ import tensorflow as tf
 from keras import saving
 from tensorflow import keras
 
-from dogcat.cleaning import folder_pass
+from dogcat.cleaning.folder_pass import FolderNetwork
 from dogcat.core import files
 from dogcat.core.options import InputError
 from dogcat.models import architecture, devices, keras_configs, keras_files, keras_versions, untrusted, weights
 from dogcat.models.keras_files import Archive
-from dogcat.prediction.picture_sources import PictureFiles
 
 CLASSES = 1000
 # Indices of classes: the breeds of dogs; tabby, tiger cat, Persian, Siamese and Egyptian cat; cougar, lynx, leopard,
@@ -71,27 +70,18 @@ class Classifier:
             self.name, self._identity = f"Xception, {source}", weights.digest(xception.get_weights())
         self.image_size: int = self._model.input_shape[1]
 
-    def scores(self, pictures: PictureFiles) -> np.ndarray:
-        """Runs over pictures that can be decoded, or takes what an earlier call found.
+    def network(self) -> FolderNetwork:
+        """A network that gives a score for each class, float32 [1000]; the higher, the more likely."""
 
-        Returns:
-            A score for each class, float32 [pictures, 1000]; the higher, the more likely.
-
-        Raises:
-            InputError: A picture cannot be decoded any more.
-        """
-        print(f"classifier: {self.name} at {self.image_size} pixels; float32, TensorFlow {tf.__version__}")
-
-        def network(batch: tf.Tensor) -> tf.Tensor:
+        def scores(batch: tf.Tensor) -> tf.Tensor:
             return tf.cast(self._model(tf.cast(batch, tf.float32), training=False), tf.float32)
 
-        return folder_pass.outputs(
-            pictures,
+        return FolderNetwork(
+            f"{self.name} at {self.image_size} pixels; float32, TensorFlow {tf.__version__}",
             self.image_size,
-            lambda: network,
+            lambda: scores,
             devices.make_strategy("one_device"),
             {"classifier": self._identity, "engine": devices.describe_engine("tensorflow")},
-            "classifying",
         )
 
 

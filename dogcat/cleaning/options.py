@@ -62,6 +62,7 @@ class CleaningOptions(Options):
     seed: int = seed_option("Seed of that split, and of the folds on which the features are judged.")
     max_pixels: int = max_pixels_option()
     workers: int = workers_option("Number of threads that decode.")
+    cluster: str = cluster_option("256 pictures each, and 16 batches for networks")
     classifier: str = option(
         "",
         "A .keras file with 1000 ImageNet outputs that takes pixels of 0 to 255. Empty: Xception with Keras' weights.",
@@ -86,8 +87,10 @@ class CleaningOptions(Options):
 
     @classmethod
     def from_given(cls, given: dict[str, Any]) -> CleaningOptions:
-        """Refuses the flags of a method that is not asked for."""
+        """Refuses the flags of a method that is not asked for, and what a cluster has no use for."""
         options = cls(**given)
+        if options.cluster:
+            refuse_unused(given, ("workers",), "--cluster tells where; leave it out")
         if options.method == "features":
             refuse_unused(given, ("classifier", "top_n", "wild_cats"), "goes with --method=imagenet or all")
         if options.method == "imagenet":
@@ -97,6 +100,9 @@ class CleaningOptions(Options):
     def __post_init__(self) -> None:
         """Raises InputError for a value that cannot be used."""
         super().__post_init__()
+        # Keras draws them from numbers that other threads of a worker take part in.
+        are_the_same = not self.cluster or self.weights != "none"
+        self.require("weights", are_the_same, "is drawn anew by each worker; give imagenet or a file with --cluster")
         smallest = BACKBONES[self.backbone].smallest_image
         size_fits = self.image_size == 0 or smallest <= self.image_size <= 4096
         self.require("image_size", size_fits, f"use {smallest} to 4096 pixels for {self.backbone}, or 0 for its own")

@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dogcat.core import tables, threads
+from dogcat.cleaning import pieces
+from dogcat.core import tables
 from dogcat.core.calls import Calls
-from dogcat.core.progress import pictures_bar
 from dogcat.dataset.encoding import UNREADABLE
-from dogcat.pictures import decode, elsewhere, folders, rejections
-from dogcat.pictures.elsewhere import Seen
+from dogcat.pictures import decode, folders, rejections
 
 # What pictures whose class nothing tells are called where people read it.
 NO_CLASS = "no class"
@@ -25,9 +24,6 @@ NO_CLASS = "no class"
 # 255: blocks that reach beyond the picture's edge count as whole ones, and for a smaller side they would be a larger
 # share. The data are read to their end at any scale, so that a file that is cut short shows.
 _SIDE = 32
-# Pictures for each call of a worker elsewhere: a second's work, and some 20 KB of names.
-_PIECE = 256
-_DOING = "surveying"
 _LUMA = np.array((0.299, 0.587, 0.114))
 
 
@@ -118,7 +114,7 @@ def survey(found: Iterable[Usable | Unusable], label_of: Mapping[str, str], excl
     """What the pictures of a folder are like; memory grows by the rows alone, 0.4 KB a picture.
 
     Args:
-        found: What `look_in_threads` or `look_in_pieces` gives.
+        found: What `look` gives.
         label_of: Class of each key that has one.
         excluded: Keys to mark as excluded.
     """
@@ -132,47 +128,16 @@ def survey(found: Iterable[Usable | Unusable], label_of: Mapping[str, str], excl
     return survey
 
 
-def look_in_threads(folder: Path, keys: Sequence[str], max_pixels: int, workers: int) -> Iterator[Usable | Unusable]:
+def look(folder: Path, keys: Sequence[str], max_pixels: int, workers: int | Calls[Any]) -> Iterator[Usable | Unusable]:
     """Reads each picture once.
 
     Args:
         folder: The folder that keys are relative to.
         keys: The pictures, sorted.
         max_pixels: Pictures of more pixels are unusable.
-        workers: Number of threads; most of the time goes into decoding, which leaves Python's lock.
+        workers: As of `pieces.of_each`, and so are the errors.
     """
-    return threads.of_each(lambda key: _look_at(folder, key, max_pixels), keys, workers, _DOING)
-
-
-def look_in_pieces(
-    folder: Path, keys: Sequence[str], max_pixels: int, workers: Calls[list[Usable | Unusable]]
-) -> Iterator[Usable | Unusable]:
-    """What `look_in_threads` gives, through workers that call `look_at_piece`."""
-    seen = elsewhere.seen_here(folder, list(keys))
-    workers.check_each(seen.require)
-    pieces = (keys[begin : begin + _PIECE] for begin in range(0, len(keys), _PIECE))
-    with pictures_bar(len(keys), _DOING) as progress:
-        for found in workers.starmap((seen, piece, max_pixels) for piece in pieces):
-            yield from found
-            progress.update(len(found))
-
-
-def look_at_piece(seen: Seen, keys: Sequence[str], max_pixels: int) -> list[Usable | Unusable]:
-    """Reads some pictures in this process.
-
-    Args:
-        seen: What the command has and sees of the folder.
-        keys: The pictures.
-        max_pixels: As of `look_in_threads`.
-
-    Raises:
-        WorkLostError: This process does not see the folder, or has other versions.
-    """
-    seen.require()
-    found = [_look_at(Path(seen.folder), key, max_pixels) for key in keys]
-    # Had it gone meanwhile, all the rest would be unreadable.
-    seen.require()
-    return found
+    return pieces.of_each(_look_at, folder, keys, max_pixels, workers, "surveying")
 
 
 def outliers(

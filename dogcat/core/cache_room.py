@@ -96,8 +96,13 @@ def require_free(folder: Path, size: int) -> None:
     Raises:
         OSError: The folder's file system has not `size` bytes free.
     """
-    if shutil.disk_usage(folder).free < size:
+    if not has_free(folder, size):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def has_free(folder: Path, size: int) -> bool:
+    """Whether the file system of a folder, there or not, has `size` bytes free."""
+    return shutil.disk_usage(files.nearest_there(folder)).free >= size
 
 
 def free_memory() -> int:

@@ -16,6 +16,7 @@ COMMANDS = {
     "make-tfrecords": "tools.make_tfrecords",
     "inspect-tfrecords": "tools.inspect_tfrecords",
     "fetch-weights": "tools.fetch_weights",
+    "serve-data": "tools.serve_data",
     "train": "dogcat.train",
     "make-report": "tools.make_report",
     "evaluate": "dogcat.evaluate",

@@ -178,7 +178,7 @@ def run(
 
     Exit codes: what `main` returns, 0 for None; 2 for input that cannot be used, for what the machine has not got or
     refuses, and where what was printed is lost (one line on standard error, no traceback); 75 for a run that SIGTERM,
-    the end of its terminal or that of another worker stopped and --resume goes on with, 130 where the user stopped it,
+    the end of its terminal or that of another process stopped and --resume goes on with, 130 where the user stopped it,
     141 where nobody reads what it prints. Where printing fails the work goes on to its end.
 
     Args:

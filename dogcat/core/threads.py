@@ -1,8 +1,9 @@
-"""A function of many pictures, in threads."""
+"""A function of many pictures in threads, and the one thread for networks."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Callable, TypeVar
 
@@ -28,3 +29,12 @@ def of_each(function: Callable[[str], Found], keys: Sequence[str], workers: int,
         for found in pool.map(lambda chunk: list(map(function, chunk)), chunks):
             yield from found
             progress.update(len(found))
+
+
+@functools.cache
+def of_networks() -> concurrent.futures.ThreadPoolExecutor:
+    """The one thread of a worker process for networks, whichever thread is asked for a piece.
+
+    Precision is one of a thread in Keras 3, and one piece has all cores already.
+    """
+    return concurrent.futures.ThreadPoolExecutor(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,11 +63,16 @@ def metrics_json(predictions: LabelledPredictions, assessment: Assessment, scori
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def predictions_csv(predictions: LabelledPredictions) -> str:
+def predictions_csv(predictions: LabelledPredictions, more: Mapping[str, Sequence[Any]] | None = None) -> str:
     """The content of predictions.csv: key, class, log loss and probabilities of each picture.
 
     Columns of the second model begin with `against_`.
+
+    Args:
+        predictions: The pictures, and what was predicted.
+        more: Further columns behind the class, by name: a value for each picture.
     """
+    more = more or {}
     prefixes = ("", "against_")[: len(predictions.predicted_by)]
     columns = ("loss", *(f"p_{name}" for name in predictions.classes))
     pictures = np.arange(len(predictions.keys))
@@ -78,10 +84,11 @@ def predictions_csv(predictions: LabelledPredictions) -> str:
     )
     rows = (
         # Adding 0 turns the -0.0 of a certain picture into 0.
-        [key, predictions.classes[label], *(f"{figure + 0:.9g}" for figure in row)]
-        for key, label, row in zip(predictions.keys, predictions.labels, figures)
+        [key, predictions.classes[label], *(values[picture] for values in more.values())]
+        + [f"{figure + 0:.9g}" for figure in figures[picture]]
+        for picture, (key, label) in enumerate(zip(predictions.keys, predictions.labels))
     )
-    names = ["key", "class", *(prefix + column for prefix in prefixes for column in columns)]
+    names = ["key", "class", *more, *(prefix + column for prefix in prefixes for column in columns)]
     return tables.as_csv(names, rows).decode("utf-8", "surrogateescape")
 
 
@@ -125,6 +132,12 @@ def table(predictions: LabelledPredictions, assessment: Assessment, scoring: Sco
         f"resamples; -: the pictures tell none. Log loss is clipped at {scoring.clip:g}.",
     ]
     return "\n".join(lines)
+
+
+def in_words(name: str, interval: Interval) -> str:
+    """A metric of `TITLES` and its interval within a sentence."""
+    known = f" ({_range(interval)})" if interval.is_known else ""
+    return f"{TITLES[name]} {_text(interval.value)}{known}"
 
 
 def _rows(metrics: dict[str, Interval]) -> list[str]:

@@ -94,9 +94,9 @@ def train(options: Mapping[str, Any] | TrainingOptions | None = None, /, **more:
         TypeError: An option is unknown, or of another type.
     """
     wanted = _options(TrainingOptions, options, more)
-    for name in ("dry_run", "find_lr"):
-        if getattr(wanted, name):
-            raise InputError(f"{name}=True: is for the command, which trains no run with it; leave it out")
+    for name, does in (("dry_run", "trains no run"), ("find_lr", "trains no run"), ("folds", "trains several runs")):
+        if value := getattr(wanted, name):
+            raise InputError(f"{name}={value}: is for the command, which {does} with it; leave it out")
     prepare()
     with own_precision():
         folder = train_with_page(wanted)
@@ -147,18 +147,30 @@ def evaluate(options: Mapping[str, Any] | EvaluationOptions | None = None, /, **
 def train_with_page(options: TrainingOptions) -> Path | None:
     """Trains, and makes the page of the run; of a run that only lacks its page, makes that.
 
+    With --folds it does so for the run of each fold.
+
     Returns:
-        The run's folder; None for a dry run, where learning rates were tried, and in a worker that does not write.
+        The run's folder, or that of all folds; None for a dry run, where learning rates were tried, and in a worker
+        that does not write.
 
     Raises:
         InputError: Something cannot be used, or training diverged.
         Terminated, KeyboardInterrupt: The process was told to stop; the message says how to go on.
     """
+    if options.folds:
+        from dogcat.training import cross_validation
+
+        return cross_validation.train(options, _train_one)
+    return _train_one(options)
+
+
+def _train_one(options: TrainingOptions, fold: int = 0) -> Path | None:
+    """Trains a run, that of a fold where one is given, and makes its page."""
     from dogcat.training import run, trackers
     from dogcat.training.tracking import Tracking
 
     with Tracking(trackers.chosen(options.track)) as tracking:
-        folder = run.train(options, tracking)
+        folder = run.train(options, tracking, fold)
         if folder and options.report:
             _make_page(folder)
         if folder:

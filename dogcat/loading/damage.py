@@ -37,14 +37,14 @@ def naming_damage() -> Iterator[None]:
         if _OF_INPUT not in str(error):
             raise
         for pictures in list(EncodedPictures.in_use):
-            _name(pictures, error)
+            name(pictures, error)
         raise
     finally:
         Stoppable.failure = None
         EncodedPictures.in_use.update(before)
 
 
-def _name(pictures: EncodedPictures, error: tf.errors.OpError) -> None:
+def name(pictures: EncodedPictures, error: tf.errors.OpError) -> None:
     """Raises what is wrong with the first of some pictures that cannot be read, if there is one."""
     tell("a picture cannot be read; looking for its record")
     place = pictures.first_unreadable()

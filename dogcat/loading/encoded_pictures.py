@@ -43,7 +43,7 @@ class EncodedPictures:
         in_use: Those of which there are datasets.
         records: Where each lies.
         block: As many neighbours as have a MiB, of raw pixels four.
-        threads: Number of those that decode.
+        threads: Number of those that decode; `tf.data.AUTOTUNE`: one a core of whatever machine decodes, 16 at most.
     """
 
     in_use: weakref.WeakSet[EncodedPictures] = weakref.WeakSet()
@@ -80,6 +80,17 @@ class EncodedPictures:
 
         pictures = data.map(decoded, self.threads, deterministic=True)
         return untuned(pictures.batch(batch_size, drop_remainder=whole_batches), self.threads)
+
+    def elsewhere(self, paths: list[str], together: int) -> EncodedPictures:
+        """The same pictures for a graph that another machine runs.
+
+        Args:
+            paths: The shards' paths there.
+            together: So many single records are read in one go.
+        """
+        there = EncodedPictures(self.records._replace(paths=paths), self._encoding, self.image_size, self._key)
+        there.threads, there._single = tf.data.AUTOTUNE, together
+        return there
 
     @functools.cached_property
     def _table(self) -> _Table:

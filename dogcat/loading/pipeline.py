@@ -87,7 +87,7 @@ def train_dataset(
     """
 
     def runs_of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        places, windows = _epoch_order(pictures, order, epoch)
+        places, windows = order_of_epoch(pictures, order, epoch)
         # The remainder is dropped here, so that no batch mixes two epochs; another one each epoch.
         first = tf.where(epoch == start.epoch, start.step * order.batch_size, 0)
         end = order.steps * order.batch_size
@@ -105,9 +105,14 @@ def train_dataset(
 
 def keys_of_batch(pictures: Pictures, order: TrainingOrder, position: Position) -> list[str]:
     """Keys of the pictures that `train_dataset` gives at a step, over all workers."""
-    places = _epoch_order(pictures, order, position.epoch).places
+    places = order_of_epoch(pictures, order, position.epoch).places
     first = position.step * order.batch_size
     return [pictures.keys[place] for place in places[first : first + order.batch_size].numpy()]
+
+
+def order_of_epoch(pictures: Pictures, order: TrainingOrder, epoch: tf.Tensor | int) -> EpochOrder:
+    """The order in which training takes all pictures of an epoch."""
+    return epoch_order(len(pictures.labels), order.seed, epoch, _block(pictures, order))
 
 
 def evaluation_dataset(
@@ -156,7 +161,7 @@ def one_pass(pictures: Pictures, batch_size: int, seed: int | None, whole_batche
     end = count // batch_size * batch_size if whole_batches else count
 
     def shuffled(number: tf.Tensor) -> tf.data.Dataset:
-        return _runs(*_epoch_order(pictures, TrainingOrder(batch_size, 0, seed or 0), number), batch_size, 0, end)
+        return _runs(*order_of_epoch(pictures, TrainingOrder(batch_size, 0, seed or 0), number), batch_size, 0, end)
 
     if seed is None:
         windows = tf.constant([*range(0, end, WINDOW_BLOCKS * pictures.block), end], tf.int64)
@@ -200,10 +205,6 @@ def steps_in_epoch(split: Split, batch_size: int) -> int:
 
 def _block(pictures: Pictures, order: TrainingOrder) -> int:
     return order.block or pictures.block
-
-
-def _epoch_order(pictures: Pictures, order: TrainingOrder, epoch: tf.Tensor | int) -> EpochOrder:
-    return epoch_order(len(pictures.labels), order.seed, epoch, _block(pictures, order))
 
 
 def _runs(

@@ -11,8 +11,10 @@ from dogcat.core.options import is_address
 from dogcat.core.places import Place
 from dogcat.dataset import raw_layout
 from dogcat.dataset.manifest import Manifest
-from dogcat.loading import records
+from dogcat.loading import fold_set, records
+from dogcat.loading.chosen_pictures import ChosenPictures
 from dogcat.loading.encoded_pictures import EncodedPictures
+from dogcat.loading.fold_set import FoldSet
 from dogcat.loading.foreign_pictures import ForeignPictures
 from dogcat.loading.foreign_set import ForeignSet
 from dogcat.loading.raw_pictures import RawPictures
@@ -58,7 +60,16 @@ def open_split(folder: Place, made: Manifest, split: str) -> Pictures:
     """
     if isinstance(made, ForeignSet):
         return ForeignPictures(made, split)
+    if isinstance(made, FoldSet):
+        return splits_of(made, {fold_set.ALL: open_split(folder, made.whole, fold_set.ALL)})[split]
     return of_records(records.of_split(folder, made, split), made)
+
+
+def splits_of(made: Manifest, sources: dict[str, Pictures]) -> dict[str, Pictures]:
+    """The pictures of each split, from readers of what is read for them: of the splits, or of all folds together."""
+    if not isinstance(made, FoldSet):
+        return sources
+    return {split: ChosenPictures(sources[fold_set.ALL], places) for split, places in made.places.items()}
 
 
 def of_records(of_split: Records, made: Manifest) -> Pictures:

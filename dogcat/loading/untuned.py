@@ -13,12 +13,13 @@ def untuned(dataset: tf.data.Dataset, threads: int = 0) -> tf.data.Dataset:
 
     Args:
         dataset: The dataset.
-        threads: Number of those that work for it alone; 0: those of all datasets.
+        threads: Number of those that work for it alone; 0: those of all datasets, as with `tf.data.AUTOTUNE`.
     """
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = False
     if threads:
         options.experimental_optimization.map_and_batch_fusion = True
+    if threads > 0:
         options.threading.private_threadpool_size = threads
     return dataset.with_options(options)

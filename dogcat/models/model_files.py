@@ -29,7 +29,7 @@ from tensorflow import keras
 
 from dogcat.core import files, typed_json
 from dogcat.core.options import InputError
-from dogcat.models import keras_configs, keras_files, keras_versions, latest_run, onnx_network, untrusted
+from dogcat.models import keras_configs, keras_files, keras_versions, latest_run, model_list, onnx_network, untrusted
 from dogcat.models.architecture import build_model
 from dogcat.models.backbones import BACKBONES
 from dogcat.models.bundle import Bundle
@@ -153,6 +153,8 @@ def find_file(place: str, flag: str) -> Path:
     """
     path = latest_run.resolve(place)
     if path.is_dir():
+        if model_list.is_in(path):
+            raise InputError(f"--{flag}={place}: is several models; give one of them, like {model_list.read(path)[0]}")
         path = max(_versions(path), key=lambda version: int(version.name), default=path)
         _refuse_foreign(path)
         if is_exported(path):
@@ -192,13 +194,15 @@ def find_files(places: str, flag: str) -> list[Path]:
         InputError: One of them is not a model's place, or a pattern fits none.
     """
     found: dict[str, Path] = {}
-    for place, matches in folders.expand(places, _may_be_model):
+    for given, matches in folders.expand(places, _may_be_model):
         if not matches:
-            raise InputError(f"--{flag}={place}: fits no file and no folder; give a run's folder or a .keras file")
+            raise InputError(f"--{flag}={given}: fits no file and no folder; give a run's folder or a .keras file")
         for match in matches:
-            path = find_file(match, flag)
-            # A pattern like runs/* fits a run and the link runs/latest to it.
-            found.setdefault(os.path.realpath(path), path)
+            listed = [str(run) for run in model_list.read(latest_run.resolve(match))]
+            for place in listed or [match]:
+                path = find_file(place, flag)
+                # A pattern like runs/* fits a run and the link runs/latest to it.
+                found.setdefault(os.path.realpath(path), path)
     return list(found.values())
 
 

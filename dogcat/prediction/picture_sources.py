@@ -60,6 +60,7 @@ class PictureFiles:
 
     Attributes:
         folder: The folder that the keys are relative to.
+        max_pixels: Pictures of more pixels are rejected.
         left_out: What else is where they are, in words; empty where there is nothing.
     """
 
@@ -69,7 +70,7 @@ class PictureFiles:
         self.left_out = left_out
         self.rejections: dict[str, Rejection] = {}
         self.folder = folder
-        self._max_pixels = max_pixels
+        self.max_pixels = max_pixels
 
     def dataset(
         self, description: Description, batch_size: int, context: tf.distribute.InputContext, first: int
@@ -91,7 +92,7 @@ class PictureFiles:
         size = description.image_size
 
         def read(key: str) -> np.ndarray | Rejection:
-            picture = encoding.read_picture(self.folder, key, self._max_pixels, size)
+            picture = encoding.read_picture(self.folder, key, self.max_pixels, size)
             if isinstance(picture, Rejection):
                 return picture
             return resizing.resize(picture.rgbx, size, description.resize)[:, :, :3]

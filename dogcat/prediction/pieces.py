@@ -5,7 +5,6 @@ A piece begins where a batch of one process would, so that every picture is in t
 
 from __future__ import annotations
 
-import concurrent.futures
 import functools
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dogcat.core import files, runtime
+from dogcat.core import files, runtime, threads
 from dogcat.core.calls import Calls, WorkLostError
 from dogcat.core.places import place_of
 from dogcat.core.progress import pictures_bar
@@ -167,13 +166,7 @@ def predict_piece(setup: Setup, first: int, keys: Sequence[str]) -> Computed:
         InputError: This process does not fit, cannot compute as asked, or a model or the data set is damaged.
     """
     check_worker(setup)
-    # One thread, since precision is one of a thread in Keras 3, and one piece has all cores already.
-    return _thread().submit(_compute, setup, first, keys).result()
-
-
-@functools.cache
-def _thread() -> concurrent.futures.ThreadPoolExecutor:
-    return concurrent.futures.ThreadPoolExecutor(1)
+    return threads.of_networks().submit(_compute, setup, first, keys).result()
 
 
 def _compute(setup: Setup, first: int, keys: Sequence[str]) -> Computed:

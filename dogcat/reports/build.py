@@ -208,7 +208,11 @@ def _data_of(run: FinishedRun, tfrecords: str) -> tuple[Place, Manifest]:
         )
     if not tfrecords and not is_foreign and isinstance(folder, Path) and not folder.exists():
         raise InputError(f"{run.path}: its data set is no longer at {folder}; say where it is with --tfrecords")
-    data = data_set.load(run.options) if is_foreign else manifest.load(folder, shard_plan.VALIDATION)
+    data: Manifest
+    if fold := run.config.get("fold"):
+        data = data_set.load_fold({**run.options, "tfrecords": str(folder)}, fold)
+    else:
+        data = data_set.load(run.options) if is_foreign else manifest.load(folder, shard_plan.VALIDATION)
     if run.options["limit"]:
         data = data.limited(run.options["limit"])
     if data.digest() != run.config["data_digest"]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dogcat.core import commands
 from dogcat.core.options import InputError, words
 from dogcat.core.places import place_of
 from dogcat.dataset import foreign_files, manifest, shard_plan
 from dogcat.dataset.foreign_features import Keys
 from dogcat.dataset.manifest import Manifest
-from dogcat.loading import foreign_set
+from dogcat.loading import fold_set, foreign_set
+from dogcat.loading.fold_set import FoldSet
 from dogcat.loading.foreign_set import Part, Reading
 from dogcat.models.backbones import BACKBONES
 from dogcat.training.options import OF_FOREIGN_FILES, TrainingOptions
@@ -46,3 +48,22 @@ def load(options: Mapping[str, Any]) -> Manifest:
         ],
         Reading(keys, words(given["classes"]), given["first_label"], size),
     )
+
+
+def load_fold(options: Mapping[str, Any], number: int) -> FoldSet:
+    """The data set with one of the folds of --folds for validation.
+
+    Args:
+        options: Those of a run, by name.
+        number: The fold, from 1.
+
+    Raises:
+        InputError: There is no such data set, or it cannot be used in so many folds.
+    """
+    if foreign_files.are_meant(options["tfrecords"]):
+        raise InputError(
+            f"--folds={options['folds']}: takes a data set of {commands.spelled('make-tfrecords')}; --tfrecords="
+            f"{options['tfrecords']} is of another program"
+        )
+    folder = place_of(options["tfrecords"])
+    return fold_set.choose(folder, load(options), options["folds"], options["seed"], number)

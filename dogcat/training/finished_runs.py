@@ -12,7 +12,7 @@ import numpy as np
 
 from dogcat.core import commands, files, typed_json
 from dogcat.core.options import InputError
-from dogcat.models import latest_run
+from dogcat.models import latest_run, model_list
 from dogcat.training import epoch_records
 from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.options import TrainingOptions
@@ -141,6 +141,8 @@ def read(folder: Path) -> FinishedRun:
         InputError: There is none, it is not finished, or its files are damaged.
     """
     folder = latest_run.resolve(folder)
+    if model_list.is_in(folder):
+        raise InputError(f"{folder}: is several runs; give one of them, like {model_list.read(folder)[0]}")
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder}: no run there; give the folder of a run, like runs/latest")
     if not (folder / SUMMARY).is_file():
@@ -167,12 +169,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     options = config["options"]
     # Runs from before there were these do not have them.
     magnify, start = options.get("magnify", 0.0), config.get("start", "")
+    folds, fold = options.get("folds", 0), config.get("fold", 0)
     for name, value, is_right in (
         ("options.backbone", options["backbone"], _may_be("backbone", options["backbone"])),
         ("options.limit", options["limit"], _may_be("limit", options["limit"])),
         ("options.tfrecords", options["tfrecords"], _is_path(options["tfrecords"])),
         ("options.unfreeze_from", options["unfreeze_from"], len(options["unfreeze_from"]) <= _LONGEST_LAYER),
         ("options.magnify", magnify, isinstance(magnify, (int, float)) and 0 <= magnify <= 1),
+        ("options.folds", folds, isinstance(folds, int) and _may_be("folds", folds)),
+        ("fold", fold, isinstance(fold, int) and 0 <= fold <= folds),
         ("start", start, isinstance(start, str) and _is_path(start)),
         ("replicas", config["replicas"], config["replicas"] >= 1),
         ("precision", config["precision"], config["precision"] in _PRECISIONS),

@@ -14,7 +14,8 @@ from tensorflow import keras
 from dogcat.core import files
 from dogcat.core.cache import cache_folder
 from dogcat.dataset.manifest import Manifest
-from dogcat.loading import pipeline
+from dogcat.loading import fold_set, pipeline
+from dogcat.loading.fold_set import FoldSet
 from dogcat.loading.readers import Pictures
 from dogcat.models import architecture, devices, feature_cache, tta_views, weights, workers
 from dogcat.models.batch_runner import Forward, Network, make_forward
@@ -48,7 +49,7 @@ class FeatureExtractor:
             model: The model, made under `strategy`.
             options: The options.
             data: The manifest of the data set.
-            readers: Readers of its splits.
+            readers: Readers of its splits; of one in folds, of all its pictures.
             strategy: The devices.
             engine: tensorflow or openvino.
         """
@@ -57,7 +58,9 @@ class FeatureExtractor:
         self.trunk: KeptTrunk | None = None
         self._model = model
         self._options = options
-        self._data = data
+        # Features of all folds' pictures are computed once, for each of the runs.
+        self._places = data.places if isinstance(data, FoldSet) else None
+        self._data = data.whole if isinstance(data, FoldSet) else data
         self._readers = readers
         self._strategy = strategy
         self._engine = engine
@@ -69,6 +72,12 @@ class FeatureExtractor:
             split: Name of the split.
             view: A number of `tta_views.SHOWN`, or that of an augmented view, from which its draws follow.
         """
+        if self._places:
+            return self._of(fold_set.ALL, view)[self._places[split]]
+        return self._of(split, view)
+
+    def _of(self, split: str, view: int) -> np.ndarray:
+        """Features of all that a reader gives."""
 
         def compute() -> np.ndarray:
             started = time.perf_counter()

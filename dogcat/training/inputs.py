@@ -10,7 +10,8 @@ from dogcat.core.cache import cache_folder
 from dogcat.core.options import InputError
 from dogcat.core.places import place_of
 from dogcat.dataset import shard_plan
-from dogcat.loading import readers
+from dogcat.loading import fold_set, readers
+from dogcat.loading.fold_set import FoldSet
 from dogcat.loading.pixel_cache import PixelCache
 from dogcat.loading.readers import Pictures
 from dogcat.training.frozen_features import FeatureExtractor
@@ -24,11 +25,14 @@ class Inputs(NamedTuple):
         training: Pictures to train on.
         validation: Pictures to validate on.
         features_of: Gives the features of a split, as long as the backbone has not trained.
+        sources: Readers of what features and the trunk's output are computed of, by name: of the two splits, or of
+            all pictures of a data set in folds.
     """
 
     training: Pictures
     validation: Pictures
     features_of: FeatureExtractor
+    sources: dict[str, Pictures]
 
     def head_examples(self, views: int) -> tuple[np.ndarray, np.ndarray]:
         """What a new head is fitted on: float64 features of so many views of the training pictures, and labels."""
@@ -44,12 +48,17 @@ def open_inputs(prepared: Preparation) -> Inputs:
     """
     options, data = prepared.options, prepared.data
     folder = place_of(options.tfrecords)
-    sources = {split: readers.open_split(folder, data, split) for split in (shard_plan.TRAIN, shard_plan.VALIDATION)}
-    missing = np.flatnonzero(np.bincount(sources[shard_plan.TRAIN].labels, minlength=len(data.classes)) == 0)
+    whole, names = data, [shard_plan.TRAIN, shard_plan.VALIDATION]
+    if isinstance(data, FoldSet):
+        whole, names = data.whole, [fold_set.ALL]
+    sources = {name: readers.open_split(folder, whole, name) for name in names}
+    labels = readers.splits_of(data, sources)[shard_plan.TRAIN].labels
+    missing = np.flatnonzero(np.bincount(labels, minlength=len(data.classes)) == 0)
     if missing.size:
         name = data.classes[missing[0]]
         raise InputError(f"--limit={options.limit}: leaves no training picture of {name}; use a larger one, or 0")
     cache = PixelCache(options.cache, options.cache_gib, cache_folder() / "pixels")
-    of_split = cache.readers(sources, data)
-    features_of = FeatureExtractor(prepared.trainer.model, options, data, of_split, prepared.strategy, prepared.engine)
-    return Inputs(of_split[shard_plan.TRAIN], of_split[shard_plan.VALIDATION], features_of)
+    sources = cache.readers(sources, whole)
+    of_split = readers.splits_of(data, sources)
+    features_of = FeatureExtractor(prepared.trainer.model, options, data, sources, prepared.strategy, prepared.engine)
+    return Inputs(of_split[shard_plan.TRAIN], of_split[shard_plan.VALIDATION], features_of, sources)

@@ -19,14 +19,15 @@ from dogcat.core.progress import duration, pictures_bar
 from dogcat.dataset import shard_plan
 from dogcat.evaluation import metrics
 from dogcat.loading import pipeline
+from dogcat.loading.fold_set import FoldSet
 from dogcat.loading.pipeline import Position
 from dogcat.models import architecture, linear_head, tta_views, workers
 from dogcat.models.batch_runner import make_forward
-from dogcat.models.distribution import distribute
-from dogcat.training import augment, checkpoint, epoch_records, plots, preparation, run_folder
+from dogcat.training import augmented_sheet, checkpoint, epoch_records, preparation, run_folder
 from dogcat.training.agreement import Agreement
 from dogcat.training.augmentations import AugmentationRanges
 from dogcat.training.board import Board
+from dogcat.training.epoch_batches import EpochBatches
 from dogcat.training.epoch_records import EpochRecord
 from dogcat.training.inputs import Inputs
 from dogcat.training.preparation import Preparation
@@ -34,9 +35,6 @@ from dogcat.training.run_folder import RunFolder
 from dogcat.training.step_curve import StepCurve
 from dogcat.training.tracking import Tracking
 from dogcat.training.trunk_cache import Part
-
-# Pictures in augmented.png, and versions of each.
-_SHEET_PICTURES, _SHEET_VERSIONS = 6, 5
 
 
 class TrainingLoop:
@@ -54,13 +52,14 @@ class TrainingLoop:
         self._data = prepared.data
         self._order = pipeline.TrainingOrder(options.batch_size, prepared.steps, options.seed, options.shuffle_block)
         self._strategy = strategy
+        self._batches = EpochBatches(options, self._order, strategy, inputs.training)
         self._trainer = prepared.trainer
         self._model = prepared.trainer.model
         self._variables = tf.train.Checkpoint(model=self._model, optimizer=prepared.trainer.optimizer)
         logits = architecture.logits_model(self._model)
         self._logits = make_forward(lambda pictures: logits(pictures, training=False), strategy)
         self._inputs = inputs
-        self._training, self._validation, self._features_of = inputs
+        self._training, self._validation, self._features_of, self._sources = inputs
         self._tracking = tracking
         self._curve = StepCurve(prepared.steps, options.batch_size, prepared.trainer.rate.of)
         self._trunk = prepared.trunk
@@ -76,7 +75,8 @@ class TrainingLoop:
 
         Raises:
             InputError: The loss became infinite or not a number.
-            Terminated, KeyboardInterrupt: The process was told to stop; the state is saved.
+            Terminated, KeyboardInterrupt: The process was told to stop, or the data service gives nothing more; the
+                state is saved, within an epoch unless a data service gave its pictures.
         """
         board = Board(folder.events)
         with Interrupts() as interrupts:
@@ -86,15 +86,15 @@ class TrainingLoop:
             if not resumed:
                 self._save_epoch(folder, board, *self._epoch_0())
                 self._show_augmentation(folder, board)
-            run_folder.lead_to(folder.path, self._options)
+            if not isinstance(self._data, FoldSet):
+                run_folder.lead_to(folder.path, self._options)
             if not self._goes_on():
                 return
             self._weaken_head()
-            batches = distribute(self._strategy, self._training_dataset)
             agreement = Agreement(self._strategy, interrupts, 60 * self._options.save_minutes)
             try:
                 while self._goes_on():
-                    self._train_epoch(folder, board, batches, interrupts, agreement)
+                    self._train_epoch(folder, board, interrupts, agreement)
                     validated = self._validate(agreement)
                     with interrupts.deferred():
                         self._save_epoch(folder, board, *validated)
@@ -103,7 +103,8 @@ class TrainingLoop:
             except (Terminated, KeyboardInterrupt):
                 interrupts.ignore()
                 self._read_losses(folder)
-                checkpoint.save(folder.state, self.progress, self._variables)
+                if self._batches.know_what_is_left(self.progress.step):
+                    checkpoint.save(folder.state, self.progress, self._variables)
                 raise
             finally:
                 board.flush()
@@ -133,9 +134,8 @@ class TrainingLoop:
         """Lets the epochs read what is kept of the trunk's output, if it is kept."""
         if not self._trunk:
             return
-        sources = {shard_plan.TRAIN: self._training, shard_plan.VALIDATION: self._validation}
         with self._timed("trunk"):
-            kept = self._trunk.keep(sources, self._options.epochs - self.progress.epoch)
+            kept = self._trunk.keep(self._sources, self._options.epochs - self.progress.epoch)
         if kept:
             self._trainer.skip_trunk(kept.split)
             self._features_of.trunk = kept
@@ -190,23 +190,23 @@ class TrainingLoop:
             self._validation_features = self._features_of(shard_plan.VALIDATION, tta_views.PLAIN)
         return linear_head.apply_head(self._validation_features, *architecture.head_of(self._model).get_weights())
 
-    def _training_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return pipeline.train_dataset(self._training, self._order, self.progress.position, context, self._views)
-
-    def _train_epoch(
-        self, folder: RunFolder, board: Board, batches: Iterator[Any], interrupts: Interrupts, agreement: Agreement
-    ) -> None:
+    def _train_epoch(self, folder: RunFolder, board: Board, interrupts: Interrupts, agreement: Agreement) -> None:
         """Trains the steps that the epoch has left."""
         progress, options = self.progress, self._options
         total = self._order.steps * options.batch_size
+        batches = self._batches.of_epoch(progress.position, self._views)
         self._curve.begin(progress)
         with pictures_bar(total, f"epoch {progress.epoch + 1}/{options.epochs}") as bar:
             bar.update(progress.step * options.batch_size)
             while progress.step < self._order.steps:
+                started = time.perf_counter()
+                batch = next(batches, None)
+                waited = time.perf_counter() - started
+                if batch is None:
+                    self._read_losses(folder)
+                    self._batches.accept_end(progress.position)
+                    break
                 with interrupts.deferred():
-                    started = time.perf_counter()
-                    batch = next(batches)
-                    waited = time.perf_counter() - started
                     if progress.position == pipeline.BEGINNING:
                         board.add_graph(self._trainer.graph(batch))
                     sums = self._trainer.step(batch, *progress.position)
@@ -222,7 +222,7 @@ class TrainingLoop:
                         mean = progress.loss_sum / (progress.step * options.batch_size)
                         bar.set_postfix_str(f"log loss {mean:.4f}, {self._time_left()}", refresh=False)
                     bar.update(options.batch_size)
-                    if looks_up and agreement.look_up():
+                    if looks_up and agreement.look_up() and self._batches.know_what_is_left(progress.step):
                         with self._timed("saving"):
                             checkpoint.save(folder.state, progress, self._variables)
                         agreement.saved()
@@ -256,13 +256,15 @@ class TrainingLoop:
         """
         options = self._options
         if not math.isfinite(loss_sum):
-            keys = pipeline.keys_of_batch(self._training, self._order, position)
+            keys = self._batches.keys(position)
             where = f"epoch {position.epoch + 1}, step {position.step + 1}"
+            became = f"--learning_rate={options.learning_rate}: the loss became {loss_sum} at {where}; use a lower rate"
+            if not keys:
+                raise InputError(f"{became} (the best model before is in {folder.path})")
             folder.write_batch(where, keys)
             raise InputError(
-                f"--learning_rate={options.learning_rate}: the loss became {loss_sum} at {where}; use a lower rate, or "
-                f"look at that step's pictures, {keys[0]} and those listed in {folder.path / run_folder.BATCH} (the "
-                "best model before is in the same folder)"
+                f"{became}, or look at that step's pictures, {keys[0]} and those listed in "
+                f"{folder.path / run_folder.BATCH} (the best model before is in the same folder)"
             )
         self.progress.loss_sum += loss_sum
         self.progress.right += right
@@ -289,7 +291,7 @@ class TrainingLoop:
         progress.add_time("validation", validation_seconds)
         progress.add_time("training", progress.seconds)
         progress.add_time(checkpoint.WAITING, progress.waited)
-        pictures = self._order.steps * options.batch_size
+        pictures = progress.step * options.batch_size
         return self._measured(
             logits,
             epoch=progress.epoch + 1,
@@ -329,14 +331,9 @@ class TrainingLoop:
         options = self._options
         if not options.epochs or options.augmentation == AugmentationRanges():
             return
-        pictures = next(iter(pipeline.evaluation_dataset(self._training, _SHEET_PICTURES)))
-        versions = [
-            augment.apply(pictures, options.augmentation, augment.seed_of(options.seed, 0, step, 0))
-            for step in range(_SHEET_VERSIONS)
-        ]
-        drawn = plots.draw_augmented(pictures.numpy(), [version.numpy() for version in versions], options.augmentation)
+        drawn, first = augmented_sheet.draw(self._training, options.augmentation, options.seed)
         files.write_atomically(folder.path / "augmented.png", drawn)
-        board.add_pictures(versions[0])
+        board.add_pictures(first)
 
     @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

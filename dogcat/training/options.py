@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from pathlib import Path
 from typing import Any
 
-from dogcat.core import files, typed_json
 from dogcat.core.bounds import Bounds
-from dogcat.core.options import InputError, Options, in_words, is_utf8, local_path, option, refuse_unused, seed_option
+from dogcat.core.options import Options, in_words, is_utf8, local_path, option, refuse_unused, seed_option
 from dogcat.dataset.options import first_label_option, image_key_option, label_key_option, records_option
+from dogcat.loading.dispatcher import WANTED, dispatcher_option, is_dispatcher
 from dogcat.models.options import backbone_option, batch_size_option, engine_option, precision_option
-from dogcat.training import trackers
+from dogcat.training import stored_options, trackers
 from dogcat.training.augmentations import AUGMENTATIONS, AugmentationRanges
 from dogcat.training.presets import PRESETS
 
@@ -21,19 +20,14 @@ OF_FOREIGN_FILES = ("image_key", "label_key", "classes", "first_label", "image_s
 # Options that do not belong to what a run computes.
 _OF_THE_CALL = {
     *("resume", "dry_run", "config", "runs", "save_minutes", "keep", "cache", "cache_gib", "report", "strategy"),
-    *("track", "find_lr"),
+    *("track", "find_lr", "data_service", "data_service_wait"),
     # The epochs are the same with it.
     "cache_trunk",
     # Where the data set lies; what it holds is compared.
     *("tfrecords", "validation_tfrecords", *OF_FOREIGN_FILES),
 }
-# What is read of a config.json, and the largest that it may be.
-_OF_CONFIG: dict[str, Any] = {"options": dict[str, Any]}
-_MOST_BYTES = 2**25
-# Options that there were, each with the value by which it did nothing.
-_FORMER = {"magnify": 0.0}
 # Options that runs of earlier versions do not have, each with what they did.
-_LATER = {"class_weights": "none"}
+_LATER = {"class_weights": "none", "folds": 0}
 # Options that a preset sets, the backbone aside, which one may exchange.
 _OF_PRESETS = sorted({name for values in PRESETS.values() for name in values} - {"backbone"})
 # Options that make a recipe of its own: where one of them is given, no preset is taken that was not asked for.
@@ -152,11 +146,14 @@ class TrainingOptions(Options):
     rotate: float = _source_range("rotate")
     shift: float = _source_range("shift")
     brightness: float = _source_range("brightness")
-    limit: int = option(
+    folds: int = option(
         0,
-        "For trials: use at most this many pictures of each split.",
-        bounds=Bounds(at_least=1, zero="for all"),
+        "Cross-validation: train so many models, each validated on another part of training and validation pictures.",
+        bounds=Bounds(at_least=2, at_most=100, zero="for one model, on the splits as they are"),
         heading="Trials",
+    )
+    limit: int = option(
+        0, "For trials: use at most this many pictures of each split.", bounds=Bounds(at_least=1, zero="for all")
     )
     steps_per_epoch: int = option(
         0, "For trials: take at most this many steps in each epoch.", bounds=Bounds(at_least=1, zero="for all")
@@ -207,6 +204,15 @@ class TrainingOptions(Options):
         "1: single pictures; 0: those of a MiB, and single raw pictures. For raw pixels on a disk that seeks, use 16.",
         bounds=Bounds(at_least=0),
     )
+    data_service: str = dispatcher_option(
+        "Let the workers of a data service read and decode the pictures to train on: its dispatcher's address, like "
+        "grpc://host:5050 (dogcat serve-data). A run then goes on from whole epochs. Empty: this machine does it.",
+    )
+    data_service_wait: float = option(
+        180.0,
+        "Seconds without a batch from --data_service after which training ends, with exit code 75.",
+        bounds=Bounds(above=0),
+    )
     precision: str = precision_option()
     engine: str = engine_option()
     strategy: str = option(
@@ -246,7 +252,7 @@ class TrainingOptions(Options):
             InputError: The file of --config cannot be used, or a value is out of range.
         """
         config = local_path(given.get("config", ""), f"--config={given.get('config')}")
-        stored = read_options(Path(config), cls) if config else {}
+        stored = stored_options.read(Path(config), cls) if config else {}
         preset = given.get("preset", "none" if given.keys() & set(RECIPE_OPTIONS) else "best")
         of_preset = {"preset": preset, **PRESETS.get(preset, {})}
         layers: list[dict[str, Any]] = [of_preset, stored, given]
@@ -264,6 +270,8 @@ class TrainingOptions(Options):
         if values.get("head") == "random":
             refuse_unused(given, ("start_c", "feature_views"), "goes with --head=fit")
         optimizer = values.get("optimizer", cls.optimizer)
+        if not values.get("data_service"):
+            refuse_unused(given, ("data_service_wait",), "goes with --data_service")
         # A script that tries several optimizers may give the defaults to all.
         chosen = {name: value for name, value in given.items() if value != getattr(cls, name)}
         if optimizer != "sgd":
@@ -282,7 +290,7 @@ class TrainingOptions(Options):
 
     def difference(self, stored: dict[str, Any]) -> str:
         """The first option in which a run with these stored ones computes something else; empty: it does not."""
-        for name, without in _FORMER.items():
+        for name, without in stored_options.FORMER.items():
             if stored.get(name, without) != without:
                 return name
         of_computation = (name for name in dataclasses.asdict(self) if name not in _OF_THE_CALL)
@@ -307,32 +315,17 @@ class TrainingOptions(Options):
         trackers.chosen(self.track)
         self.require("find_lr", not self.find_lr or self.epochs > 0, "tries rates of epochs; use --epochs of 1 or more")
         self.require("find_lr", not (self.find_lr and self.resume), "trains no run; leave out --resume")
+        alone = not (self.limit or self.find_lr)
+        self.require("folds", not self.folds or alone, "goes without --limit and --find_lr; leave one out")
+        saw = "may have seen the pictures that --folds validates on; leave one out"
+        self.require("init_from", not (self.folds and self.init_from), saw)
         keeps = self.cache_trunk not in ("auto", "off")
         self.require("cache_trunk", not (self.find_lr and keeps), "--find_lr keeps nothing; leave it out")
-
-
-def read_options(path: Path, options_class: type[Options]) -> dict[str, Any]:
-    """Reads the options of a run from its config.json.
-
-    Raises:
-        InputError: The file cannot be read, or holds something else.
-    """
-    try:
-        stored: dict[str, Any] = typed_json.parse(files.read_bounded(path, _MOST_BYTES), _OF_CONFIG)["options"]
-    except OSError as error:
-        raise InputError(f"--config={path}: {error.strerror}; give the config.json of a run") from error
-    except ValueError as error:
-        raise InputError(f"--config={path}: is not a config.json of a run: {error}") from error
-    types = typing.get_type_hints(options_class)
-    for name in _FORMER.keys() & stored.keys():
-        if stored.pop(name) != _FORMER[name]:
-            raise InputError(f"--config={path}: {name} is no longer an option; take the line out to train without it")
-    for name, value in stored.items():
-        if name not in types:
-            raise InputError(f"--config={path}: {name} is not an option")
-        # A whole number is a right float.
-        if type(value) is not types[name] and not (types[name] is float and type(value) is int):
-            raise InputError(f"--config={path}: {name} is {value!r}; it must be of type {types[name].__name__}")
-        if wanted := options_class.wanted(name, value):
-            raise InputError(f"--config={path}: {name} is {value!r}; {wanted}")
-    return stored
+        if self.data_service:
+            self.require("data_service", is_dispatcher(self.data_service), WANTED)
+            self.require("cache", self.cache == "none", "with --data_service nothing is decoded here; leave it out")
+            self.require(
+                "cache_trunk", not keeps, "steps would read that, and not --data_service; leave one of them out"
+            )
+            self.require("find_lr", not self.find_lr, "its steps are few; leave out --data_service")
+            self.require("epochs", self.epochs > 0, "has no steps that would read from --data_service; leave it out")

@@ -15,9 +15,10 @@ from tensorflow import keras
 import dogcat
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest, shard_plan
-from dogcat.loading import pipeline
+from dogcat.loading import data_service, dispatcher, pipeline
+from dogcat.loading.fold_set import FoldSet
 from dogcat.loading.foreign_set import ForeignSet
-from dogcat.models import architecture, devices, keras_versions, model_files, weights
+from dogcat.models import architecture, devices, keras_versions, model_files, weights, workers
 from dogcat.models.backbones import BACKBONES
 from dogcat.models.latest_run import preset_run
 from dogcat.training import data_set, run_folder, trunk_cache
@@ -63,6 +64,7 @@ class Preparation:
         """Lines for a person: what would be done, with what, on what."""
         options, model = self.options, self.trainer.model
         through = f"; features through {devices.describe_engine(self.engine)}" if self.engine != "tensorflow" else ""
+        served = f"input: decoded by the data service {options.data_service}; a run goes on from whole epochs"
         lines = [
             f"data: {options.tfrecords}, {_counts(self.data)}",
             *([self.data.description()] if isinstance(self.data, ForeignSet) else []),
@@ -70,6 +72,7 @@ class Preparation:
             f"device: {devices.describe(self.strategy)}; {self.policy}, since {self.reason}{through}",
             f"trains: {_what_trains(model, self.first_open, options)}; {_epochs(self.steps, options)}",
             *([self.trunk.description()] if self.trunk else []),
+            *([served] if options.data_service else []),
         ]
         if options.dry_run:
             return [*lines, f"memory: {_memory(model, self.first_open, options, self.strategy)}"]
@@ -86,8 +89,13 @@ class Preparation:
         options = self.options
         # What belongs to one call is not for another that reads this file.
         stored = {**dataclasses.asdict(options), "config": "", "resume": False, "dry_run": False}
+        fold = {}
+        if isinstance(self.data, FoldSet):
+            # --runs of the command, which the run of a fold is two folders below.
+            stored["runs"], fold = str(Path(options.runs).parent), {"fold": self.data.number}
         return {
             "options": stored,
+            **fold,
             "start": self.source,
             "precision": self.policy,
             "features_engine": devices.describe_engine(self.engine),
@@ -137,13 +145,19 @@ def description_of(options: TrainingOptions, data: manifest.Manifest) -> model_f
     return model_files.Description(data.classes, data.image_size, data.resize, options.backbone)
 
 
-def load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> manifest.Manifest:
+def load_data(options: TrainingOptions, strategy: tf.distribute.Strategy, fold: int = 0) -> manifest.Manifest:
     """The data set's manifest, within --limit, checked against what this trainer can use.
+
+    Args:
+        options: The options.
+        strategy: The devices.
+        fold: The fold of --folds to validate on, from 1; 0: the validation split.
 
     Raises:
         InputError: It cannot be used.
     """
-    data = data_set.load(dataclasses.asdict(options))
+    given = dataclasses.asdict(options)
+    data = data_set.load_fold(given, fold) if fold else data_set.load(given)
     if len(data.classes) < 2:
         raise InputError(
             f"{options.tfrecords} has {len(data.classes)} classes ({', '.join(data.classes)}); training needs two or "
@@ -157,6 +171,11 @@ def load_data(options: TrainingOptions, strategy: tf.distribute.Strategy) -> man
         )
     if not data.splits[shard_plan.VALIDATION].pictures:
         raise InputError(f"{options.tfrecords} has no validation pictures; make it with --validation above 0")
+    if options.data_service:
+        if workers.are_several(strategy):
+            raise InputError(f"--data_service={options.data_service}: is for one process, not several; leave it out")
+        data_service.require_servable(options.data_service, data)
+        dispatcher.require_answer(options.data_service, "data_service")
     if options.limit:
         data = data.limited(options.limit)
     training = data.splits[shard_plan.TRAIN]

@@ -17,6 +17,7 @@ from dogcat.core.interrupts import Terminated
 from dogcat.core.log import at_level, tell
 from dogcat.core.options import InputError
 from dogcat.loading import damage
+from dogcat.loading.fold_set import FoldSet
 from dogcat.models import devices, workers
 from dogcat.training import agreement, epoch_records, preparation, rate_finder, run_folder
 from dogcat.training.checkpoint import Progress
@@ -32,12 +33,13 @@ from dogcat.training.tracking import NOWHERE, Tracking
 _INPUT_IS_LIMIT = 0.05
 
 
-def train(options: TrainingOptions, tracking: Tracking = NOWHERE) -> Path | None:
+def train(options: TrainingOptions, tracking: Tracking = NOWHERE, fold: int = 0) -> Path | None:
     """Trains as the options say.
 
     Args:
         options: The options.
         tracking: What the run's figures go to beside its folder, from the first worker.
+        fold: The fold of --folds to validate on, from 1; 0: the validation split.
 
     Returns:
         The run's folder, also where the run was finished already and only its page is missing; None for a dry run,
@@ -52,7 +54,7 @@ def train(options: TrainingOptions, tracking: Tracking = NOWHERE) -> Path | None
     strategy = devices.make_strategy(options.strategy)
     with contextlib.ExitStack() as stack:
         stack.enter_context(workers.naming_lost())
-        data = preparation.load_data(options, strategy)
+        data = preparation.load_data(options, strategy, fold)
         agreement.require_same_work(options, data, strategy)
         if workers.is_chief(strategy):
             outputs.require_folder(Path(options.runs))
@@ -98,10 +100,11 @@ def _folder_of_run(prepared: Preparation, loop: TrainingLoop) -> Iterator[RunFol
         InputError: Another process has it, or has finished the run.
         Terminated, KeyboardInterrupt: As in the block, with how to go on.
     """
-    begun = prepared.begun
+    begun, data = prepared.begun, prepared.data
+    name = run_folder.fold_name(data.number) if isinstance(data, FoldSet) else ""
     with contextlib.ExitStack() as stack:
         if workers.is_chief(prepared.strategy):
-            path = begun.path if begun else run_folder.create(prepared.options)
+            path = begun.path if begun else run_folder.create(prepared.options, name)
             run = str(path)
         else:
             # One worker writes for all. Since saving takes all of them, the others do it too, to a folder that goes.
@@ -122,7 +125,8 @@ def _folder_of_run(prepared: Preparation, loop: TrainingLoop) -> Iterator[RunFol
                 folder.remove()
             raise
         except (Terminated, KeyboardInterrupt) as stop:
-            stop.args = (f"the same command with --resume goes on with {run}",)
+            after = ", from its last whole epoch on" if prepared.options.data_service else ""
+            stop.args = (f"the same command with --resume goes on with {run}{after}",)
             raise
 
 
@@ -158,7 +162,9 @@ def _tell_outcome(progress: Progress, options: TrainingOptions) -> None:
         if share > _INPUT_IS_LIMIT:
             limit = "input is the limit"
             # Steps on what a trunk gave once read no pictures.
-            if "trunk" not in told:
+            if options.data_service:
+                limit += ", which more workers of the data service may move"
+            elif "trunk" not in told:
                 limit += ", which --cache=auto may move, or --shuffle_block on a disk that seeks"
         tell(f"input: {share:.1%} of the training time went into waiting for batches: {limit}")
 

@@ -138,15 +138,29 @@ class RunFolder:
         shutil.rmtree(self.state, ignore_errors=True)
 
 
-def create(options: TrainingOptions) -> Path:
-    """Makes the folder runs/<time>-<what>, with a number behind where two runs begin in the same second."""
+def fold_name(number: int | str) -> str:
+    """The name that the run of a fold has in the folder of all folds; of `*` a pattern for all."""
+    return f"fold-{number}"
+
+
+def create(options: TrainingOptions, name: str = "") -> Path:
+    """Makes the folder runs/<time>-<what>, with a number behind where two runs begin in the same second.
+
+    Args:
+        options: The options.
+        name: What it is called instead, also where it is there and empty, after a kill.
+    """
     runs = Path(options.runs)
+    if name:
+        (runs / name).mkdir(exist_ok=True)
+        return runs / name
     for path in _ways_to_last(runs, options):
         if not _is_way_to_run(path):
             raise InputError(f"{path} is in the way of the link to the last run; move it, or give another --runs")
     # Keras has names of layers with slashes.
     layers = f"from-{options.unfreeze_from.replace('/', '-')}" if options.unfreeze_from else "head"
     what = options.preset if options.preset != "none" else f"{options.backbone}-{layers}-{options.optimizer}"
+    what += f"-{options.folds}-folds" if options.folds else ""
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     for ending in ("", *(f"-{number}" for number in range(2, 100))):
         folder = runs / f"{now}-{what}{ending}"

@@ -18,12 +18,14 @@ from tensorflow import keras
 
 from dogcat.core import cache, files
 from dogcat.core.cache import Entry, cache_folder
-from dogcat.core.cache_room import GIB, CacheRoom, require_free, size_text
+from dogcat.core.cache_room import GIB, CacheRoom, has_free, require_free, size_text
 from dogcat.core.options import InputError
 from dogcat.dataset import shard_plan
 from dogcat.dataset.manifest import Manifest
-from dogcat.loading import pipeline
+from dogcat.loading import fold_set, pipeline
 from dogcat.loading.byte_ranges import ByteRanges, RangeFile, Spans
+from dogcat.loading.chosen_pictures import ChosenPictures
+from dogcat.loading.fold_set import FoldSet
 from dogcat.loading.raw_pictures import RawPictures
 from dogcat.loading.readers import Pictures
 from dogcat.models import keras_versions, tta_views, weights, workers
@@ -78,6 +80,11 @@ class TrunkCache:
     _steps: int
 
     @property
+    def _in_folds(self) -> FoldSet | None:
+        """The data set where its runs share what is kept, that of all pictures in all views."""
+        return self._data if isinstance(self._data, FoldSet) else None
+
+    @property
     def size(self) -> int:
         """Bytes of all that would be kept."""
         return sum(map(self._bytes, self._parts()))
@@ -89,7 +96,7 @@ class TrunkCache:
         return (
             f"trunk: {self.split.layers} layers, {self.split.share:.0%} of the work of {self._options.backbone}; their "
             f"output for {kept:,} pictures, {size_text(self.size)}, is {verb}, since {self.reason}; otherwise it is "
-            f"computed for {computed:,} in {self._options.epochs} epochs"
+            f"computed for {computed:,} in {self._options.epochs} epochs{' of each run' if self._in_folds else ''}"
         )
 
     def keep(self, sources: dict[str, Pictures], epochs: int) -> KeptTrunk | None:
@@ -114,22 +121,34 @@ class TrunkCache:
         readers: dict[Part, Pictures] = {
             part: self._reader([file], sources[part.split]) for part, file in with_files.items()
         }
-        of_training = [file for part, file in with_files.items() if part.split == shard_plan.TRAIN]
-        rows = self._reader(of_training, sources[shard_plan.TRAIN])
+        name = fold_set.ALL if self._in_folds else shard_plan.TRAIN
+        of_training = [file for part, file in with_files.items() if part.split == name]
+        rows = self._reader(of_training, sources[name])
+        if self._in_folds:
+            places, count = self._in_folds.places, len(sources[name].labels)
+            of_views = [places[shard_plan.TRAIN] + view * count for view in range(len(of_training))]
+            rows = ChosenPictures(rows, np.concatenate(of_views))
+            validation = ChosenPictures(readers[Part(name, tta_views.PLAIN)], places[shard_plan.VALIDATION])
+            readers[Part(shard_plan.VALIDATION, tta_views.PLAIN)] = validation
         return KeptTrunk(self.split, readers, pipeline.Views(rows, self._flips))
 
     def _parts(self) -> list[Part]:
         """All parts, the views of a split in order."""
         views = [tta_views.PLAIN, tta_views.MIRRORED][: 2 if self._options.flip else 1]
+        if self._in_folds:
+            return [Part(fold_set.ALL, view) for view in views]
         return [*(Part(shard_plan.TRAIN, view) for view in views), Part(shard_plan.VALIDATION, tta_views.PLAIN)]
 
     def _passes(self, epochs: int) -> tuple[int, int]:
         """How many pictures the trunk is computed of, kept and in `epochs` epochs without."""
         in_epoch = self._steps * self._options.batch_size + self._data.splits[shard_plan.VALIDATION].pictures
-        return sum(self._data.splits[part.split].pictures for part in self._parts()), epochs * in_epoch
+        return sum(map(self._pictures, self._parts())), max(self._options.folds, 1) * epochs * in_epoch
 
     def _bytes(self, part: Part) -> int:
-        return self._data.splits[part.split].pictures * math.prod(self.split.shape)
+        return self._pictures(part) * math.prod(self.split.shape)
+
+    def _pictures(self, part: Part) -> int:
+        return (self._in_folds.together if self._in_folds else self._data.splits[part.split]).pictures
 
     def _flips(self, epoch: tf.Tensor) -> tf.Tensor:
         options, replicas = self._options, self._strategy.num_replicas_in_sync
@@ -139,7 +158,7 @@ class TrunkCache:
     def _entries(self) -> dict[Part, Entry]:
         """The place of each part on disk."""
         common = {
-            "data": self._data.digest(),
+            "data": (self._in_folds.whole if self._in_folds else self._data).digest(),
             "backbone": self._options.backbone,
             "layers": self.split.layers,
             "weights": weights.digest(self.split.trunk_weights()),
@@ -156,7 +175,10 @@ class TrunkCache:
             return "none", "that saves nothing"
         room = CacheRoom("cache_trunk", "auto" if asked == "on" else asked, self._options.cache_gib, _folder())
         first, *_ = self._entries().values()
-        return room.choose(self.size, 0, first.path)
+        where, reason = room.choose(self.size, 0, first.path)
+        if self._in_folds and where == "memory" and asked != "memory" and has_free(_folder(), self.size):
+            return "disk", "the runs of all folds read it"
+        return where, reason
 
     def _on_disk(self, sources: dict[str, Pictures]) -> dict[Part, RangeFile]:
         """Entries of the cache, those that are not there or damaged written first."""
@@ -211,7 +233,8 @@ class TrunkCache:
         count, row_bytes = len(source.labels), math.prod(self.split.shape)
         spans = Spans(cache.HEAD_BYTES + np.arange(count) * row_bytes, np.full(count, row_bytes))
         rows = ByteRanges(with_rows, [spans] * len(with_rows))
-        return RawPictures(rows, np.tile(source.labels, len(with_rows)), source.keys, self.split.shape, None)
+        labels, keys = np.tile(source.labels, len(with_rows)), source.keys * len(with_rows)
+        return RawPictures(rows, labels, keys, self.split.shape, None)
 
 
 def plan(
@@ -236,7 +259,7 @@ def plan(
         InputError: It is asked for and cannot be.
     """
     asked = options.cache_trunk
-    if asked == "off" or options.find_lr:
+    if asked == "off" or options.find_lr or options.data_service:
         return None
     obstacle = _obstacle(options, strategy)
     halves = None if obstacle else split(model, first_open)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from conftest import ROOT, command, contents, save_model, start
 from dask_cluster import DaskCluster, wait_until
+from older_layout import save_in_older_layout
 
 from dogcat.core.calls import WorkLostError
+from dogcat.models import architecture
 from dogcat.prediction import picture_sources, pieces
 from dogcat.prediction.options import PredictionOptions
 
@@ -65,15 +67,66 @@ def test_an_evaluation_is_the_same_bytes(fork, samples, tfrecords, cluster, tmp_
 
 
 def test_a_survey_is_the_same_bytes(call, samples, cluster, tmp_path, monkeypatch):
-    from dogcat.cleaning import survey
+    from dogcat.cleaning import pieces
 
-    monkeypatch.setattr(survey, "_PIECE", 7)
+    monkeypatch.setattr(pieces, "_PICTURES", 7)
     for place in ("", "local:2", cluster.place):
         folder = tmp_path / (place[:5] or "one")
         flags = (f"--images={samples / 'train'}", f"--output={folder}", *([f"--cluster={place}"] if place else []))
         assert call("tools.survey_images", *flags).code == 0
     tables = [(tmp_path / name / "survey.csv").read_bytes() for name in ("one", "local", "dask:")]
     assert tables[0] == tables[1] == tables[2]
+
+
+def test_cleaning_is_the_same_files_also_when_a_worker_is_killed(samples, cluster, tmp_path, monkeypatch):
+    from dogcat.cleaning import network_pieces, pieces
+    from dogcat.cleaning.options import CleaningOptions
+    from tools import clean_images
+
+    monkeypatch.setattr(pieces, "_PICTURES", 7)
+    monkeypatch.setattr(network_pieces, "_BATCHES", 1)
+    of_pieces = pieces.of_pieces
+
+    def killing(function, folder, keys, calls, what, size=0):
+        for number, found in enumerate(of_pieces(function, folder, keys, calls, what, size)):
+            if what == "features" and keys and number == 0:
+                # Others were asked for meanwhile, of both workers.
+                cluster.start_worker()
+                cluster.workers[0].kill()
+            yield found
+
+    monkeypatch.setattr(pieces, "of_pieces", killing)
+    weights = save_in_older_layout(architecture.make_backbone("tiny", 32), tmp_path / "tiny.h5")
+    written = []
+    for place in ("", cluster.place):
+        # What one has computed the other must not find.
+        monkeypatch.setenv("DOGCAT_CACHE", str(tmp_path / f"cache-{len(written)}"))
+        options = CleaningOptions(
+            images=str(samples / "train"),
+            output=str(tmp_path / "out"),
+            backbone="tiny",
+            weights=str(weights),
+            image_size=32,
+            cluster=place,
+        )
+        clean_images.clean_images(options)
+        written.append(contents(tmp_path / "out"))
+    assert written[0] == written[1] and "suspects.csv" in written[0]
+
+
+def test_cleaning_needs_workers_that_see_the_weights_and_have_the_same(samples, tmp_path):
+    from dogcat.cleaning import network_pieces, pieces
+    from dogcat.cleaning.network_pieces import WantedBackbone
+    from dogcat.pictures import elsewhere
+
+    missing = WantedBackbone(str(tmp_path / "none.h5"), "tiny", 32, 0)
+    with pytest.raises(WorkLostError, match="does not see .*none.h5; mount it there"):
+        network_pieces._compute_piece(missing, 1000, tmp_path, [])
+    seen = elsewhere.seen_here(samples / "train", [])
+    with pytest.raises(WorkLostError, match="has dogcat .*, the command 0.0; install that there"):
+        pieces.do_piece(seen._replace(versions=(("dogcat", "0.0"),)), list, [])
+    with pytest.raises(WorkLostError, match="does not see .*nowhere; mount the folder"):
+        pieces.do_piece(seen._replace(folder=str(tmp_path / "nowhere")), list, [])
 
 
 def test_a_prediction_that_was_stopped_goes_on_elsewhere(call, model_file, samples, cluster, tmp_path):

@@ -103,7 +103,7 @@ def test_what_is_not_a_regular_file_is_unreadable_at_once(tmp_path):
         server.bind(str(tmp_path / "socket.jpg"))
         for path in sorted(tmp_path.iterdir()):
             rejection = encoding.read_picture(tmp_path, path.name, MAX_PIXELS, None)
-            seen = next(survey.look_in_threads(tmp_path, [path.name], MAX_PIXELS, 1))
+            seen = next(survey.look(tmp_path, [path.name], MAX_PIXELS, 1))
             assert rejection.detail and rejection.reason == seen.reason
             assert rejection.reason == (rejections.EMPTY if path.name == "kernel.jpg" else encoding.UNREADABLE)
 

@@ -5,19 +5,23 @@ import io
 import itertools
 import json
 import mmap
+import os
 import shutil
 import sys
 import venv
 
+import distributed
 import numpy as np
 import pytest
 from conftest import write_out_of_memory
+from dask_cluster import DaskCluster
 
 from dogcat.core.options import InputError
 from dogcat.loading.byte_ranges import RangeFile
 from tools import benchmark
 from tools.benchmarks import (
     bucket,
+    clusters,
     device,
     network_rates,
     own_loaders,
@@ -412,3 +416,36 @@ def test_steps_on_kept_output_are_measured_beside_whole_ones(tfrecords):
     assert [result.contestant.name for result in group.results] == ["kept-conv2", "whole-conv2"]
     assert all(run.pictures == 32 for result in group.results for run in result.runs)
     assert outcome.conclusions[0].endswith(" times as fast on kept output.")
+
+
+def test_workers_of_a_cluster_keep_to_a_core_each(tmp_path):
+    cores = sorted(os.sched_getaffinity(0))
+    with clusters.pinned_workers(tmp_path) as places:
+        for place, count in zip(places, (1, 2)):
+            with distributed.Client(scheduler_file=place.removeprefix("dask:")) as client:
+                processes_of_workers = client.run(os.getpid).values()
+            threads = [os.listdir(f"/proc/{process}/task") for process in processes_of_workers]
+            kept_to = [{core for thread in each for core in os.sched_getaffinity(int(thread))} for each in threads]
+            assert sorted(kept_to, key=min) == [{core} for core in cores[:count]]
+
+
+def test_one_worker_and_two_are_compared(samples, tmp_path):
+    count = benchmark._gather_pictures(samples / "train", PICTURES, tmp_path / "pictures")
+    with DaskCluster(tmp_path, workers=1) as cluster:
+        outcome = clusters.measure(tmp_path / "pictures", tmp_path, 2, cluster.place, cluster.place, "tiny")
+    assert [group.title for group in outcome.groups] == ["shards", "features", "predictions"]
+    for group, conclusion in zip(outcome.groups, outcome.conclusions):
+        many, one = group.results
+        assert all(run.pictures == count and run.seconds > 0 for result in (many, one) for run in result.runs)
+        share = rounds.Figure.of([its.seconds / ours.seconds / 2 for ours, its in zip(many.runs, one.runs)])
+        assert conclusion == f"{group.title}: two workers reach {share} of twice the rate of one."
+    assert not list(tmp_path.glob("tmp*"))
+
+
+@pytest.mark.parametrize("subject", ["cluster", "all"])
+def test_without_dask_no_cluster_is_measured(samples, monkeypatch, subject):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(
+        InputError, match=r"benchmark cluster: Dask cannot be imported .*; pip install 'dogcat\[cluster\]'"
+    ):
+        benchmark.benchmark(BenchmarkOptions(subject=subject, images=str(samples / "train")))

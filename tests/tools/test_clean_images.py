@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import csv
 import functools
 import hashlib
@@ -18,10 +19,13 @@ from fuzzing import check, full_disk, json_mutations, memory_within, tree
 from older_layout import save_in_older_layout
 from PIL import Image
 
-from dogcat.cleaning import examine, folder_features
+from dogcat.cleaning import examine, folder_features, folder_pass, network_pieces, pieces
+from dogcat.cleaning.imagenet import Classifier
+from dogcat.cleaning.network_pieces import WantedClassifier
 from dogcat.cleaning.options import CleaningOptions
 from dogcat.core import flags, outputs
 from dogcat.core.cache import cache_folder
+from dogcat.core.calls import Calls, WorkLostError
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest
 from dogcat.models import weights, weights_download
@@ -230,7 +234,29 @@ def test_a_picture_that_goes_while_others_are_looked_at_is_named(folder, tmp_pat
     pictures = PictureFiles(folder, ["cat.3.jpg", "cat.4.jpg"])
     (folder / "cat.4.jpg").write_bytes(b"other")
     with pytest.raises(InputError, match="cat.4.jpg: could be read at first and now cannot .not_a_picture"):
-        folder_features.compute(pictures, "vgg16", "none", 32, seed=0)
+        folder_pass.outputs(folder_features.open_backbone("vgg16", "none", 32, seed=0), pictures, "features")
+
+
+def test_a_network_in_pieces_gives_the_same_and_workers_that_differ_are_told(folder, classifier, monkeypatch):
+    pictures = PictureFiles(folder, sorted(path.name for path in folder.iterdir()) * 3)
+    wanted = WantedClassifier(str(classifier))
+    whole = wanted.open().one_pass(pictures, "classifier")
+    monkeypatch.setattr(network_pieces, "_BATCHES", 1)
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        calls = Calls(executor, pieces.do_piece, at_once=2)
+        assert (network_pieces.outputs(wanted, pictures, calls, "classifier") == whole).all()
+
+        opened = []
+
+        def open_another(wanted):
+            opened.append(Classifier(wanted.source).network())
+            opened[-1].made_from["classifier"] = str(len(opened))
+            return opened[-1]
+
+        monkeypatch.setattr(network_pieces, "_opened", open_another)
+        monkeypatch.setenv("DOGCAT_CACHE", str(folder.parent / "other"))
+        with pytest.raises(WorkLostError, match="another by .*small.keras at 16 .*; give them the same classifier"):
+            network_pieces.outputs(wanted, pictures, calls, "classifier")
 
 
 def test_a_classifier_of_imagenet_alone(folder, classifier, tmp_path):
@@ -265,6 +291,8 @@ def test_both_methods_agree_before_a_picture_is_excluded(folder, classifier, tmp
         (["--method=imagenet", "--classifier={0}/exclude.txt"], "its name does not end in .keras"),
         (["--classifier={0}/any.keras"], "any.keras: goes with --method=imagenet or all"),
         (["--method=imagenet", "--backbone=vgg16"], "--backbone=vgg16: goes with --method=features or all"),
+        (["--cluster=local:2", "--weights=none"], "--weights=none: is drawn anew by each worker; give imagenet or a"),
+        (["--cluster=local:2", "--workers=2"], "--workers=2: --cluster tells where; leave it out"),
         (["--image_size=8"], "--image_size=8: use 71 to 4096 pixels for xception"),
         (["--top_n=1000"], "--top_n=1000: use 1 to 999"),
         (["--auto=-1"], "--auto=-1: use 1 or more, or 0 for only those that are certain"),
@@ -299,8 +327,6 @@ def save(path, outputs=1000, layer=None):
 
 def test_classifiers_that_are_refused(tmp_path):
     from tensorflow import keras
-
-    from dogcat.cleaning.imagenet import Classifier
 
     with pytest.raises(InputError, match=r"has outputs \[\(10,\)\]; give a model with one of 1000"):
         Classifier(str(save(tmp_path / "ten.keras", 10)))
@@ -365,8 +391,6 @@ def hides_a_layer_in_a_layer(config):
     ],
 )
 def test_classifiers_that_do_more_than_classify_are_refused(tmp_path, change, said):
-    from dogcat.cleaning.imagenet import Classifier
-
     path = changed(tmp_path / "odd.keras", change)
     with memory_within(2**27), pytest.raises(InputError, match=said) as caught:
         Classifier(path)
@@ -374,15 +398,11 @@ def test_classifiers_that_do_more_than_classify_are_refused(tmp_path, change, sa
 
 
 def test_a_layer_inside_of_a_layer_is_found(tmp_path):
-    from dogcat.cleaning.imagenet import Classifier
-
     with pytest.raises(InputError, match="has a Lambda layer, 'inner'"):
         Classifier(changed(tmp_path / "odd.keras", hides_a_layer_in_a_layer))
 
 
 def test_what_a_classifier_began_with_is_not_run(tmp_path):
-    from dogcat.cleaning.imagenet import Classifier
-
     def begin_elsewhere(config):
         config["config"]["layers"][2]["config"]["kernel_initializer"] = {
             "module": "keras.initializers",
@@ -396,8 +416,6 @@ def test_what_a_classifier_began_with_is_not_run(tmp_path):
 
 @pytest.mark.parametrize("count", [30, pytest.param(600, marks=pytest.mark.long)])
 def test_damaged_classifiers_are_taken_or_refused(tmp_path, count):
-    from dogcat.cleaning.imagenet import Classifier
-
     path = save(tmp_path / "sound.keras")
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -413,8 +431,6 @@ def test_damaged_classifiers_are_taken_or_refused(tmp_path, count):
 
 
 def test_without_a_classifier_the_weights_of_xception_are_asked_for(monkeypatch, tmp_path):
-    from dogcat.cleaning.imagenet import Classifier
-
     def unreachable(url, folder):
         raise weights_download.Unavailable("not reached: no network")
 
@@ -426,8 +442,6 @@ def test_without_a_classifier_the_weights_of_xception_are_asked_for(monkeypatch,
 
 def test_xception_with_its_top_is_fetched_and_is_what_keras_makes_of_it(monkeypatch, tmp_path):
     from tensorflow import keras
-
-    from dogcat.cleaning.imagenet import Classifier
 
     # Not the trained weights, but the way that they take.
     keras.utils.set_random_seed(3)
@@ -447,7 +461,7 @@ def test_xception_with_its_top_is_fetched_and_is_what_keras_makes_of_it(monkeypa
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setattr(weights, "_XCEPTION_TOP_URL", f"http://127.0.0.1:{server.server_port}/xception.h5")
-        scores = Classifier("").scores(PictureFiles(tmp_path, keys))
+        scores = folder_pass.outputs(Classifier("").network(), PictureFiles(tmp_path, keys), "classifier")
         server.shutdown()
     pixels = np.stack([np.array(Image.open(tmp_path / key), np.float32) for key in keys])
     prepared = keras.applications.xception.preprocess_input(pixels)

@@ -28,6 +28,7 @@ class BenchmarkOptions(Options):
             "settings",
             "scaling",
             "device",
+            "cluster",
             "memory",
             "all",
         ),

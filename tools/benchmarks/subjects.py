@@ -12,6 +12,7 @@ from dogcat.dataset.options import ShardOptions
 from ..make_tfrecords import make_data_set
 from . import (
     bucket,
+    clusters,
     device,
     network_rates,
     own_loaders,
@@ -31,6 +32,8 @@ from .rounds import Group, Outcome
 
 # Pictures of a pass from disk, at least.
 _FROM_DISK = 8_000
+# Pictures of a run, at least: pieces of all kinds are several then.
+_IN_PIECES = 2_048
 # Pictures that are not all read together.
 _SEVERAL_WINDOWS = 8_000
 
@@ -196,6 +199,12 @@ def _measure_device(options: BenchmarkOptions, pictures: Path, work: Path) -> Ou
     return Outcome(about, [], [device.table(measurements)], {}, measurements)
 
 
+def _measure_cluster(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
+    linked = _at_least(_IN_PIECES, pictures, work)
+    with clusters.pinned_workers(work) as (one, many):
+        return clusters.measure(linked, work, options.rounds, one, many)
+
+
 def _measure_memory(options: BenchmarkOptions, pictures: Path, work: Path) -> Outcome:
     measurements = list(peak_memory.measure(pictures, options.numbers, work))
     about = "peak memory of each command's largest process; start and end of the command included in its time"
@@ -215,5 +224,6 @@ SUBJECTS: dict[str, Callable[[BenchmarkOptions, Path, Path], Outcome]] = {
     "settings": _measure_settings,
     "scaling": _measure_scaling,
     "device": _measure_device,
+    "cluster": _measure_cluster,
     "memory": _measure_memory,
 }
