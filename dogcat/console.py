@@ -14,7 +14,6 @@ from dogcat.core.options import InputError
 from dogcat.core.text import one_of
 
 _USAGE = """Usage: {program} COMMAND [--flag=value ...]
-
 Tells cats from dogs: pictures become TFRecord shards, which train a network, which predicts pictures.
 
 Commands, in the order of the work:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import tensorflow as tf
 
-if TYPE_CHECKING:
-    from dogcat.loading.readers import Pictures
+from dogcat.loading.pictures import Pictures
 
 
 class ChosenPictures:
-    """Some of the pictures of another reader; a `readers.Pictures`."""
+    """Some of the pictures of another reader; a `pictures.Pictures`."""
 
     def __init__(self, pictures: Pictures, places: np.ndarray) -> None:
         """Takes the reader of all, and the places of those that are chosen, int64 [chosen]."""
@@ -27,7 +24,7 @@ class ChosenPictures:
     def dataset(
         self, runs: tf.data.Dataset, batch_size: int, block: int = 1, whole_batches: bool = True
     ) -> tf.data.Dataset:
-        """See `readers.Pictures`."""
+        """See `pictures.Pictures`."""
         places = tf.constant(self._places, tf.int64)
         of_all = runs.map(lambda run: tf.gather(places, run))
         return self._pictures.dataset(of_all, batch_size, block, whole_batches)

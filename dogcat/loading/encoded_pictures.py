@@ -35,7 +35,7 @@ _TOGETHER_BYTES = 64 * 2**20
 
 
 class EncodedPictures:
-    """The pictures of shards of JPEG or PNG, and of raw pixels at an address; a `readers.Pictures`.
+    """The pictures of shards of JPEG or PNG, and of raw pixels at an address; a `pictures.Pictures`.
 
     No Python runs between a place and its pixels, so that no lock of Python's is a limit.
 
@@ -66,7 +66,7 @@ class EncodedPictures:
     def dataset(
         self, runs: tf.data.Dataset, batch_size: int, block: int = 1, whole_batches: bool = True
     ) -> tf.data.Dataset:
-        """See `readers.Pictures`."""
+        """See `pictures.Pictures`."""
         self.in_use.add(self)
         table = self._table
         if block == 1:

@@ -12,7 +12,7 @@ from dogcat.loading.foreign_set import ForeignSet
 
 
 class ForeignPictures(EncodedPictures):
-    """The pictures of a split of a `ForeignSet`; a `readers.Pictures`."""
+    """The pictures of a split of a `ForeignSet`; a `pictures.Pictures`."""
 
     def __init__(self, made: ForeignSet, split: str) -> None:
         """Takes the data set, and the name of the split."""

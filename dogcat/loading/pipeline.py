@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from dogcat.dataset.manifest import Split
 from dogcat.loading.order import WINDOW_BLOCKS, EpochOrder, epoch_order
-from dogcat.loading.readers import Pictures
+from dogcat.loading.pictures import Pictures
 from dogcat.loading.stoppable import Stoppable
 from dogcat.loading.untuned import untuned
 

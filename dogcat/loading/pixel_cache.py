@@ -19,8 +19,8 @@ from dogcat.dataset import raw_layout
 from dogcat.dataset.manifest import Manifest
 from dogcat.loading import pipeline, readers
 from dogcat.loading.byte_ranges import ByteRanges, RangeFile, Spans
+from dogcat.loading.pictures import Pictures
 from dogcat.loading.raw_pictures import RawPictures
-from dogcat.loading.readers import Pictures
 
 # Pictures decoded at a time, and those that are decoded again to check a file from an earlier run.
 _BATCH, _CHECKED = 128, 16

@@ -35,7 +35,7 @@ _A_CALL = 64
 
 
 class RawPictures:
-    """Pictures of one size, as raw pixels; a `readers.Pictures`.
+    """Pictures of one size, as raw pixels; a `pictures.Pictures`.
 
     The checksum of a record is compared when the record is first read: one pass over a split checks all of it, and
     those that follow are no slower for it.
@@ -91,7 +91,7 @@ class RawPictures:
     def dataset(
         self, runs: tf.data.Dataset, batch_size: int, block: int = 1, whole_batches: bool = True
     ) -> tf.data.Dataset:
-        """See `readers.Pictures`."""
+        """See `pictures.Pictures`."""
         in_batch = batch_size if whole_batches else None
         pictures = tf.TensorSpec((in_batch, *self._shape), tf.uint8)
         labels = tf.TensorSpec((in_batch,), tf.int32)

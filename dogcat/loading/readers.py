@@ -1,8 +1,6 @@
-"""The pictures of a split by their places: the one interface to those that are encoded and those that are raw."""
+"""Opens the pictures of a split, whatever keeps them."""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -17,39 +15,10 @@ from dogcat.loading.encoded_pictures import EncodedPictures
 from dogcat.loading.fold_set import FoldSet
 from dogcat.loading.foreign_pictures import ForeignPictures
 from dogcat.loading.foreign_set import ForeignSet
+from dogcat.loading.pictures import Pictures
 from dogcat.loading.raw_pictures import RawPictures
 from dogcat.loading.records import Records
 from dogcat.loading.untuned import untuned
-
-
-class Pictures(Protocol):
-    """The pictures of a split, by their places in the order of the shards.
-
-    Attributes:
-        labels: int32 [pictures].
-        image_size: Height and width, in pixels.
-        keys: The key of each picture.
-        block: So many neighbours are best read in one go.
-    """
-
-    labels: np.ndarray
-    image_size: int
-    keys: list[str]
-    block: int
-
-    def dataset(
-        self, runs: tf.data.Dataset, batch_size: int, block: int = 1, whole_batches: bool = True
-    ) -> tf.data.Dataset:
-        """Batches of (pictures uint8 [batch, image_size, image_size, 3], labels int32 [batch]).
-
-        Args:
-            runs: Places of the pictures, one run after the other, each int64 [any number].
-            batch_size: Pictures of a batch.
-            block: So many neighbours are read in one go where one of them is wanted; runs that hold all pictures of
-                the blocks they touch read each once.
-            whole_batches: Leave out what is left for a last batch, so that the shape of all is known.
-        """
-        ...
 
 
 def open_split(folder: Place, made: Manifest, split: str) -> Pictures:

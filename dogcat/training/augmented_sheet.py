@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from dogcat.loading import pipeline
-from dogcat.loading.readers import Pictures
+from dogcat.loading.pictures import Pictures
 from dogcat.training import augment, plots
 from dogcat.training.augmentations import AugmentationRanges
 

@@ -11,8 +11,8 @@ from dogcat.core.log import tell
 from dogcat.loading import pipeline
 from dogcat.loading.data_service import DataService, DataServiceLost
 from dogcat.loading.encoded_pictures import EncodedPictures
+from dogcat.loading.pictures import Pictures
 from dogcat.loading.pipeline import Position, TrainingOrder, Views
-from dogcat.loading.readers import Pictures
 from dogcat.models.distribution import distribute
 from dogcat.training.options import TrainingOptions
 

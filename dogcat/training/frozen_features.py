@@ -16,7 +16,7 @@ from dogcat.core.cache import cache_folder
 from dogcat.dataset.manifest import Manifest
 from dogcat.loading import fold_set, pipeline
 from dogcat.loading.fold_set import FoldSet
-from dogcat.loading.readers import Pictures
+from dogcat.loading.pictures import Pictures
 from dogcat.models import architecture, devices, feature_cache, tta_views, weights, workers
 from dogcat.models.batch_runner import Forward, Network, make_forward
 from dogcat.models.openvino_network import OpenVinoNetwork

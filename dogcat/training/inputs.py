@@ -12,8 +12,8 @@ from dogcat.core.places import place_of
 from dogcat.dataset import shard_plan
 from dogcat.loading import fold_set, readers
 from dogcat.loading.fold_set import FoldSet
+from dogcat.loading.pictures import Pictures
 from dogcat.loading.pixel_cache import PixelCache
-from dogcat.loading.readers import Pictures
 from dogcat.training.frozen_features import FeatureExtractor
 from dogcat.training.preparation import Preparation
 

@@ -26,8 +26,8 @@ from dogcat.loading import fold_set, pipeline
 from dogcat.loading.byte_ranges import ByteRanges, RangeFile, Spans
 from dogcat.loading.chosen_pictures import ChosenPictures
 from dogcat.loading.fold_set import FoldSet
+from dogcat.loading.pictures import Pictures
 from dogcat.loading.raw_pictures import RawPictures
-from dogcat.loading.readers import Pictures
 from dogcat.models import keras_versions, tta_views, weights, workers
 from dogcat.models.batch_runner import Forward, make_forward
 from dogcat.models.trunk import Split, split
