@@ -161,9 +161,9 @@ def _tell_outcome(progress: Progress, options: TrainingOptions) -> None:
         limit = "compute is the limit, not input"
         if share > _INPUT_IS_LIMIT:
             limit = "input is the limit"
-            # Steps on what a trunk gave once read no pictures.
             if options.data_service:
                 limit += ", which more workers of the data service may move"
+            # Steps on what a trunk gave once read no pictures.
             elif "trunk" not in told:
                 limit += ", which --cache=auto may move, or --shuffle_block on a disk that seeks"
         tell(f"input: {share:.1%} of the training time went into waiting for batches: {limit}")
