@@ -270,10 +270,10 @@ class TrainingOptions(Options):
         if values.get("head") == "random":
             refuse_unused(given, ("start_c", "feature_views"), "goes with --head=fit")
         optimizer = values.get("optimizer", cls.optimizer)
-        if not values.get("data_service"):
-            refuse_unused(given, ("data_service_wait",), "goes with --data_service")
         # A script that tries several optimizers may give the defaults to all.
         chosen = {name: value for name, value in given.items() if value != getattr(cls, name)}
+        if not values.get("data_service"):
+            refuse_unused(chosen, ("data_service_wait",), "goes with --data_service")
         if optimizer != "sgd":
             refuse_unused(chosen, ("momentum",), f"goes with --optimizer=sgd, not {optimizer}")
         if optimizer not in ("adamw", "lamb"):

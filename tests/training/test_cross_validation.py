@@ -19,7 +19,6 @@ from dogcat.models import architecture, model_files
 from dogcat.prediction import predictor
 from dogcat.prediction.options import PredictionOptions
 from dogcat.training import data_set, frozen_features
-from dogcat.training.options import TrainingOptions
 
 FOLDS = 3
 SECONDS = 300
@@ -152,9 +151,7 @@ def test_frozen_layers_are_computed_once_for_all_folds(tfrecords, tmp_path, monk
 
 def test_a_killed_cross_validation_goes_on_with_its_fold(tfrecords, tmp_path):
     wanted = options(tfrecords, tmp_path / "runs", folds=2)
-    defaults = dataclasses.asdict(TrainingOptions())
-    given = {name: value for name, value in dataclasses.asdict(wanted).items() if value != defaults[name]}
-    line = command("dogcat.train", *(as_flag(name, value) for name, value in given.items()))
+    line = command("dogcat.train", *(as_flag(name, value) for name, value in dataclasses.asdict(wanted).items()))
     with start(line) as process:
         deadline = time.monotonic() + SECONDS
         while not list((tmp_path / "runs").glob("*/fold-2/state/[0-9]*")):
