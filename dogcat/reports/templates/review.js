@@ -152,11 +152,10 @@ document.getElementById("labels").addEventListener("click", () =>
 document.getElementById("suggested").addEventListener("click", () => {
   const dialog = document.getElementById("preview");
   dialog.querySelector("p").textContent = preview().words;
-  dialog.returnValue = "";
   dialog.showModal();
 });
-document.getElementById("preview").addEventListener("close", (event) => {
-  if (event.target.returnValue !== "accept") return;
+document.getElementById("preview").addEventListener("submit", (event) => {
+  if (event.submitter.value !== "accept") return;
   for (const item of preview().changed) choose(item, item.dataset.suggestion);
 });
 // A click beside the picture, or on it, closes it too.
