@@ -19,7 +19,7 @@ from dogcat.evaluation.assess import LabelledPredictions, Scoring
 from dogcat.loading import fold_set, records
 from dogcat.loading.fold_set import FoldSet
 from dogcat.models import devices, model_files, model_list, workers
-from dogcat.training import epoch_records, finished_runs, preparation, run_folder
+from dogcat.training import epoch_records, estimate, finished_runs, preparation, run_folder
 from dogcat.training.finished_runs import CONFIG, PAGE, FinishedRun
 from dogcat.training.options import TrainingOptions
 from dogcat.training.run_folder import RunFolder
@@ -76,7 +76,7 @@ def train(options: TrainingOptions, train_fold: TrainFold) -> Path | None:
     if not begun:
         prepared = preparation.prepare(dataclasses.replace(options, resume=False), strategy, folds[0])
         if options.dry_run:
-            for line in prepared.description():
+            for line in [*prepared.description(), estimate.describe(prepared)]:
                 tell(line)
         config = {**prepared.config(), "data_digest": whole}
         config["options"]["runs"] = options.runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from collections.abc import Iterable
 from typing import Any, Callable
 
 import numpy as np
@@ -75,6 +76,12 @@ class FeatureExtractor:
         if self._places:
             return self._of(fold_set.ALL, view)[self._places[split]]
         return self._of(split, view)
+
+    def missing(self, parts: Iterable[tuple[str, int]]) -> int:
+        """How many pictures of splits, each in a view, the cache has no features of."""
+        folder = cache_folder() / "features"
+        left = (split for split, view in parts if feature_cache.load(folder, self._made_from(split, view)) is None)
+        return sum(self._data.splits[split].pictures for split in left)
 
     def _of(self, split: str, view: int) -> np.ndarray:
         """Features of all that a reader gives."""

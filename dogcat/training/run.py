@@ -19,7 +19,7 @@ from dogcat.core.options import InputError
 from dogcat.loading import damage
 from dogcat.loading.fold_set import FoldSet
 from dogcat.models import devices, workers
-from dogcat.training import agreement, epoch_records, preparation, rate_finder, run_folder
+from dogcat.training import agreement, epoch_records, estimate, preparation, rate_finder, run_folder
 from dogcat.training.checkpoint import Progress
 from dogcat.training.finished_runs import PAGE, is_finished, read_config
 from dogcat.training.inputs import open_inputs
@@ -73,6 +73,8 @@ def train(options: TrainingOptions, tracking: Tracking = NOWHERE, fold: int = 0)
         if options.find_lr and workers.is_chief(strategy):
             rate_finder.announce(Path(options.runs))
         if options.dry_run:
+            if not (options.find_lr or workers.are_several(strategy)):
+                tell(estimate.describe(prepared))
             return None
         stack.enter_context(damage.naming_damage())
         stack.enter_context(devices.naming_full_memory(options.batch_size))

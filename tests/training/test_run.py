@@ -260,6 +260,7 @@ def test_a_dry_run_tells_and_leaves_nothing(tfrecords, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "trains: the head and tiny" in out and "weights); epochs: 1 at most, 4 steps of 8 each" in out
     assert "memory: at least" in out
+    assert re.search(r"\nestimate: about \d\d:\d\d at most until the report, from .* 4 steps of ", out)
     assert not (tmp_path / "runs").exists()
 
 
