@@ -1,8 +1,9 @@
-"""Pictures of a split decoded once, and read from then on as a file of pixels, on disk or in memory."""
+"""Pictures of a split decoded once, and read from then on as records of raw pixels, on disk or in memory."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -14,16 +15,17 @@ from dogcat.core import cache, files
 from dogcat.core.cache import Entry
 from dogcat.core.cache_room import GIB, CacheRoom, require_free, size_text
 from dogcat.core.log import tell
+from dogcat.core.options import InputError
 from dogcat.core.progress import pictures_bar
-from dogcat.dataset import raw_layout
+from dogcat.dataset import example_proto, raw_layout, tfrecord
 from dogcat.dataset.manifest import Manifest
-from dogcat.loading import pipeline, readers
+from dogcat.loading import pipeline
 from dogcat.loading.byte_ranges import ByteRanges, RangeFile, Spans
 from dogcat.loading.pictures import Pictures
 from dogcat.loading.raw_pictures import RawPictures
 
-# Pictures decoded at a time, and those that are decoded again to check a file from an earlier run.
-_BATCH, _CHECKED = 128, 16
+# Pictures decoded at a time.
+_BATCH = 128
 _ENDING = ".pixels"
 
 
@@ -48,85 +50,101 @@ class PixelCache:
             sources: What decodes the pictures of each split.
             data: The data set's manifest.
         """
-        of_split, taken = {}, 0
+        of_split, taken = dict(sources), 0
         for split, source in sources.items():
-            of_split[split] = self._reader(source, data, split, taken)
-            if of_split[split] is not source:
-                taken += _size(source)
+            if self.where == "none" or not len(source.labels) or isinstance(source, RawPictures):
+                continue
+            pixels = _Pixels(source, data, split)
+            if kept := self._kept(pixels, Entry(self.folder, [data.digest(), split, pixels.size], _ENDING), taken):
+                of_split[split] = kept
+                taken += pixels.size
         return of_split
 
-    def _reader(self, source: Pictures, data: Manifest, split: str, taken: int) -> Pictures:
-        """That of one split, beside `taken` bytes of others."""
-        if self.where == "none" or not len(source.labels) or isinstance(source, RawPictures):
-            return source
-        size = _size(source)
-        entry = Entry(self.folder, [data.digest(), split, len(source.labels)], _ENDING)
+    def _kept(self, pixels: _Pixels, entry: Entry, taken: int) -> Pictures | None:
+        """A reader of one split's pictures, kept beside `taken` bytes of others; None where they are not kept."""
         room = CacheRoom("cache", self.where, self.gib, self.folder)
-        where, reason = room.choose(size, taken, entry.path)
-        tell(f"pixel cache of {split}, {size_text(size)}: {where}, since {reason}")
+        where, reason = room.choose(pixels.size, taken, entry.path)
+        tell(f"pixel cache of {pixels.split}, {size_text(pixels.size)}: {where}, since {reason}")
         if where == "none":
-            return source
+            return None
         try:
             if where == "memory":
                 # Without a name, so that it goes with the process, however that ends.
-                with files.naming(files.MEMORY), tempfile.TemporaryFile(dir=files.MEMORY) as file:
-                    _write(file, source, split)
-                    return _kept(Path(f"/proc/self/fd/{file.fileno()}"), source, 0)
-            found = _find(entry, source)
-            return self._keep(entry, source, split) if found is None else found
+                with files.naming(files.MEMORY), tempfile.TemporaryFile(dir=files.MEMORY) as nameless:
+                    pixels.write(nameless)
+                    return pixels.reader(Path(f"/proc/self/fd/{nameless.fileno()}"), 0)
+            if not _is_there(entry, pixels.size):
+                cache.remove_oldest(self.folder, _ENDING, self.gib * GIB - pixels.size)
+                with entry.writing() as file:
+                    require_free(self.folder, pixels.size)
+                    pixels.write(file)
+            return pixels.reader(entry.path, cache.HEAD_BYTES)
         except OSError as error:
             place = files.MEMORY if where == "memory" else self.folder
-            files.note(f"no pixel cache of {split}, since {place} cannot be written: {error.strerror}")
-            return source
-
-    def _keep(self, entry: Entry, source: Pictures, split: str) -> Pictures:
-        """Writes an entry and reads from it.
-
-        Raises:
-            OSError: It cannot be written.
-        """
-        cache.remove_oldest(self.folder, _ENDING, self.gib * GIB - _size(source))
-        with entry.writing() as file:
-            require_free(self.folder, _size(source))
-            _write(file, source, split)
-        return _kept(entry.path, source, cache.HEAD_BYTES)
+            files.note(f"no pixel cache of {pixels.split}, since {place} cannot be written: {error.strerror}")
+            return None
 
 
-def _size(source: Pictures) -> int:
-    return len(source.labels) * raw_layout.picture_bytes(source.image_size)
+class _Pixels:
+    """The pixels of a split's pictures, as records of a shard of raw pixels.
+
+    Attributes:
+        split: Name of the split.
+        size: Bytes of all records.
+    """
+
+    def __init__(self, source: Pictures, data: Manifest, split: str) -> None:
+        """Takes what decodes the pictures."""
+        self.split = split
+        self._source = source
+        self._classes = data.classes
+        self._layout = raw_layout.layout_for(source.image_size, source.keys, data.classes)
+        self.size = len(source.labels) * self._layout.record_bytes
+
+    def write(self, file: IO[bytes]) -> None:
+        """Writes the records, one after the other."""
+        source = self._source
+        count, side = len(source.labels), source.image_size
+        with pictures_bar(count, f"decoding {self.split}") as progress:
+            batches = pipeline.evaluation_dataset(source, _BATCH).as_numpy_iterator()
+            # What is behind the last picture is padding.
+            in_order = itertools.islice(itertools.chain.from_iterable(batches), count)
+            for key, label, picture in zip(source.keys, source.labels.tolist(), in_order):
+                features: dict[str, bytes | int] = {
+                    example_proto.ENCODED: picture.tobytes(),
+                    example_proto.FORMAT: raw_layout.FORMAT.encode(),
+                    example_proto.HEIGHT: side,
+                    example_proto.WIDTH: side,
+                    example_proto.FILENAME: os.fsencode(key),
+                    example_proto.LABEL: label,
+                    example_proto.TEXT: os.fsencode(self._classes[label]),
+                }
+                file.write(tfrecord.frame(raw_layout.encode_example(features, self._layout)))
+                progress.update()
+        file.flush()
+        os.fsync(file.fileno())
+
+    def reader(self, path: Path, start: int) -> Pictures:
+        """A reader of the records in a file from byte `start` on, each of which is checked when it is first read."""
+        source, layout = self._source, self._layout
+        count, side = len(source.labels), source.image_size
+        starts = start + layout.pixels_offset + np.arange(count) * layout.record_bytes
+        spans = Spans(starts, np.full(count, raw_layout.picture_bytes(side)))
+        pixels = ByteRanges([RangeFile(path)], [spans])
+        return RawPictures(pixels, source.labels, source.keys, (side, side, 3), layout, _damaged)
 
 
-def _write(file: IO[bytes], source: Pictures, split: str) -> None:
-    """Writes the pixels of all pictures, decoded, one after the other."""
-    count = len(source.labels)
-    with pictures_bar(count, f"decoding {split}") as progress:
-        for first, pictures in enumerate(pipeline.evaluation_dataset(source, _BATCH).as_numpy_iterator()):
-            # What is behind the last one is padding.
-            pictures = pictures[: count - first * _BATCH]
-            file.write(pictures.data)
-            progress.update(len(pictures))
-    file.flush()
-    os.fsync(file.fileno())
+def _damaged(file: RangeFile, what: str, number: int) -> InputError:
+    return InputError(f"{file.path} is damaged: record {number}: {what}; delete this file of the cache and start again")
 
 
-def _find(entry: Entry, source: Pictures) -> Pictures | None:
-    """A reader of an entry, if some of its pictures, spread over all of it, are what the records hold by now."""
+def _is_there(entry: Entry, size: int) -> bool:
+    """Whether an entry is there with `size` bytes of records."""
     file = entry.open()
     if file is None:
-        return None
+        return False
     with file:
-        size = os.fstat(file.fileno()).st_size
-    places = np.unique(np.linspace(0, len(source.labels) - 1, _CHECKED).astype(np.int64))
-    if size == cache.HEAD_BYTES + _size(source):
-        found = _kept(entry.path, source, cache.HEAD_BYTES)
-        if np.array_equal(readers.take(found, places), readers.take(source, places)):
-            return found
+        if os.fstat(file.fileno()).st_size == cache.HEAD_BYTES + size:
+            return True
     entry.say_damaged()
-    return None
-
-
-def _kept(path: Path, source: Pictures, start: int) -> Pictures:
-    """A reader of the pixels in a file from byte `start` on."""
-    size, count = raw_layout.picture_bytes(source.image_size), len(source.labels)
-    pixels = ByteRanges([RangeFile(path)], [Spans(start + np.arange(count) * size, np.full(count, size))])
-    return RawPictures(pixels, source.labels, source.keys, (source.image_size, source.image_size, 3), None)
+    return False

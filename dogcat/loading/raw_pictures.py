@@ -14,6 +14,7 @@ import struct
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Callable
 
 import google_crc32c
 import numpy as np
@@ -48,6 +49,7 @@ class RawPictures:
         keys: list[str],
         shape: tuple[int, ...],
         layout: raw_layout.Layout | None,
+        damaged: Callable[[RangeFile, str, int], InputError],
     ) -> None:
         """Takes where the pixels of each picture lie.
 
@@ -57,6 +59,8 @@ class RawPictures:
             keys: The key of each.
             shape: Of the pixels of one, [height, width, 3]; or of other bytes in their place.
             layout: That of the records around them; None where the files are nothing but pixels.
+            damaged: Makes the error for a picture that is not as it was written: of its file, what is wrong, and its
+                number in the file.
         """
         self.labels = labels
         self.image_size = shape[0]
@@ -66,6 +70,7 @@ class RawPictures:
         self._shape = shape
         self._pixels = pixels
         self._layout = layout
+        self._damaged = damaged
         self._is_checked = np.full(len(labels), layout is None)
 
     @classmethod
@@ -86,7 +91,8 @@ class RawPictures:
             for offsets in of_shards
         ]
         files = [RangeFile(Path(path)) for path in records.paths]
-        return cls(ByteRanges(files, spans), records.labels, records.keys, (size, size, 3), layout)
+        ranges = ByteRanges(files, spans)
+        return cls(ranges, records.labels, records.keys, (size, size, 3), layout, _damaged_shard)
 
     def dataset(
         self, runs: tf.data.Dataset, batch_size: int, block: int = 1, whole_batches: bool = True
@@ -141,7 +147,8 @@ class RawPictures:
                     self._read_checked(file, start, picture)
                     self._is_checked[place] = True
             except ValueError as error:
-                raise self._damaged(file, number, place, str(error)) from error
+                number_in_file = place - int(np.searchsorted(pixels.file_of, number))
+                raise self._damaged(file, str(error), number_in_file) from error
 
     def _read_checked(self, file: RangeFile, start: int, picture: np.ndarray) -> None:
         assert self._layout
@@ -157,11 +164,9 @@ class RawPictures:
         if struct.pack("<I", checksums.masked(crc)) != checksum.tobytes():
             raise ValueError("the data do not match their checksum")
 
-    def _damaged(self, file: RangeFile, number: int, place: int, what: str) -> InputError:
-        if not self._layout:
-            return InputError(f"{file.path} was damaged while it was read: {what}; start again")
-        number_in_shard = place - int(np.searchsorted(self._pixels.file_of, number))
-        return DamagedShardError(str(file.path), what, number_in_shard)
+
+def _damaged_shard(file: RangeFile, what: str, number: int) -> InputError:
+    return DamagedShardError(str(file.path), what, number)
 
 
 class _Memory:

@@ -239,7 +239,7 @@ class TrunkCache:
         spans = Spans(cache.HEAD_BYTES + np.arange(count) * row_bytes, np.full(count, row_bytes))
         rows = ByteRanges(with_rows, [spans] * len(with_rows))
         labels, keys = np.tile(source.labels, len(with_rows)), source.keys * len(with_rows)
-        return RawPictures(rows, labels, keys, self.split.shape, None)
+        return RawPictures(rows, labels, keys, self.split.shape, None, _damaged)
 
 
 def plan(
@@ -296,6 +296,10 @@ def _obstacle(options: TrainingOptions, strategy: tf.distribute.Strategy) -> str
     if workers.are_several(strategy):
         return "each of several workers would need all of it; use off"
     return ""
+
+
+def _damaged(file: RangeFile, what: str, number: int) -> InputError:
+    return InputError(f"{file.path}: row {number} was damaged while it was read: {what}; start again")
 
 
 def _folder() -> Path:

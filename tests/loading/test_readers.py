@@ -318,7 +318,7 @@ def test_pixels_are_not_kept_in_memory(tmp_path):
     picture = size * size * 3
     spans = Spans(np.arange(pictures) * picture, np.full(pictures, picture))
     labels = np.zeros(pictures, np.int32)
-    reader = RawPictures(ByteRanges([RangeFile(path)], [spans]), labels, [], (size, size, 3), None)
+    reader = RawPictures(ByteRanges([RangeFile(path)], [spans]), labels, [], (size, size, 3), None, None)
     assert len(batches_of(reader, range(4), range(4, 8))) == 2
     assert resident_mib() - before < path.stat().st_size / 2**20 / 2
 
