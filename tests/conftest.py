@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gc
 import importlib
 import os
@@ -26,7 +25,6 @@ from PIL import Image
 from dogcat.core import files, flags
 from dogcat.dataset.manifest import Manifest
 from dogcat.dataset.options import ShardOptions
-from dogcat.training.options import TrainingOptions
 from tools.make_tfrecords import make_data_set
 
 ROOT = Path(__file__).parents[1]
@@ -57,49 +55,6 @@ def draw(folder: Path, *keys: str, size: tuple[int, int] = (40, 30)) -> Path:
 def make(images: Path, output: Path, **options) -> Manifest:
     """Makes a data set of small pictures with one worker, unless `options` say otherwise."""
     return make_data_set(ShardOptions(str(images), str(output), **{"image_size": 32, "workers": 1, **options}))
-
-
-def save_model(
-    path: Path,
-    seed: int = 0,
-    backbone: str = "tiny",
-    image_size: int = 32,
-    classes: Sequence[str] = ("cat", "dog"),
-    temperature: float = 1.0,
-    resize: str = "stretch",
-    spread: float = 1.0,
-) -> Path:
-    """Saves a model with random weights, whose logits deviate by about `spread`; returns its path."""
-    from tensorflow import keras
-
-    from dogcat.models import architecture, model_files
-
-    keras.utils.set_random_seed(seed)
-    generator = np.random.default_rng(seed)
-    model = architecture.build_model(backbone, image_size, len(classes))
-    # With random weights features are tiny, and hardly differ.
-    pictures = generator.integers(0, 256, (32, 1, 1, 3)) + generator.integers(-50, 50, (32, image_size, image_size, 3))
-    features = architecture.features_model(model)(pictures.clip(0, 255).astype(np.uint8)).numpy()
-    head = architecture.head_of(model)
-    kernel = generator.normal(0, spread, head.kernel.shape) / np.linalg.norm(features.std(axis=0))
-    head.set_weights([kernel, -(features @ kernel).mean(axis=0)])
-    model_files.save(model, path, model_files.Description(list(classes), image_size, resize, backbone, temperature))
-    return path
-
-
-def small_run(tfrecords: Path, runs: Path, **changes: Any) -> TrainingOptions:
-    """Options of a run of the tiny backbone with random weights, in float32 on one device: the head alone."""
-    options = {
-        "tfrecords": str(tfrecords),
-        "runs": str(runs),
-        "backbone": "tiny",
-        "weights": "none",
-        "batch_size": 8,
-        "epochs": 0,
-        "precision": "float32",
-        "strategy": "one_device",
-    }
-    return TrainingOptions(**{**options, **changes})
 
 
 def need_python_3_10() -> None:
@@ -261,12 +216,6 @@ def imagenet_weights(request, tmp_path_factory) -> None:
         cache = tmp_path_factory.mktemp("cache")
         (cache / weights_cache.cache_path("xception").name).symlink_to(file.resolve())
         os.environ["DOGCAT_CACHE"] = str(cache)
-
-
-def history_of(run: Path) -> list[dict[str, float]]:
-    """The figures of each epoch of a run."""
-    with open(run / "history.csv", newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
 def without_progress(err: str) -> str:

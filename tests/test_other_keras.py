@@ -12,7 +12,8 @@ from pathlib import Path
 import in_other_keras
 import numpy as np
 import pytest
-from conftest import ROOT, contents, environment, save_model
+from conftest import ROOT, contents, environment
+from small_runs import save_model
 
 from dogcat.models import export, keras_versions, model_files
 from dogcat.models.backbones import BACKBONES

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from conftest import make, save_model
+from conftest import make
+from small_runs import save_model
 
 from dogcat.core.options import InputError
 from dogcat.core.places import place_of

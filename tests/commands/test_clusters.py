@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ROOT, command, contents, save_model, start
+from conftest import ROOT, command, contents, start
 from dask_cluster import DaskCluster, wait_until
 from older_layout import save_in_older_layout
+from small_runs import save_model
 
 from dogcat.core.calls import WorkLostError
 from dogcat.models import architecture

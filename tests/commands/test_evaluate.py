@@ -12,9 +12,10 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, draw, make, save_model, touch
+from conftest import ROOT, draw, make, touch
 from fuzzing import full_disk, tree
 from sklearn import metrics
+from small_runs import save_model
 from tensorflow import keras
 
 import dogcat.evaluate

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from conftest import ROOT, draw, make, save_model, touch
+from conftest import ROOT, draw, make, touch
+from small_runs import save_model
 
 from dogcat.core import files
 from dogcat.core.cache_room import CacheRoom

@@ -6,8 +6,9 @@ import csv
 import json
 
 import pytest
-from conftest import contents, save_model
+from conftest import contents
 from foreign_records import CLASSES, of_slim, of_tfds, write, write_set
+from small_runs import save_model
 
 from dogcat.training.step import Trainer
 

@@ -8,7 +8,7 @@ import os
 import sys
 
 import pytest
-from conftest import save_model
+from small_runs import save_model
 
 from dogcat import predict
 from dogcat.core.options import InputError

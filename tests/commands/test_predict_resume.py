@@ -11,7 +11,8 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, command, make, save_model, start, touch
+from conftest import ROOT, command, make, start, touch
+from small_runs import save_model
 
 from dogcat import predict
 from dogcat.core import journal

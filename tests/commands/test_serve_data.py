@@ -7,8 +7,9 @@ import signal
 import socket
 
 import pytest
-from conftest import command, history_of, small_run, start, without_progress
+from conftest import command, start, without_progress
 from data_servers import DataServers, free_ports
+from small_runs import flags_of, history_of, small_run
 
 from dogcat.core.options import InputError
 from dogcat.loading import dispatcher
@@ -17,8 +18,7 @@ from dogcat.training.options import TrainingOptions
 
 def train(options):
     """Runs the command; gives its exit code, what it printed, and what it said to standard error."""
-    flags = [f"--{name}={value}" for name, value in dataclasses.asdict(options).items()]
-    with start(command("dogcat.train", *flags)) as process:
+    with start(command("dogcat.train", *flags_of(options))) as process:
         out, err = process.communicate(timeout=600)
     return process.returncode, out, without_progress(err)
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import fuzzing
 import numpy as np
 import pytest
-from conftest import command, save_model, small_run, start
+from conftest import command, start
 from shard_files import ENCODINGS, make_in_each_encoding
+from small_runs import save_model, small_run
 
 from dogcat import predict
 from dogcat.core import files

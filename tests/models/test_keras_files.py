@@ -14,9 +14,9 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import save_model
 from fuzzing import check, json_mutations, memory_within, mutations
 from older_layout import save_in_older_layout
+from small_runs import save_model
 from tensorflow import keras
 
 from dogcat.core.options import InputError

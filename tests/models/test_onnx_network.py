@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 import tiny_backbone
-from conftest import save_model
 from fuzzing import check, mutations
+from small_runs import save_model
 from tensorflow import keras
 
 from dogcat.core.options import InputError

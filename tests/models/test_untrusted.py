@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import save_model
 from older_layout import save_in_older_layout
+from small_runs import save_model
 from tensorflow import keras
 
 from dogcat.core.options import InputError

@@ -10,8 +10,9 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import draw, make, save_model, touch
+from conftest import draw, make, touch
 from scipy import special
+from small_runs import save_model
 from tensorflow import keras
 
 from dogcat.core.options import InputError

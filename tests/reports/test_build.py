@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from browser import DESKTOP, PHONE
-from conftest import make, save_model, small_run
+from conftest import make
 from fuzzing import check, full_disk, json_mutations, mutations, tree
 from PIL import Image
+from small_runs import save_model, small_run
 
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest

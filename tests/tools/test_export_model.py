@@ -9,9 +9,10 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import need_python_3_10, save_model
+from conftest import need_python_3_10
 from fuzzing import full_disk, tree
 from PIL import Image
+from small_runs import save_model
 
 from dogcat.core.options import InputError
 from dogcat.evaluation import metrics

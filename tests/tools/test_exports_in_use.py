@@ -13,9 +13,10 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import make, need_python_3_10, save_model, small_run
+from conftest import make, need_python_3_10
 from fuzzing import tree
 from PIL import Image
+from small_runs import save_model, small_run
 
 from dogcat.dataset import manifest
 from dogcat.evaluation import metrics

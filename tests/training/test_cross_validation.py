@@ -8,8 +8,9 @@ import time
 
 import numpy as np
 import pytest
-from conftest import command, make, small_run, start, without_progress
+from conftest import command, make, start, without_progress
 from sklearn import metrics
+from small_runs import small_run
 
 from dogcat.core.options import InputError, as_flag
 from dogcat.dataset import manifest

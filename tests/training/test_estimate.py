@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from conftest import small_run
+from small_runs import small_run
 
 from dogcat.library.runs import train_with_page
 from dogcat.training import estimate

@@ -13,8 +13,9 @@ import time
 
 import numpy as np
 import pytest
-from conftest import command, history_of, make, small_run, start, without_progress
+from conftest import command, make, start, without_progress
 from PIL import Image
+from small_runs import flags_of, history_of, small_run
 
 from dogcat.training import run as training
 
@@ -161,7 +162,7 @@ def test_a_killed_worker_and_a_signal_to_one_stop_all_and_any_number_goes_on(sta
 
     before = saved()
     options = dataclasses.replace(options, strategy="one_device")
-    done = fork("dogcat.train", *(f"--{name}={value}" for name, value in dataclasses.asdict(options).items()))
+    done = fork("dogcat.train", *flags_of(options))
     assert done.code == 0, done.err
     assert f"resuming: {run} in epoch 1, of which {before} of" in done.out
     assert "the run began on 2 devices" in done.out
@@ -200,7 +201,7 @@ def test_a_port_that_another_program_has_is_one_line(options, tmp_path):
         other.listen()
         cluster = {"worker": [f"localhost:{other.getsockname()[1]}", "localhost:9"]}
         config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}})
-        arguments = [f"--{name}={value}" for name, value in dataclasses.asdict(options).items()]
+        arguments = flags_of(options)
         with start(command("dogcat.train", *arguments), TF_CONFIG=config) as worker:
             _, said = worker.communicate(timeout=300)
     assert worker.returncode == 2

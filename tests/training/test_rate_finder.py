@@ -6,7 +6,7 @@ import csv
 
 import numpy as np
 import pytest
-from conftest import small_run
+from small_runs import small_run
 
 from dogcat.core.options import InputError
 from dogcat.training import rate_finder

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import math
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -14,29 +12,21 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, command, draw, environment, history_of, make, small_run, start, without_progress
+from conftest import command, draw, make, start, without_progress
 from scipy import special
 from sklearn import metrics
+from small_runs import flags_of, history_of, one_epoch
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 
 from dogcat.core.interrupts import Terminated
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest
-from dogcat.library.runs import train_with_page
 from dogcat.loading import pipeline, readers
 from dogcat.models import architecture, model_files
-from dogcat.reports import build
-from dogcat.training import agreement, frozen_features, loop, run_folder, step
-from dogcat.training import checkpoint as state
+from dogcat.training import agreement, frozen_features, loop, step
 from dogcat.training import run as training
 
 pytestmark = pytest.mark.usefixtures("without_drawings")
-
-
-def options(tfrecords, runs, **changes):
-    """A run of one epoch of the tiny backbone's end."""
-    one_epoch = {"unfreeze_from": "conv2", "optimizer": "sgd", "epochs": 1, "report": False}
-    return small_run(tfrecords, runs, **{**one_epoch, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +34,7 @@ def first_run(tfrecords, tmp_path_factory):
     """The command's run of two epochs, mirrored on two logical CPU devices."""
     runs = tmp_path_factory.mktemp("runs")
     changes = {"strategy": "mirrored", "epochs": 2, "batch_size": 6}
-    mirrored(options(tfrecords, runs, **changes))
+    mirrored(one_epoch(tfrecords, runs, **changes))
     return (runs / "latest").resolve()
 
 
@@ -56,10 +46,6 @@ def mirrored(wanted):
     with start(command("two_devices", "dogcat.train", *flags_of(wanted))) as process:
         err = process.communicate(timeout=600)[1]
     assert (process.returncode, without_progress(err)) == (0, ""), err
-
-
-def flags_of(wanted):
-    return [f"--{name}={value}" for name, value in dataclasses.asdict(wanted).items()]
 
 
 def predictions(model, tfrecords, split="validation"):
@@ -139,7 +125,7 @@ def test_the_best_and_the_last_model_are_checkpoints(first_run):
 
 
 def test_only_the_newest_checkpoints_are_kept(tfrecords, tmp_path):
-    run = training.train(options(tfrecords, tmp_path, epochs=3, patience=9, keep=2))
+    run = training.train(one_epoch(tfrecords, tmp_path, epochs=3, patience=9, keep=2))
     assert [path.name[:8] for path in sorted((run / "checkpoints").iterdir())] == ["model-02", "model-03"]
     assert model_files.load(run / "best.keras") and model_files.load(run / "last.keras")
 
@@ -149,8 +135,8 @@ def test_two_devices_give_the_losses_of_one(tfrecords, tmp_path, batch_norm):
     changes = {
         "epochs": 2, "patience": 9, "augment": "none", "shear": 0.0, "zoom": 0.0, "flip": 0.0, "batch_norm": batch_norm
     }  # fmt: skip
-    one = training.train(options(tfrecords, tmp_path / "one", **changes))
-    mirrored(options(tfrecords, tmp_path / "two", strategy="mirrored", **changes))
+    one = training.train(one_epoch(tfrecords, tmp_path / "one", **changes))
+    mirrored(one_epoch(tfrecords, tmp_path / "two", strategy="mirrored", **changes))
     two = (tmp_path / "two" / "latest").resolve()
     assert json.loads((two / "config.json").read_text())["replicas"] == 2
     for ours, theirs in zip(history_of(one), history_of(two)):
@@ -160,7 +146,7 @@ def test_two_devices_give_the_losses_of_one(tfrecords, tmp_path, batch_norm):
 
 def test_the_same_seed_gives_the_same_history(tfrecords, tmp_path):
     def figures(seed, name):
-        return (training.train(options(tfrecords, tmp_path / name, seed=seed)) / "history.csv").read_text()
+        return (training.train(one_epoch(tfrecords, tmp_path / name, seed=seed)) / "history.csv").read_text()
 
     first = figures(1, "a")
     assert figures(1, "b") == first
@@ -169,14 +155,14 @@ def test_the_same_seed_gives_the_same_history(tfrecords, tmp_path):
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains(tfrecords, tmp_path, precision):
-    run = training.train(options(tfrecords, tmp_path, precision=precision))
+    run = training.train(one_epoch(tfrecords, tmp_path, precision=precision))
     assert math.isfinite(history_of(run)[1]["loss"])
     assert json.loads((run / "config.json").read_text())["precision"] == precision
     assert {array.dtype for array in model_files.load(run / "best.keras")[0].get_weights()} == {np.dtype("f4")}
 
 
 def test_a_run_starts_from_an_earlier_one(first_run, tfrecords, tmp_path):
-    wanted = options(tfrecords, tmp_path, init_from=str(first_run), unfreeze_from="", epochs=0)
+    wanted = one_epoch(tfrecords, tmp_path, init_from=str(first_run), unfreeze_from="", epochs=0)
     history = history_of(training.train(wanted))
     best = min(row["val_loss"] for row in history_of(first_run))
     assert len(history) == 1
@@ -186,10 +172,10 @@ def test_a_run_starts_from_an_earlier_one(first_run, tfrecords, tmp_path):
 def test_a_preset_starts_from_the_run_of_another(tfrecords, tmp_path):
     small = {"epochs": 1, "batch_size": 8, "unfreeze_from": ""}
     with pytest.raises(InputError, match="--init_from=top: .* has no run of this preset yet"):
-        training.train(options(tfrecords, tmp_path, init_from="top", **small))
-    training.train(options(tfrecords, tmp_path, preset="top", head="random", **small))
+        training.train(one_epoch(tfrecords, tmp_path, init_from="top", **small))
+    training.train(one_epoch(tfrecords, tmp_path, preset="top", head="random", **small))
     first = (tmp_path / "latest-top").resolve()
-    run = training.train(options(tfrecords, tmp_path, preset="continue", init_from="top", **small))
+    run = training.train(one_epoch(tfrecords, tmp_path, preset="continue", init_from="top", **small))
     assert (tmp_path / "latest-continue").resolve() == run.resolve() != first
     best = min(row["val_loss"] for row in history_of(first))
     assert history_of(run)[0]["val_loss"] == pytest.approx(best, abs=1e-4)
@@ -207,7 +193,7 @@ def test_features_are_computed_once_for_what_made_them(tfrecords, tmp_path, monk
 
     def new(**changes):
         computed.clear()
-        training.train(options(tfrecords, tmp_path / "runs", unfreeze_from="", epochs=0, **changes))
+        training.train(one_epoch(tfrecords, tmp_path / "runs", unfreeze_from="", epochs=0, **changes))
         return list(computed)
 
     assert new() == [("train", 0), ("validation", 0)]
@@ -220,7 +206,7 @@ def test_features_are_computed_once_for_what_made_them(tfrecords, tmp_path, monk
 
 
 def test_validation_is_of_the_pictures_as_they_are(tfrecords, tmp_path):
-    run = training.train(options(tfrecords, tmp_path, precision="float32"))
+    run = training.train(one_epoch(tfrecords, tmp_path, precision="float32"))
     data = manifest.load(tfrecords)
     batches = pipeline.evaluation_dataset(readers.open_split(tfrecords, data, "validation"), 1)
     labels = readers.open_split(tfrecords, data, "validation").labels
@@ -233,15 +219,15 @@ def test_validation_is_of_the_pictures_as_they_are(tfrecords, tmp_path):
 
 
 def test_the_second_view_counts(tfrecords, tmp_path):
-    run = training.train(options(tfrecords, tmp_path, unfreeze_from="", epochs=0, feature_views=2))
-    plain = training.train(options(tfrecords, tmp_path, unfreeze_from="", epochs=0))
+    run = training.train(one_epoch(tfrecords, tmp_path, unfreeze_from="", epochs=0, feature_views=2))
+    plain = training.train(one_epoch(tfrecords, tmp_path, unfreeze_from="", epochs=0))
     assert history_of(run) != history_of(plain)
 
 
 def test_epochs_may_start_from_a_weaker_head_than_that_of_epoch_0(tfrecords, tmp_path):
     still = {"learning_rate": 1e-9, "epochs": 1, "batch_norm": "inference"}
-    fitted = history_of(training.train(options(tfrecords, tmp_path / "a", **still)))
-    weak = history_of(training.train(options(tfrecords, tmp_path / "b", start_c=1e-9, **still)))
+    fitted = history_of(training.train(one_epoch(tfrecords, tmp_path / "a", **still)))
+    weak = history_of(training.train(one_epoch(tfrecords, tmp_path / "b", start_c=1e-9, **still)))
     assert weak[0]["val_loss"] == fitted[0]["val_loss"]
     assert fitted[1]["val_loss"] == pytest.approx(fitted[0]["val_loss"], abs=1e-3)
     # A head that is all penalty knows nothing but the share of the classes.
@@ -249,14 +235,14 @@ def test_epochs_may_start_from_a_weaker_head_than_that_of_epoch_0(tfrecords, tmp
 
 
 def test_limits_shorten_a_run(tfrecords, tmp_path, capsys):
-    training.train(options(tfrecords, tmp_path, limit=10, batch_size=2, steps_per_epoch=3))
+    training.train(one_epoch(tfrecords, tmp_path, limit=10, batch_size=2, steps_per_epoch=3))
     out = capsys.readouterr().out
     assert "10 for train, 10 for validation" in out
     assert "3 steps of 2 each" in out
 
 
 def test_a_dry_run_tells_and_leaves_nothing(tfrecords, tmp_path, capsys):
-    assert training.train(options(tfrecords, tmp_path / "runs", dry_run=True)) is None
+    assert training.train(one_epoch(tfrecords, tmp_path / "runs", dry_run=True)) is None
     out = capsys.readouterr().out
     assert "trains: the head and tiny" in out and "weights); epochs: 1 at most, 4 steps of 8 each" in out
     assert "memory: at least" in out
@@ -265,14 +251,14 @@ def test_a_dry_run_tells_and_leaves_nothing(tfrecords, tmp_path, capsys):
 
 
 def test_each_epoch_but_the_last_tells_the_time_left(tfrecords, tmp_path, capsys):
-    training.train(options(tfrecords, tmp_path, epochs=2, patience=2))
+    training.train(one_epoch(tfrecords, tmp_path, epochs=2, patience=2))
     first, second = re.findall("epoch  [12]:.*", capsys.readouterr().out)
     assert re.search(r"; whole run \d\d:\d\d left at most\)", first) and "left" not in second
 
 
 def test_patience_ends_a_run(tfrecords, tmp_path, capsys):
     # A rate that wrecks the model: no epoch is better than the fitted head.
-    run = training.train(options(tfrecords, tmp_path, learning_rate=5.0, epochs=6, patience=1))
+    run = training.train(one_epoch(tfrecords, tmp_path, learning_rate=5.0, epochs=6, patience=1))
     # The fitted head counts: the first epoch is already one without a lower loss.
     assert [row["epoch"] for row in history_of(run)] == [0, 1]
     assert "stopped: no lower validation loss" in capsys.readouterr().out
@@ -284,7 +270,7 @@ def test_a_run_that_diverges_names_the_step_and_its_pictures(tfrecords, tmp_path
     monkeypatch.setattr(step, "log_losses", lambda *args: losses(*args) * math.nan)
     monkeypatch.setattr(pipeline, "train_dataset", lambda *args: made.append(train_dataset(*args)) or made[-1])
     with pytest.raises(InputError, match=r"--learning_rate=0.0001: the loss became nan at epoch 1, step 1") as caught:
-        training.train(options(tfrecords, tmp_path, shuffle_block=block))
+        training.train(one_epoch(tfrecords, tmp_path, shuffle_block=block))
     [run] = tmp_path.glob("*-sgd")
     assert (run / "best.keras").is_file()
     first, *keys = (run / "diverged.txt").read_text().splitlines()
@@ -398,7 +384,7 @@ def test_a_cluster_that_is_none_is_one_line(call, tfrecords, tmp_path, monkeypat
 
 def test_a_signal_late_in_a_step_loses_no_losses(tfrecords, tmp_path, monkeypatch):
     small = {"steps_per_epoch": 3, "batch_size": 4, "learning_rate": 0.01}
-    whole = history_of(training.train(options(tfrecords, tmp_path / "whole", **small)))
+    whole = history_of(training.train(one_epoch(tfrecords, tmp_path / "whole", **small)))
 
     @contextlib.contextmanager
     def stopping_bar(total, what):
@@ -417,9 +403,9 @@ def test_a_signal_late_in_a_step_loses_no_losses(tfrecords, tmp_path, monkeypatc
     pictures_bar = loop.pictures_bar
     monkeypatch.setattr(loop, "pictures_bar", stopping_bar)
     with pytest.raises(Terminated):
-        training.train(options(tfrecords, tmp_path / "stopped", **small))
+        training.train(one_epoch(tfrecords, tmp_path / "stopped", **small))
     monkeypatch.setattr(loop, "pictures_bar", pictures_bar)
-    resumed = history_of(training.train(options(tfrecords, tmp_path / "stopped", resume=True, **small)))
+    resumed = history_of(training.train(one_epoch(tfrecords, tmp_path / "stopped", resume=True, **small)))
     np.testing.assert_equal(resumed, whole)
 
 
@@ -428,26 +414,12 @@ def test_balanced_classes_are_equally_probable_where_pictures_tell_nothing(tmp_p
     # All the same picture, so that what is learnt is how frequent each class counts as.
     images = draw(tmp_path / "images", *(f"cat.{n}.jpg" for n in range(30)), *(f"dog.{n}.jpg" for n in range(10)))
     make(images, tmp_path / "data", validation=0.2)
-    run = training.train(options(tmp_path / "data", tmp_path, epochs=0, class_weights=weights))
+    run = training.train(one_epoch(tmp_path / "data", tmp_path, epochs=0, class_weights=weights))
     assert special.expit(np.load(run / "validation.npy")) == pytest.approx(share, abs=0.02)
 
 
-def test_of_unfinished_runs_that_of_the_same_options_goes_on(tfrecords, tmp_path):
-    def begun(**changes):
-        run = training.train(options(tfrecords, tmp_path, epochs=0, **changes))
-        (run / "summary.json").unlink()
-        return run
-
-    older, newer = begun(seed=1), begun(seed=2)
-    assert (tmp_path / "latest").resolve() == newer
-    assert training.train(options(tfrecords, tmp_path, epochs=0, seed=1, resume=True)) == older
-    assert (tmp_path / "latest").resolve() == older
-    with pytest.raises(InputError, match=f"--seed=3: {newer} began with --seed=2"):
-        training.train(options(tfrecords, tmp_path, epochs=0, seed=3, resume=True))
-
-
 def test_replicas_train_compiled(tfrecords, tmp_path):
-    mirrored(options(tfrecords, tmp_path, strategy="mirrored", batch_norm="inference", jit_compile="on"))
+    mirrored(one_epoch(tfrecords, tmp_path, strategy="mirrored", batch_norm="inference", jit_compile="on"))
     assert len(history_of((tmp_path / "latest").resolve())) == 2
 
 
@@ -465,15 +437,6 @@ def test_runs_that_begin_together_do_not_hinder_each_other(tfrecords, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "latest-best"]
 
 
-def test_on_another_number_of_devices_a_run_goes_on_and_says_so(tfrecords, tmp_path, capsys):
-    run = training.train(options(tfrecords, tmp_path, epochs=0))
-    (run / "summary.json").unlink()
-    config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps({**config, "replicas": 4}))
-    assert training.train(options(tfrecords, tmp_path, epochs=0, resume=True)) == run
-    assert "note: the run began on 4 devices; on 1 " in capsys.readouterr().out
-
-
 def test_a_step_larger_than_memory_is_named_and_the_head_is_kept(tfrecords, tmp_path, monkeypatch):
     def step_out_of_memory(*arguments):
         # TensorFlow's words; it tries for ten seconds before it says them.
@@ -481,112 +444,11 @@ def test_a_step_larger_than_memory_is_named_and_the_head_is_kept(tfrecords, tmp_
 
     monkeypatch.setattr(step.Trainer, "step", step_out_of_memory)
     with pytest.raises(InputError, match="--batch_size=4: a step takes more memory than there is; use a smaller one"):
-        training.train(options(tfrecords, tmp_path, batch_size=4))
+        training.train(one_epoch(tfrecords, tmp_path, batch_size=4))
     assert (tmp_path / "latest" / "best.keras").is_file()
-
-
-def test_a_run_goes_on_from_what_it_started_from_wherever_its_data_are(tfrecords, tmp_path, capsys):
-    small = {"unfreeze_from": "", "epochs": 0}
-    first = training.train(options(tfrecords, tmp_path, preset="top", **small))
-    run = training.train(options(tfrecords, tmp_path, preset="continue", init_from="top", **small))
-    assert json.loads((run / "config.json").read_text())["start"] == str(first / "best.keras")
-    (run / "summary.json").unlink()
-    # By now the preset has another run.
-    training.train(options(tfrecords, tmp_path, preset="top", seed=1, **small))
-    moved = shutil.copytree(tfrecords, tmp_path / "moved")
-    capsys.readouterr()
-    again = options(moved, tmp_path, preset="continue", init_from="top", resume=True, **small)
-    assert training.train(again) == run
-    assert f"start: {first / 'best.keras'}\n" in capsys.readouterr().out
-
-
-def test_stopped_while_it_makes_the_page_a_run_is_finished(tfrecords, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "write", lambda run: signal.raise_signal(signal.SIGTERM))
-    with pytest.raises(Terminated, match="the run .* is finished; the same command with --resume makes its page"):
-        train_with_page(options(tfrecords, tmp_path, epochs=0, report=True))
-    assert (tmp_path / "latest" / "summary.json").is_file()
-
-
-def test_the_page_that_a_finished_run_lacks_is_made_by_resume(tfrecords, tmp_path, capsys):
-    run = training.train(options(tfrecords, tmp_path, epochs=0))
-    kept = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
-    with pytest.raises(InputError, match=f"has no unfinished run; {run} is finished"):
-        training.train(options(tfrecords, tmp_path, epochs=0, resume=True))
-    capsys.readouterr()
-    again = options(tfrecords, tmp_path, epochs=0, resume=True, report=True)
-    assert train_with_page(dataclasses.replace(again, dry_run=True)) is None
-    assert not (run / "report.html").exists()
-    assert train_with_page(again) == run
-    said = capsys.readouterr().out
-    assert f"the run {run} is finished; what is left is its page, report.html" in said
-    assert f"report: {run / 'report.html'}" in said
-    assert {path.name: path.read_bytes() for path in run.iterdir() if path.name in kept} == kept
-    with pytest.raises(InputError, match=f"has no unfinished run; {run} is finished"):
-        train_with_page(again)
-
-
-def test_a_damaged_run_is_named_unless_another_is_meant(tfrecords, tmp_path):
-    wanted = options(tfrecords, tmp_path, epochs=0)
-    run = training.train(wanted)
-    (run / "summary.json").unlink()
-    damaged = shutil.copytree(run, tmp_path / "20990101-000000-other", symlinks=True)
-    (damaged / "config.json").write_text('{"options": {}}')
-    resuming = dataclasses.replace(wanted, resume=True)
-    assert training.train(resuming) == run
-    with pytest.raises(InputError, match=f"{damaged}/config.json: is damaged: options lacks 'backbone'"):
-        training.train(resuming)
-
-
-def test_a_run_that_was_finished_meanwhile_stays_as_it_is(tfrecords, tmp_path, monkeypatch):
-    run = training.train(options(tfrecords, tmp_path, epochs=0))
-    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
-    # As it was when the second process looked.
-    found = run_folder.Unfinished(run, json.loads((run / "config.json").read_text()))
-    monkeypatch.setattr(run_folder, "unfinished", lambda options, digest: found)
-    with pytest.raises(InputError, match=f"--resume: {run} has been finished by another process meanwhile"):
-        training.train(options(tfrecords, tmp_path, epochs=0, resume=True))
-    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
 
 
 @pytest.mark.keras(2, reason="Keras 3 has no such names")
 def test_a_layer_with_a_slash_makes_no_folder(tfrecords, tmp_path):
-    run = training.train(options(tfrecords, tmp_path, unfreeze_from="conv2/bn", epochs=0))
+    run = training.train(one_epoch(tfrecords, tmp_path, unfreeze_from="conv2/bn", epochs=0))
     assert run.parent == tmp_path and "from-conv2-bn" in run.name
-
-
-def test_a_run_goes_on_after_room_was_made(tfrecords, tmp_path, monkeypatch):
-    small = {"unfreeze_from": "", "epochs": 2}
-    whole = training.train(options(tfrecords, tmp_path / "whole", **small))
-    save, limits = state.save, resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def on_a_full_disk(folder, progress, variables):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000 if progress.epoch == 1 else limits[0], limits[1]))
-        try:
-            save(folder, progress, variables)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-    monkeypatch.setattr(state, "save", on_a_full_disk)
-    wanted = options(tfrecords, tmp_path / "full", **small)
-    with pytest.raises(InputError, match="the state cannot be written .*; make room, then --resume"):
-        training.train(wanted)
-    monkeypatch.setattr(state, "save", save)
-    run = training.train(dataclasses.replace(wanted, resume=True))
-    assert (run / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
-
-
-def test_a_full_disk_is_one_line(tfrecords, tmp_path):
-    """The limit on the size of a file stands for a disk that is full."""
-    script = """
-import tiny_backbone, resource, signal
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-from dogcat.core import flags
-import dogcat.train
-flags.run(dogcat.train.main, dogcat.train.TrainingOptions)
-"""
-    line = [sys.executable, "-c", script, *flags_of(options(tfrecords, tmp_path / "runs"))]
-    done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
-    assert done.returncode == 2, done.stderr
-    assert len(done.stderr.splitlines()) == 1 and "too large" in done.stderr, done.stderr
-    assert list((tmp_path / "runs").iterdir()) == []

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import history_of, need_python_3_10, small_run
+from conftest import need_python_3_10
+from small_runs import history_of, small_run
 
 from dogcat.core import files
 from dogcat.core.interrupts import Terminated

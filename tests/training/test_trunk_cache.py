@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import small_run
+from small_runs import small_run
 from tensorflow import keras
 
 from dogcat.core import files
