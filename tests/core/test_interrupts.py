@@ -9,13 +9,14 @@ from dogcat.core.interrupts import Interrupts, Terminated
 ALL = [(signal.SIGTERM, Terminated), (signal.SIGHUP, Terminated), (signal.SIGINT, KeyboardInterrupt)]
 
 
+def hear(number, frame):
+    """Handles a signal as another part of the program would; without it one that is not caught ends all tests."""
+
+
 @pytest.fixture(autouse=True)
 def heard():
-    """The handlers of a program that a shell starts, whatever started these tests."""
-    before = {
-        number: signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        for number, _ in ALL
-    }
+    """Handlers that ignore nothing, whatever started these tests."""
+    before = {number: signal.signal(number, hear) for number, _ in ALL}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
