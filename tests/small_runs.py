@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tiny_backbone  # noqa: F401, before the options that name the backbones
 
 from dogcat.training.options import TrainingOptions
 

@@ -249,7 +249,7 @@ SCRIPT = """
 import dataclasses, sys
 from pathlib import Path
 sys.path.insert(0, "tests")
-from conftest import small_run
+from small_runs import small_run
 from dogcat.core import runtime
 runtime.prepare()
 import dogcat.evaluate
