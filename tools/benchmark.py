@@ -44,7 +44,6 @@ of their own that `make peers` makes.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -65,6 +64,7 @@ from .benchmarks import clusters, rounds
 from .benchmarks.options import BenchmarkOptions
 from .benchmarks.rounds import Outcome
 from .benchmarks.subjects import SUBJECTS
+from .checkup import packages
 
 # Load of a core, of the last minute, up to which a machine counts as idle.
 _IDLE_LOAD = 0.25
@@ -86,6 +86,14 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
         options.require("peers_python", found, "no such program; `make peers` makes .venv-peers/bin/python")
     if options.subject in ("cluster", "all"):
         clusters.require()
+    machine = {
+        "processor": runtime.processor_name(),
+        "cores": runtime.available_cores(),
+        "python": platform.python_version(),
+        "tensorflow": packages.tensorflow()[1],
+        "keras": packages.version_of("keras"),
+    }
+    print("{processor}, {cores} cores; Python {python}, TensorFlow {tensorflow}, Keras {keras}".format(**machine))
     load = _warn_of_load()
     outcomes: dict[str, Outcome] = {}
     with tempfile.TemporaryDirectory(prefix="dogcat-benchmark-") as name:
@@ -101,11 +109,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
             print("", outcome.about, *outcome.tables(), *outcome.conclusions, sep="\n")
             outcomes[subject] = outcome
     report = {
-        "processor": runtime.processor_name(),
-        "cores": runtime.available_cores(),
-        "python": platform.python_version(),
-        # Which tells TensorFlow's too, without importing it.
-        "keras": importlib.metadata.version("keras"),
+        **machine,
         "load_before": load,
         "pictures": count,
         "rounds": options.rounds,

@@ -6,6 +6,7 @@ import itertools
 import json
 import mmap
 import os
+import platform
 import shutil
 import sys
 import venv
@@ -13,6 +14,7 @@ import venv
 import distributed
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import write_out_of_memory
 from dask_cluster import DaskCluster
 
@@ -244,6 +246,8 @@ def test_shards_without_peers(samples, run, tmp_path):
     flags = [f"--images={samples / 'train'}", f"--pictures={PICTURES}", "--rounds=2", "--workers=2"]
     done = run("tools.benchmark", "shards", *flags, f"--json={report_file}", f"--chart={chart}", cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
+    machine = done.out.splitlines()[0]
+    assert f" cores; Python {platform.python_version()}, TensorFlow {tf.__version__}, Keras " in machine
     assert "not compared: OpenCV (the limit), FFCV, WebDataset; `make peers`" in done.out
     report = json.loads(report_file.read_text())
     assert 0 < report["pictures"] <= PICTURES
