@@ -6,7 +6,6 @@ Prediction reads its pictures through here too.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -98,17 +97,11 @@ def encode_chunk(
             rejections.append(picture)
             continue
         rgbx = resizing.resize(picture.rgbx, options.image_size, options.resize)
-        features: dict[str, bytes | int] = {
-            example_proto.ENCODED: _encode(rgbx, options),
-            example_proto.FORMAT: options.encoding.encode(),
-            example_proto.HEIGHT: options.image_size,
-            example_proto.WIDTH: options.image_size,
-            example_proto.ORIGINAL_HEIGHT: picture.height,
-            example_proto.ORIGINAL_WIDTH: picture.width,
-            example_proto.FILENAME: os.fsencode(task.key),
-            example_proto.LABEL: task.label,
-            example_proto.TEXT: os.fsencode(task.text),
-        }
+        features = example_proto.picture_features(
+            task.key, task.label, task.text, _encode(rgbx, options), options.encoding, options.image_size
+        )
+        features[example_proto.ORIGINAL_HEIGHT] = picture.height
+        features[example_proto.ORIGINAL_WIDTH] = picture.width
         data = raw_layout.encode_example(features, layout) if layout else example_proto.encode_example(features)
         framed.append(tfrecord.frame(data))
         encoded.append(task)

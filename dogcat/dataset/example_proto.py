@@ -9,6 +9,7 @@ tensorflow/core/example/{example,feature}.proto; tests compare with `tf.train.Ex
 from __future__ import annotations
 
 import functools
+import os
 import struct
 from collections.abc import Iterator
 from typing import Union
@@ -33,6 +34,30 @@ _INT64_LIST = 3
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 
 Values = Union[list[bytes], list[float], list[int]]
+
+
+def picture_features(
+    key: str, label: int, text: str, encoded: bytes, encoding: str, size: int
+) -> dict[str, bytes | int]:
+    """Features of a picture of a data set, but for the size that it had before.
+
+    Args:
+        key: The picture's key.
+        label: Its label.
+        text: The name of its class.
+        encoded: Its bytes.
+        encoding: What these are: jpeg, png or raw.
+        size: Its height and width, in pixels.
+    """
+    return {
+        ENCODED: encoded,
+        FORMAT: encoding.encode(),
+        HEIGHT: size,
+        WIDTH: size,
+        FILENAME: os.fsencode(key),
+        LABEL: label,
+        TEXT: os.fsencode(text),
+    }
 
 
 def encode_example(features: dict[str, bytes | int]) -> bytes:

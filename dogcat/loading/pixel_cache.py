@@ -55,7 +55,9 @@ class PixelCache:
             if self.where == "none" or not len(source.labels) or isinstance(source, RawPictures):
                 continue
             pixels = _Pixels(source, data, split)
-            if kept := self._kept(pixels, Entry(self.folder, [data.digest(), split, pixels.size], _ENDING), taken):
+            # Also the place of pixels without checksums that earlier versions kept, which are replaced.
+            entry = Entry(self.folder, [data.digest(), split, len(source.labels)], _ENDING)
+            if kept := self._kept(pixels, entry, taken):
                 of_split[split] = kept
                 taken += pixels.size
         return of_split
@@ -104,21 +106,15 @@ class _Pixels:
     def write(self, file: IO[bytes]) -> None:
         """Writes the records, one after the other."""
         source = self._source
-        count, side = len(source.labels), source.image_size
+        count = len(source.labels)
         with pictures_bar(count, f"decoding {self.split}") as progress:
             batches = pipeline.evaluation_dataset(source, _BATCH).as_numpy_iterator()
             # What is behind the last picture is padding.
             in_order = itertools.islice(itertools.chain.from_iterable(batches), count)
             for key, label, picture in zip(source.keys, source.labels.tolist(), in_order):
-                features: dict[str, bytes | int] = {
-                    example_proto.ENCODED: picture.tobytes(),
-                    example_proto.FORMAT: raw_layout.FORMAT.encode(),
-                    example_proto.HEIGHT: side,
-                    example_proto.WIDTH: side,
-                    example_proto.FILENAME: os.fsencode(key),
-                    example_proto.LABEL: label,
-                    example_proto.TEXT: os.fsencode(self._classes[label]),
-                }
+                features = example_proto.picture_features(
+                    key, label, self._classes[label], picture.tobytes(), raw_layout.FORMAT, source.image_size
+                )
                 file.write(tfrecord.frame(raw_layout.encode_example(features, self._layout)))
                 progress.update()
         file.flush()

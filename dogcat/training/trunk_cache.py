@@ -101,8 +101,10 @@ class TrunkCache:
 
     def missing(self) -> int:
         """How many pictures the trunk is still to be computed of."""
-        there = [part for part, entry in self._entries().items() if self.where == "disk" and entry.path.is_file()]
-        return sum(self._pictures(part) for part in self._parts() if part not in there)
+        parts = self._parts()
+        if self.where == "disk":
+            parts = [part for part, entry in self._entries().items() if not entry.path.is_file()]
+        return sum(map(self._pictures, parts))
 
     def keep(self, sources: dict[str, Pictures], epochs: int) -> KeptTrunk | None:
         """Finds the output of an earlier run, or computes it with the weights that the model has.

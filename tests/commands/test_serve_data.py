@@ -7,7 +7,7 @@ import signal
 import socket
 
 import pytest
-from conftest import command, start, without_progress
+from conftest import command, make, start, without_progress
 from data_servers import DataServers, free_ports
 from small_runs import flags_of, history_of, small_run
 
@@ -58,8 +58,6 @@ def at_once(monkeypatch):
 
 
 def test_what_cannot_be_served_or_reached_is_told_in_a_line(call, tfrecords, samples, tmp_path, at_once):
-    from conftest import make
-
     [port] = free_ports(1)
     nobody = f"grpc://127.0.0.1:{port}"
     no_answer = f"{nobody}: no dispatcher answers there (Connection refused); start one by "

@@ -19,7 +19,6 @@ from dogcat.loading import fold_set, pipeline, readers
 from dogcat.models import architecture, model_files
 from dogcat.prediction import predictor
 from dogcat.prediction.options import PredictionOptions
-from dogcat.reports import build
 from dogcat.training import data_set, frozen_features
 
 FOLDS = 3
@@ -36,8 +35,8 @@ def options(tfrecords, runs, **changes):
 
 @pytest.fixture(scope="module")
 def folder(tfrecords, tmp_path_factory):
-    """The folder of a cross-validation."""
-    return train_with_page(options(tfrecords, tmp_path_factory.mktemp("runs")))
+    """The folder of a cross-validation, with the pages of its runs."""
+    return train_with_page(options(tfrecords, tmp_path_factory.mktemp("runs"), report=True))
 
 
 def rows_of(folder):
@@ -85,9 +84,9 @@ def test_the_folder_is_an_ensemble_and_each_fold_a_run(folder, samples, tmp_path
         *(f"fold-{number}" for number in range(1, FOLDS + 1)),
     }
     assert (runs / "latest").resolve() == folder.resolve()
-    build.write(folder / "fold-2")
-    page = (folder / "fold-2" / "report.html").read_text()
-    assert f"--folds={FOLDS}" in page and str(runs) in page and f"--runs={folder}" not in page
+    for number in range(1, FOLDS + 1):
+        page = (folder / f"fold-{number}" / "report.html").read_text()
+        assert f"--folds={FOLDS}" in page and str(runs) in page and f"--runs={folder}" not in page
     of_all, one_by_one = (
         predictor.predict(
             PredictionOptions(
