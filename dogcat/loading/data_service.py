@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, Callable, NoReturn
 
 import tensorflow as tf
-from tensorflow.python.eager import cancellation
+from tensorflow.python.eager import cancellation, context, execute
 
 from dogcat.core import places
 from dogcat.core.interrupts import Terminated
@@ -54,7 +54,7 @@ class DataService:
         paths = [path if is_address(path) else os.path.abspath(path) for path in pictures.records.paths]
         self._elsewhere = pictures.elsewhere(paths, BLOCK)
 
-    def epoch(self, order: TrainingOrder, start: Position, context: tf.distribute.InputContext) -> Iterator[Any]:
+    def epoch(self, order: TrainingOrder, start: Position, worker: tf.distribute.InputContext) -> Iterator[Any]:
         """Batches of an epoch.
 
         Of those pictures that `pipeline.train_dataset` would give from the step on, and of the epoch's remainder, each
@@ -63,7 +63,7 @@ class DataService:
         Args:
             order: The order of the pictures, which are handed out in it.
             start: Step to begin with.
-            context: The one process that asks.
+            worker: The one process that asks.
 
         Yields:
             (pictures uint8 [batch, size, size, 3], labels int32 [batch]), each a replica's share of a global batch;
@@ -84,7 +84,7 @@ class DataService:
                 )
             )
             dataset = dataset.rebatch(order.batch_size, drop_remainder=True).take(order.steps - start.step)
-            replicas = context.num_replicas_in_sync
+            replicas = worker.num_replicas_in_sync
             if replicas > 1:
                 dataset = dataset.rebatch(order.batch_size // replicas, drop_remainder=True)
             return pipeline.finish(dataset)
@@ -139,6 +139,28 @@ def require_servable(address: str, data: Manifest) -> None:
         )
 
 
+def _next(elements: Any, manager: cancellation.CancellationManager) -> Any:
+    """The next element of a dataset's iterator, for which nobody waits any longer once the manager cancels.
+
+    The manager's own way makes a function of it, and has the functions of all threads cancelled meanwhile.
+
+    Raises:
+        tf.errors.OutOfRangeError: There is none.
+    """
+    specs = tf.nest.flatten(elements.element_spec)
+    types = [spec.dtype.as_datatype_enum for spec in specs]
+    shapes = [execute.make_shape(spec.shape, "output_shapes") for spec in specs]
+    flat = execute.execute_with_cancellation(
+        "IteratorGetNext",
+        num_outputs=len(specs),
+        inputs=[elements._iterator_resource],
+        attrs=("output_types", types, "output_shapes", shapes),
+        ctx=context.context(),
+        cancellation_manager=manager,
+    )
+    return tf.nest.pack_sequence_as(elements.element_spec, flat)
+
+
 def _asked_in_thread(make: Callable[[], tf.data.Dataset], seconds: float) -> Iterator[Any]:
     """The elements of a dataset that another thread makes and asks, so that signals and the clock are heard.
 
@@ -156,11 +178,9 @@ def _asked_in_thread(make: Callable[[], tf.data.Dataset], seconds: float) -> Ite
     def ask() -> None:
         try:
             elements = iter(make())
-            following = tf.function(lambda: next(elements), autograph=False).get_concrete_function()
-            following = manager.get_cancelable_function(following)
             with contextlib.suppress(tf.errors.OutOfRangeError):
                 while not manager.is_cancelled:
-                    answers.put((following(),))
+                    answers.put((_next(elements, manager),))
             # Before the iterator is given up, which may take its time.
             answers.put(())
         except Exception as error:
