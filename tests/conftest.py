@@ -119,9 +119,9 @@ def _keras_version() -> int:
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """Says how many tests on real pictures, in a browser and for one Keras ran; `.ci/run` looks for these lines."""
+    """Says how many tests of each kind ran that need more than the packages; `.ci/run` looks for these lines."""
     titles = {
-        **{"shared": "real pictures", "browser": "browser"},
+        **{"shared": "real pictures", "browser": "browser", "torch": "PyTorch"},
         **{"both_keras": "both Keras together", "keras": "for one Keras alone"},
     }
     for marker, title in titles.items():

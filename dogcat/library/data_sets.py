@@ -23,6 +23,9 @@ from dogcat.training.augmentations import AUGMENTATIONS, AugmentationRanges
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from dogcat.library.torch_batches import TorchBatches
+    from dogcat.loading.pictures import Pictures
+
 
 def make_dataset(images: str | os.PathLike[str], output: str | os.PathLike[str], **options: Any) -> DataSet:
     """Makes a data set of a folder of pictures, as `dogcat make-tfrecords` does; one that is there stays.
@@ -119,6 +122,13 @@ class Split:
     def _records(self) -> Records:
         return records.of_split(self._folder, self._manifest, self.name)
 
+    @functools.cached_property
+    def _pictures(self) -> Pictures:
+        """Their reader."""
+        from dogcat.loading import readers
+
+        return readers.of_records(self._records, self._manifest)
+
     @property
     def labels(self) -> np.ndarray:
         """The label of each picture, int32 [pictures]; -1 for pictures without one."""
@@ -183,6 +193,20 @@ class Split:
             ValueError: An argument is out of range.
             InputError: The data set is damaged.
         """
+        return self._batches(batch_size, shuffle, seed, augment, repeat, drop_remainder)
+
+    def _batches(
+        self,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        augment: str | AugmentationRanges = "none",
+        repeat: bool = False,
+        drop_remainder: bool = False,
+        process: int = 0,
+        processes: int = 1,
+    ) -> tf.data.Dataset:
+        """What `batches` gives to one of several processes that share each batch; `batch_size` is that of each."""
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be 1 or more")
         if isinstance(augment, str) and augment not in AUGMENTATIONS:
@@ -191,16 +215,18 @@ class Split:
         prepare()
         import tensorflow as tf
 
-        from dogcat.loading import pipeline, readers
+        from dogcat.loading import pipeline
         from dogcat.training import augment as augmentation
 
-        pictures = readers.of_records(self._records, self._manifest)
-        dataset = pipeline.one_pass(pictures, batch_size, seed if shuffle else None, drop_remainder)
+        context = tf.distribute.InputContext(processes, process, processes)
+        order = seed if shuffle else None
+        dataset = pipeline.one_pass(self._pictures, batch_size * processes, order, drop_remainder, context)
         if ranges != AugmentationRanges():
             draws = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
 
             def augmented(batch: tuple[tf.Tensor, tf.Tensor], draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                return augmentation.apply(batch[0], ranges, tf.stack([tf.cast(seed, tf.int64), draw])), batch[1]
+                drawn = tf.stack([tf.cast(seed, tf.int64), draw + process])
+                return augmentation.apply(batch[0], ranges, drawn), batch[1]
 
             dataset = pipeline.finish(tf.data.Dataset.zip((dataset, draws)).map(augmented))
         return dataset.repeat() if repeat else dataset
@@ -220,6 +246,34 @@ class Split:
 
         with damage.naming_damage():
             yield from self.batches(batch_size, **options).as_numpy_iterator()
+
+    def torch(self, batch_size: int, **options: Any) -> TorchBatches:
+        """The same batches as tensors of PyTorch, which must be installed.
+
+        Each pass over them is an epoch. Reading and decoding run ahead in threads, so that a `DataLoader`, which
+        can pin memory, takes them with `batch_size=None` and no workers. Where `torch.distributed` is set up, each
+        process gets its own part of every pass. TensorFlow leaves the GPUs to PyTorch, unless it runs already.
+
+        Args:
+            batch_size: Pictures of a batch of this process.
+            **options: As of `batches`; `drop_remainder` gives all processes the same number of batches.
+
+        Returns:
+            An `IterableDataset` of known length: (pictures uint8 [batch, 3, image_size, image_size] with its channels
+            last in memory, labels int64 [batch]).
+
+        Raises:
+            ImportError: PyTorch is not installed.
+            ValueError: An argument is out of range.
+            InputError: The data set is damaged.
+        """
+        prepare()
+        from dogcat.library import torch_batches
+
+        torch_batches.leave_gpus()
+        process, processes = torch_batches.place_among_processes()
+        batches = self._batches(batch_size, **options, process=process, processes=processes)
+        return torch_batches.TorchBatches(batches, self._pictures)
 
     def __repr__(self) -> str:
         """Its name and size."""

@@ -12,6 +12,7 @@ from dogcat.core.log import tell
 from dogcat.core.options import InputError, is_address
 from dogcat.dataset import tfrecord
 from dogcat.loading.encoded_pictures import EncodedPictures
+from dogcat.loading.pictures import Pictures
 from dogcat.loading.stoppable import Stoppable
 
 # Of errors of TensorFlow, in those of an iterator's input.
@@ -19,8 +20,11 @@ _OF_INPUT = "IteratorGetNext"
 
 
 @contextlib.contextmanager
-def naming_damage() -> Iterator[None]:
+def naming_damage(*made_before: Pictures) -> Iterator[None]:
     """Raises what ended a dataset of pictures in the block with a line that names shard and record.
+
+    Args:
+        *made_before: Pictures whose datasets are read in the block and were not made there.
 
     Raises:
         InputError: A record that was read is damaged, or an address could not be read.
@@ -29,6 +33,7 @@ def naming_damage() -> Iterator[None]:
     Stoppable.failure = None
     before = list(EncodedPictures.in_use)
     EncodedPictures.in_use.clear()
+    EncodedPictures.in_use.update(each for each in made_before if isinstance(each, EncodedPictures))
     try:
         yield
     except tf.errors.OpError as error:

@@ -145,31 +145,42 @@ def evaluation_dataset(
     return finish(pictures.dataset(runs, share, pictures.block).map(lambda pixels, labels: pixels))
 
 
-def one_pass(pictures: Pictures, batch_size: int, seed: int | None, whole_batches: bool) -> tf.data.Dataset:
+def one_pass(
+    pictures: Pictures,
+    batch_size: int,
+    seed: int | None,
+    whole_batches: bool,
+    context: tf.distribute.InputContext = ALONE,
+) -> tf.data.Dataset:
     """Each picture of a split once, for programs with a loop of their own.
 
     Args:
         pictures: The split.
-        batch_size: Pictures of a batch.
+        batch_size: Global batch size.
         seed: Seed of an order that is another in each iteration; None: the order of the shards.
         whole_batches: Leave out what is left for a last batch.
+        context: The process that asks; each gets its own part of each global batch.
 
     Returns:
-        (pictures uint8 [batch, size, size, 3], labels int32 [batch]).
+        (pictures uint8 [batch, size, size, 3], labels int32 [batch]), each the process' share of a global batch.
     """
     count = len(pictures.labels)
     end = count // batch_size * batch_size if whole_batches else count
 
     def shuffled(number: tf.Tensor) -> tf.data.Dataset:
-        return _runs(*order_of_epoch(pictures, TrainingOrder(batch_size, 0, seed or 0), number), batch_size, 0, end)
+        places, windows = order_of_epoch(pictures, TrainingOrder(batch_size, 0, seed or 0), number)
+        return _runs(places, windows, batch_size, 0, end, context)
 
     if seed is None:
         windows = tf.constant([*range(0, end, WINDOW_BLOCKS * pictures.block), end], tf.int64)
-        runs = _runs(tf.range(count, dtype=tf.int64), windows, batch_size, 0, end)
+        runs = _runs(tf.range(count, dtype=tf.int64), windows, batch_size, 0, end, context)
     else:
         runs = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).take(1).flat_map(shuffled)
-    dataset = pictures.dataset(runs, batch_size, pictures.block, whole_batches)
-    return finish(dataset.apply(tf.data.experimental.assert_cardinality(-(-end // batch_size))))
+    share = context.get_per_replica_batch_size(batch_size)
+    dataset = pictures.dataset(runs, share, pictures.block, whole_batches)
+    # Of the last batch, when it is not full, the first processes get the most.
+    batches = -(-(end - share * context.input_pipeline_id) // batch_size)
+    return finish(dataset.apply(tf.data.experimental.assert_cardinality(batches)))
 
 
 def prediction_dataset(

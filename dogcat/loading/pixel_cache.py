@@ -7,7 +7,7 @@ import itertools
 import os
 import tempfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Callable
 
 import numpy as np
 
@@ -74,13 +74,13 @@ class PixelCache:
                 # Without a name, so that it goes with the process, however that ends.
                 with files.naming(files.MEMORY), tempfile.TemporaryFile(dir=files.MEMORY) as nameless:
                     pixels.write(nameless)
-                    return pixels.reader(Path(f"/proc/self/fd/{nameless.fileno()}"), 0)
+                    return pixels.reader(Path(f"/proc/self/fd/{nameless.fileno()}"), 0, _damaged_in_memory)
             if not _is_there(entry, pixels.size):
                 cache.remove_oldest(self.folder, _ENDING, self.gib * GIB - pixels.size)
                 with entry.writing() as file:
                     require_free(self.folder, pixels.size)
                     pixels.write(file)
-            return pixels.reader(entry.path, cache.HEAD_BYTES)
+            return pixels.reader(entry.path, cache.HEAD_BYTES, _damaged)
         except OSError as error:
             place = files.MEMORY if where == "memory" else self.folder
             files.note(f"no pixel cache of {pixels.split}, since {place} cannot be written: {error.strerror}")
@@ -120,18 +120,31 @@ class _Pixels:
         file.flush()
         os.fsync(file.fileno())
 
-    def reader(self, path: Path, start: int) -> Pictures:
-        """A reader of the records in a file from byte `start` on, each of which is checked when it is first read."""
+    def reader(self, path: Path, start: int, damaged: Callable[[RangeFile, str, int], InputError]) -> Pictures:
+        """A reader of the records in a file from byte `start` on, each of which is checked when it is first read.
+
+        Args:
+            path: The file.
+            start: Where the first record begins.
+            damaged: From the file, what is wrong, and the number of the record to the error to raise.
+        """
         source, layout = self._source, self._layout
         count, side = len(source.labels), source.image_size
         starts = start + layout.pixels_offset + np.arange(count) * layout.record_bytes
         spans = Spans(starts, np.full(count, raw_layout.picture_bytes(side)))
         pixels = ByteRanges([RangeFile(path)], [spans])
-        return RawPictures(pixels, source.labels, source.keys, (side, side, 3), layout, _damaged)
+        return RawPictures(pixels, source.labels, source.keys, (side, side, 3), layout, damaged)
 
 
 def _damaged(file: RangeFile, what: str, number: int) -> InputError:
     return InputError(f"{file.path} is damaged: record {number}: {what}; delete this file of the cache and start again")
+
+
+def _damaged_in_memory(_: RangeFile, what: str, number: int) -> InputError:
+    return InputError(
+        f"the pixel cache in memory is damaged: record {number}: {what}; start again, and if that happens again have "
+        "the machine's memory tested"
+    )
 
 
 def _is_there(entry: Entry, size: int) -> bool:

@@ -132,7 +132,7 @@ print("trained and evaluated")
 """
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize(("made", "replicas"), [("jpeg", 2), ("raw", 1)], indirect=["made"])
 def test_plain_keras_trains_and_evaluates(made, replicas):
     devices = [f"CPU:{number}" for number in range(replicas)]
     done = subprocess.run(

@@ -109,6 +109,24 @@ def test_what_was_changed_within_a_file_is_never_shown(tfrecords, tmp_path):
         pictures_of(cached(cache, tfrecords))
 
 
+def test_what_changed_in_memory_is_never_shown(tfrecords, tmp_path):
+    before = set(os.listdir("/proc/self/fd"))
+    reader = cached(PixelCache("memory", 1.0, tmp_path), tfrecords)
+    [kept] = [
+        file
+        for file in map("/proc/self/fd/{}".format, set(os.listdir("/proc/self/fd")) - before)
+        if os.path.exists(file) and os.readlink(file).startswith(str(files.MEMORY))
+    ]
+    with open(kept, "r+b") as file:
+        file.seek(-100, os.SEEK_END)
+        [last] = file.read(1)
+        file.seek(-100, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    damaged = "^the pixel cache in memory is damaged: record 32: the data do not match their checksum; start again"
+    with pytest.raises(InputError, match=damaged), damage.naming_damage():
+        pictures_of(reader)
+
+
 def test_a_file_holds_records_of_a_raw_shard(tfrecords, tmp_path):
     source = reader_of(tfrecords)
     cached(PixelCache("disk", 1.0, tmp_path / "cache"), tfrecords)

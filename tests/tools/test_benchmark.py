@@ -320,13 +320,13 @@ def test_memory(samples, tmp_path, monkeypatch):
     # Of fewer layers, so it is built sooner.
     monkeypatch.setattr(peak_memory, "_BACKBONE", "vgg16")
     options = BenchmarkOptions(
-        subject="memory", images=str(samples / "train"), sizes="300", json=str(tmp_path / "memory.json")
+        subject="memory", images=str(samples / "train"), sizes="180", json=str(tmp_path / "memory.json")
     )
     report = benchmark.benchmark(options)
     found = report["subjects"]["memory"]["measurements"]
     assert [each["command"] for each in found] == ["write", "read", "train", "predict"]
     assert all(each["peak_mib"] > 20 and each["seconds"] > 0 for each in found)
-    assert [each["worked_on"] for each in found] == [300, 256, 256, 300]
+    assert [each["worked_on"] for each in found] == [180, 128, 128, 180]
     assert found[1]["first_batch_seconds"] > 0
     assert json.loads((tmp_path / "memory.json").read_text()) == json.loads(json.dumps(report))
 
@@ -354,8 +354,9 @@ def test_prediction_from_files_and_from_memory(samples, tmp_path):
 
 
 def test_devices_wait_for_what_comes_too_slowly(to_load, monkeypatch):
-    # So fast that steps take nothing, and so slow that all of their pictures are there before they end.
-    for rate, waiting in ((10**9, (0.3, 1.0)), (40, (0.0, 0.2))):
+    # So fast that steps take nothing, and so slow that all of their pictures are there before they end; a machine that
+    # does other things may delay one of the few.
+    for rate, waiting in ((10**9, (0.3, 1.0)), (20, (0.0, 0.3))):
         monkeypatch.setattr(device, "RATE", rate)
         measured = device.measure(to_load, 0.2, 1, devices=(1, 2), batch_size=4)
         assert [(each.encoding, each.devices) for each in measured] == [
@@ -364,7 +365,7 @@ def test_devices_wait_for_what_comes_too_slowly(to_load, monkeypatch):
         for each in measured:
             assert waiting[0] <= each.waiting <= waiting[1]
             assert each.cores == pytest.approx(each.processor_us * rate * each.devices / 1e6)
-    assert [line.split()[-5] for line in device.table(measured).splitlines()[1:]] == ["40", "80", "40", "80"]
+    assert [line.split()[-5] for line in device.table(measured).splitlines()[1:]] == ["20", "40", "20", "40"]
 
 
 def test_a_process_answers_how_fast_a_network_is(monkeypatch, capsys):
