@@ -10,7 +10,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import matplotlib
 import pytest
 import tensorflow as tf
 from conftest import ROOT, draw, environment, make
@@ -29,6 +28,8 @@ def python(*arguments, **environment):
 
 
 def test_settings_of_other_programs_stay_outside(tmp_path):
+    import matplotlib
+
     home = tmp_path / "home"
     (home / ".keras").mkdir(parents=True)
     (home / ".keras" / "keras.json").write_text(
