@@ -224,6 +224,7 @@ class Split:
         if ranges != AugmentationRanges():
             draws = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
 
+            @tf.autograph.experimental.do_not_convert
             def augmented(batch: tuple[tf.Tensor, tf.Tensor], draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 drawn = tf.stack([tf.cast(seed, tf.int64), draw + process])
                 return augmentation.apply(batch[0], ranges, drawn), batch[1]

@@ -26,5 +26,9 @@ class ChosenPictures:
     ) -> tf.data.Dataset:
         """See `pictures.Pictures`."""
         places = tf.constant(self._places, tf.int64)
-        of_all = runs.map(lambda run: tf.gather(places, run))
-        return self._pictures.dataset(of_all, batch_size, block, whole_batches)
+
+        @tf.autograph.experimental.do_not_convert
+        def places_of(run: tf.Tensor) -> tf.Tensor:
+            return tf.gather(places, run)
+
+        return self._pictures.dataset(runs.map(places_of), batch_size, block, whole_batches)

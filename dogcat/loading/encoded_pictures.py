@@ -71,13 +71,18 @@ class EncodedPictures:
         table = self._table
         if block == 1:
             runs = runs.unbatch().batch(self._single)
-        data = runs.map(lambda run: (run, table.read(run, block)), _RUNS_AHEAD, deterministic=True).unbatch()
         labels = tf.constant(self.labels)
+
+        # Nothing in functions of datasets branches on a tensor; to look for that takes AutoGraph a tenth of a second each.
+        @tf.autograph.experimental.do_not_convert
+        def read(run: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return run, table.read(run, block)
 
         @tf.autograph.experimental.do_not_convert
         def decoded(place: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return self.decode(self._encoded(record)), labels[place]
 
+        data = runs.map(read, _RUNS_AHEAD, deterministic=True).unbatch()
         pictures = data.map(decoded, self.threads, deterministic=True)
         return untuned(pictures.batch(batch_size, drop_remainder=whole_batches), self.threads)
 
@@ -116,6 +121,7 @@ class EncodedPictures:
         """Each picture from a place to another in the order of the shards, read by itself."""
         table = self._table
 
+        @tf.autograph.experimental.do_not_convert
         def picture(place: tf.Tensor) -> tf.Tensor:
             [record] = tf.unstack(table.read(place[None], 1), 1)
             return self.decode(self._encoded(record))

@@ -18,6 +18,8 @@ from dogcat.loading.untuned import untuned
 ALONE = tf.distribute.InputContext()
 # Batches of a replica that wait for the device.
 _PREFETCHED = 2
+# For functions of datasets, none of which branches on a tensor; to look for that takes AutoGraph a tenth of a second each.
+_as_it_is = tf.autograph.experimental.do_not_convert
 # More epochs than any run has.
 _ENDLESS = 2**31
 
@@ -86,6 +88,7 @@ def train_dataset(
         share of a global batch: the replicas take one after the other.
     """
 
+    @_as_it_is
     def runs_of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         places, windows = order_of_epoch(pictures, order, epoch)
         # The remainder is dropped here, so that no batch mixes two epochs; another one each epoch.
@@ -142,7 +145,7 @@ def evaluation_dataset(
     windows = tf.constant([*range(0, end, WINDOW_BLOCKS * pictures.block), end], tf.int64)
     runs = _runs(places, windows, batch_size, 0, end, context)
     share = context.get_per_replica_batch_size(batch_size)
-    return finish(pictures.dataset(runs, share, pictures.block).map(lambda pixels, labels: pixels))
+    return finish(pictures.dataset(runs, share, pictures.block).map(_as_it_is(lambda pixels, labels: pixels)))
 
 
 def one_pass(
@@ -167,6 +170,7 @@ def one_pass(
     count = len(pictures.labels)
     end = count // batch_size * batch_size if whole_batches else count
 
+    @_as_it_is
     def shuffled(number: tf.Tensor) -> tf.data.Dataset:
         places, windows = order_of_epoch(pictures, TrainingOrder(batch_size, 0, seed or 0), number)
         return _runs(places, windows, batch_size, 0, end, context)
@@ -202,10 +206,11 @@ def prediction_dataset(
     """
     shape = tf.TensorSpec((None, image_size, image_size, 3), tf.uint8)
     dataset = tf.data.Dataset.from_generator(lambda: Stoppable(batches()), output_signature=shape)
-    dataset = dataset.map(lambda pictures: _pad(pictures, batch_size))
+    dataset = dataset.map(_as_it_is(lambda pictures: _pad(pictures, batch_size)))
     replicas = context.num_replicas_in_sync
     if replicas > 1:
-        dataset = dataset.flat_map(lambda batch: tf.data.Dataset.from_tensor_slices(tf.split(batch, replicas)))
+        split = _as_it_is(lambda batch: tf.data.Dataset.from_tensor_slices(tf.split(batch, replicas)))
+        dataset = dataset.flat_map(split)
     return finish(dataset)
 
 
@@ -242,6 +247,7 @@ def _runs(
     share = batch_size // context.num_input_pipelines
     mine = context.input_pipeline_id
 
+    @_as_it_is
     def run(window: tf.Tensor) -> tf.Tensor:
         at = tf.range(tf.maximum(windows[window], first), tf.minimum(windows[window + 1], end))
         return tf.gather(places, tf.boolean_mask(at, at % batch_size // share == mine))

@@ -87,7 +87,7 @@ class _StrategyForward(Forward):
             # What other processes computed comes through the network; the rest is at hand.
             return tf.distribute.get_replica_context().all_gather(output, axis=0) if self._gathers else output
 
-        self._run = tf.function(lambda batch, number: strategy.run(on_replica, (batch, number)))
+        self._run = tf.function(lambda batch, number: strategy.run(on_replica, (batch, number)), autograph=False)
 
     def _padded(self, make_dataset: MakeDataset) -> Iterator[np.ndarray]:
         for number, batch in enumerate(distribute(self._strategy, make_dataset)):
@@ -98,7 +98,7 @@ class _StrategyForward(Forward):
 class _StartedForward(Forward):
     def __init__(self, network: OpenVinoNetwork | OnnxNetwork, prepare: Prepare | None) -> None:
         self._network = network
-        self._prepare = tf.function(prepare) if prepare else None
+        self._prepare = tf.function(prepare, autograph=False) if prepare else None
 
     def _padded(self, make_dataset: MakeDataset) -> Iterator[np.ndarray]:
         running: collections.deque[Callable[[], np.ndarray]] = collections.deque()

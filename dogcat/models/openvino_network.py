@@ -68,7 +68,7 @@ class OpenVinoNetwork:
             variable for model in models for variable in keras_versions.variables_of(model.weights)
         ]
         module.function = tf.function(
-            function, input_signature=[tf.TensorSpec([None, image_size, image_size, 3], tf.uint8)]
+            function, input_signature=[tf.TensorSpec([None, image_size, image_size, 3], tf.uint8)], autograph=False
         )
         core = _openvino().Core()
         with tempfile.TemporaryDirectory() as folder:

@@ -121,7 +121,7 @@ def _gather_over(strategy: tf.distribute.Strategy) -> Gather:
         # The copy is on the replica's device, which a gathered tensor must be.
         return tf.distribute.get_replica_context().all_gather(tf.identity(numbers), axis=0)
 
-    @tf.function
+    @functools.partial(tf.function, autograph=False)
     def run(numbers: tf.Tensor) -> tf.distribute.DistributedValues:
         return strategy.run(of_replicas, (numbers,))
 

@@ -66,6 +66,7 @@ class TrainingLoop:
         # What the epochs read of the two splits.
         self._views: pipeline.Views | None = None
         self._validated = self._validation
+        self._validation_dataset: tf.data.Dataset | None = None
         self._validation_features: np.ndarray | None = None
         # Of the steps since losses were last fetched: each one's position and sums, on the device.
         self._unread: list[tuple[Position, tf.Tensor]] = []
@@ -269,17 +270,19 @@ class TrainingLoop:
         self.progress.loss_sum += loss_sum
         self.progress.right += right
 
+    def _validation_batches(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        """What every validation reads, made once: its graph takes as long as a small data set."""
+        if self._validation_dataset is None:
+            self._validation_dataset = pipeline.evaluation_dataset(self._validated, self._options.batch_size, context)
+        return self._validation_dataset
+
     def _validate(self, agreement: Agreement) -> tuple[EpochRecord, np.ndarray]:
         """Validates the model after the last step of an epoch; gives the epoch's record and the logits."""
         progress, options = self.progress, self._options
         started = time.perf_counter()
         if options.unfreeze_from:
             batches = []
-            for batch in self._logits.batches(
-                lambda context: pipeline.evaluation_dataset(self._validated, options.batch_size, context),
-                len(self._validation.labels),
-                "validating",
-            ):
+            for batch in self._logits.batches(self._validation_batches, len(self._validation.labels), "validating"):
                 batches.append(batch)
                 if agreement.is_due():
                     # The state between an epoch's steps and its validation is saved at a signal alone.

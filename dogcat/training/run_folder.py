@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +40,8 @@ from dogcat.training.options import OF_FOREIGN_FILES, TrainingOptions
 LAST_MODEL = "last.keras"
 BATCH = "diverged.txt"
 _STATE = "state"
+# For so many times as long as the curves took to draw they are not drawn again.
+_TIMES_ITSELF = 20
 
 
 class RunFolder:
@@ -57,6 +60,9 @@ class RunFolder:
         in_run = path / EVENTS
         # Runs of earlier versions have them in their own folder.
         self.events = in_run if in_run.is_dir() else path.parent / EVENTS / path.name
+        # Epochs that curves.png does not show, and when it is drawn again.
+        self._undrawn: Sequence[EpochRecord] = ()
+        self._next_drawing = 0.0
         self._lock = os.open(path, os.O_RDONLY)
         try:
             if not files.lock(self._lock, path / CONFIG):
@@ -122,10 +128,20 @@ class RunFolder:
         self.write_history(history)
 
     def write_history(self, history: Sequence[EpochRecord]) -> None:
-        """Writes history.csv, history.jsonl and curves.png."""
+        """Writes history.csv and history.jsonl, and now and then curves.png, which `finish` sees to at the end."""
         files.write_atomically(self.path / "history.csv", epoch_records.as_csv(history).encode())
         files.write_atomically(self.path / HISTORY, epoch_records.as_jsonl(history).encode())
-        files.write_atomically(self.path / "curves.png", plots.draw_curves(history, dark=False))
+        self._undrawn = history
+        if time.monotonic() >= self._next_drawing:
+            self._draw()
+
+    def _draw(self) -> None:
+        begun = time.monotonic()
+        files.write_atomically(self.path / "curves.png", plots.draw_curves(self._undrawn, dark=False))
+        self._undrawn = ()
+        # Half a second, which an epoch may take, too.
+        ended = time.monotonic()
+        self._next_drawing = ended + _TIMES_ITSELF * (ended - begun)
 
     def write_batch(self, where: str, keys: Sequence[str]) -> None:
         """Writes which pictures a step had."""
@@ -134,6 +150,8 @@ class RunFolder:
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Writes the summary, which makes the run a finished one; no state is needed any more."""
+        if self._undrawn:
+            self._draw()
         _write_json(self.path / SUMMARY, summary)
         shutil.rmtree(self.state, ignore_errors=True)
 

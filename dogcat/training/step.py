@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -96,9 +97,9 @@ class Trainer:
         return self._step.get_concrete_function(*batch, zero, zero).graph
 
     def _compiled(self, network: Network) -> Network:
-        return tf.function(network, jit_compile=True) if self._compiles else network
+        return tf.function(network, jit_compile=True, autograph=False) if self._compiles else network
 
-    @tf.function
+    @functools.partial(tf.function, autograph=False)
     def _step(self, pictures: tf.Tensor, labels: tf.Tensor, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         sums = self._strategy.run(self._replica_step, (pictures, labels, epoch, step))
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
