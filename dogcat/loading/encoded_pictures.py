@@ -73,7 +73,7 @@ class EncodedPictures:
             runs = runs.unbatch().batch(self._single)
         labels = tf.constant(self.labels)
 
-        # Nothing in functions of datasets branches on a tensor; to look for that takes AutoGraph a tenth of a second each.
+        # Nothing in it branches on a tensor; to look for that takes AutoGraph a tenth of a second for each function.
         @tf.autograph.experimental.do_not_convert
         def read(run: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return run, table.read(run, block)

@@ -18,7 +18,7 @@ from dogcat.loading.untuned import untuned
 ALONE = tf.distribute.InputContext()
 # Batches of a replica that wait for the device.
 _PREFETCHED = 2
-# For functions of datasets, none of which branches on a tensor; to look for that takes AutoGraph a tenth of a second each.
+# Nothing here branches on a tensor; to look for that takes AutoGraph a tenth of a second for each function.
 _as_it_is = tf.autograph.experimental.do_not_convert
 # More epochs than any run has.
 _ENDLESS = 2**31
