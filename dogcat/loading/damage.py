@@ -33,7 +33,6 @@ def naming_damage(*made_before: Pictures) -> Iterator[None]:
     Stoppable.failure = None
     before = list(EncodedPictures.in_use)
     EncodedPictures.in_use.clear()
-    EncodedPictures.in_use.update(each for each in made_before if isinstance(each, EncodedPictures))
     try:
         yield
     except tf.errors.OpError as error:
@@ -41,8 +40,9 @@ def naming_damage(*made_before: Pictures) -> Iterator[None]:
             raise Stoppable.failure from error
         if _OF_INPUT not in str(error):
             raise
-        for pictures in list(EncodedPictures.in_use):
-            name(pictures, error)
+        for pictures in [*made_before, *EncodedPictures.in_use]:
+            if isinstance(pictures, EncodedPictures):
+                name(pictures, error)
         raise
     finally:
         Stoppable.failure = None
