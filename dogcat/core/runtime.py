@@ -43,6 +43,8 @@ _OF_KERAS_3 = ("matplotlib", "sklearn")
 _FLAGS = ("TF_XLA_FLAGS", "XLA_FLAGS")
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+# A value of KERAS_HOME with which Keras, when it is imported, neither reads settings nor writes any.
+NO_KERAS_HOME = os.path.join(os.devnull, "keras")
 
 # What TensorFlow prints at import, whatever is right or wrong: 2.15 registers CUDA's libraries twice, and both tell
 # which instructions the binary was built for.
@@ -145,7 +147,7 @@ def _taken_for_missing(*names: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _without_keras_json() -> Iterator[None]:
     """A block in which Keras, when it is imported, neither reads its settings in the user's folder nor writes any."""
-    with variables_set(KERAS_HOME=os.path.join(os.devnull, "keras")):
+    with variables_set(KERAS_HOME=NO_KERAS_HOME):
         yield
 
 

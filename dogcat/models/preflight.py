@@ -110,8 +110,8 @@ def try_devices(kind: str) -> list[Finding]:
     paths = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
     with subprocess.Popen(
         [sys.executable, "-m", device_trial.__name__, kind],
-        # Warnings and errors, which tell more than the exceptions do.
-        env={**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "1"},
+        # Warnings and errors tell more than the exceptions do.
+        env={**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "1", "KERAS_HOME": runtime.NO_KERAS_HOME},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

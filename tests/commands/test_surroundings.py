@@ -53,7 +53,7 @@ warnings.warn("what a library says")
         **{"HOME": str(home), "KERAS_HOME": None, "KERAS_BACKEND": "torch", "TF_USE_LEGACY_KERAS": "1"},
         **{"MPLBACKEND": "module://matplotlib_inline.backend_inline", "MATPLOTLIBRC": str(home)},
         # With Matplotlib's list of fonts, which takes it long to make.
-        **{"XDG_CONFIG_HOME": None, "XDG_CACHE_HOME": None, "MPLCONFIGDIR": matplotlib.get_configdir()},
+        **{"XDG_CONFIG_HOME": None, "XDG_CACHE_HOME": None, "MPLCONFIGDIR": matplotlib.get_cachedir()},
         **{"TF_CPP_MIN_LOG_LEVEL": "much", "TF_ENABLE_ONEDNN_OPTS": "perhaps", "CUDA_VISIBLE_DEVICES": "none"},
         **{"PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "1", "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "cpp"},
         **{"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "TF_CONFIG": "none"},

@@ -50,6 +50,7 @@ def test_this_machine_can_work(run, tmp_path, monkeypatch):
     assert "hunter2" not in done.out and "TF_VAR" not in done.out
     assert "2 x worker; this process is none" in done.out
     assert "stops the work" not in done.out
+    assert not (tmp_path / ".keras").exists()
 
 
 @pytest.mark.parametrize(
