@@ -222,14 +222,13 @@ class Split:
         order = seed if shuffle else None
         dataset = pipeline.one_pass(self._pictures, batch_size * processes, order, drop_remainder, context)
         if ranges != AugmentationRanges():
-            draws = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
 
             @tf.autograph.experimental.do_not_convert
             def augmented(batch: tuple[tf.Tensor, tf.Tensor], draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 drawn = tf.stack([tf.cast(seed, tf.int64), draw + process])
                 return augmentation.apply(batch[0], ranges, drawn), batch[1]
 
-            dataset = pipeline.finish(tf.data.Dataset.zip((dataset, draws)).map(augmented))
+            dataset = pipeline.finish(tf.data.Dataset.zip((dataset, pipeline.draws(seed))).map(augmented))
         return dataset.repeat() if repeat else dataset
 
     def numpy_batches(self, batch_size: int, **options: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:

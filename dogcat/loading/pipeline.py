@@ -20,6 +20,8 @@ ALONE = tf.distribute.InputContext()
 _PREFETCHED = 2
 # Nothing here branches on a tensor; to look for that takes AutoGraph a tenth of a second for each function.
 _as_it_is = tf.autograph.experimental.do_not_convert
+# Of TensorFlow, where no other is set (`random_seed.DEFAULT_GRAPH_SEED`).
+_SEED_OF_GRAPHS = 87654321
 # More epochs than any run has.
 _ENDLESS = 2**31
 
@@ -179,12 +181,29 @@ def one_pass(
         windows = tf.constant([*range(0, end, WINDOW_BLOCKS * pictures.block), end], tf.int64)
         runs = _runs(tf.range(count, dtype=tf.int64), windows, batch_size, 0, end, context)
     else:
-        runs = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).take(1).flat_map(shuffled)
+        runs = draws(seed).take(1).flat_map(shuffled)
     share = context.get_per_replica_batch_size(batch_size)
     dataset = pictures.dataset(runs, share, pictures.block, whole_batches)
     # Of the last batch, when it is not full, the first processes get the most.
     batches = -(-(end - share * context.input_pipeline_id) // batch_size)
     return finish(dataset.apply(tf.data.experimental.assert_cardinality(batches)))
+
+
+def draws(seed: int) -> tf.data.Dataset:
+    """Random numbers without end, int64, that follow from the seed, and are others in each iteration.
+
+    As `tf.data.Dataset.random` gives them where nobody called `tf.random.set_seed`, on which that one depends too:
+    processes that share a pass need not have called it with the same seed.
+    """
+    drawn = tf.raw_ops.RandomDatasetV2(
+        seed=tf.constant(_SEED_OF_GRAPHS, tf.int64),
+        seed2=tf.constant(seed, tf.int64),
+        seed_generator=tf.raw_ops.DummySeedGenerator(),
+        rerandomize_each_iteration=True,
+        output_types=[tf.int64],
+        output_shapes=[[]],
+    )
+    return tf.data.experimental.from_variant(drawn, tf.TensorSpec((), tf.int64))
 
 
 def prediction_dataset(

@@ -81,6 +81,9 @@ def test_each_pass_has_another_order_that_follows_from_the_seed(made):
     plain = in_order(split.batches(8))
     assert len({first, second, plain, in_order(split.batches(8, shuffle=True, seed=4))}) == 4
     assert sorted_pictures(dataset) == sorted_pictures(split.batches(5))
+    tf.random.set_seed(17)
+    seeded = split.batches(8, shuffle=True, seed=3)
+    assert [in_order(seeded), in_order(seeded)] == [first, second]
 
 
 def test_augmentation_is_drawn_anew_and_follows_from_the_seed(made):

@@ -25,9 +25,9 @@ from dogcat.core.options import InputError
 from dogcat.core.places import Place, place_of
 from dogcat.dataset import example_proto, manifest, raw_layout, shard_plan, stored_picture, tfrecord
 from dogcat.dataset.options import ShardOptions
-from dogcat.loading.byte_ranges import RangeFile
 
 from ..make_tfrecords import make_data_set
+from . import page_cache
 from .peer_loaders import BATCH, SHEAR_DEGREES, ZOOM, Stream, check, files_of, measure
 from .peer_writers import QUALITY, SIZE, Work
 
@@ -312,14 +312,7 @@ def measure_from_disk(make: Callable[[], Stream], folder: Path, version: str) ->
     Raises:
         ValueError: The file system of the folder keeps files in memory.
     """
-    os.sync()
-    for path in [*folder.glob("*/*.tfrecord"), *folder.glob("*/*.index")]:
-        with open(path, "rb", buffering=0) as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    for path in folder.glob("*/*.tfrecord"):
-        # Several, since a quick disk may have read a page before the answer is there.
-        if all(map(RangeFile(path).is_in_memory, range(0, path.stat().st_size, path.stat().st_size // 8))):
-            raise ValueError(f"{path} stays in memory; set TMPDIR to a folder on a disk")
+    page_cache.drop([*folder.glob("*/*.tfrecord"), *folder.glob("*/*.index")])
     started = time.perf_counter()
     stream = make()
     count = sum(len(batch) for batch in stream(1))
