@@ -20,7 +20,7 @@ def test_from_pictures_to_a_submission(run, shared, tmp_path):
             (images / f"{name}.{number}.jpg").symlink_to((source / "train" / f"{name}.{number}.jpg").resolve())
     # Pictures of the training set as test pictures, since their class is known.
     wanted = {}
-    for number in range(100, 106):
+    for number in range(100, 110):
         for i, name in enumerate(("cat", "dog")):
             id_ = 2 * number + i
             wanted[str(id_)] = name
@@ -67,7 +67,7 @@ def test_suspects_among_real_pictures(fork, shared, tmp_path):
     for path in sorted((shared / "data" / "not-pets").iterdir())[::2][:10]:
         (images / path.name).symlink_to(path.resolve())
         of_neither.add(path.name)
-    link_pets(shared, images, 60)
+    link_pets(shared, images)
     wrong = {
         f"{name}.{number}.jpg": other for number in (3, 17, 31, 45) for name, other in (("cat", "dog"), ("dog", "cat"))
     }
@@ -100,16 +100,16 @@ def test_suspects_among_real_pictures(fork, shared, tmp_path):
 
 def test_nothing_is_suggested_for_real_pictures_without_a_fault(fork, shared, tmp_path):
     (tmp_path / "in").mkdir()
-    link_pets(shared, tmp_path / "in", 30)
+    link_pets(shared, tmp_path / "in")
     done = fork("tools.clean_images", f"--images={tmp_path}/in", f"--output={tmp_path}/out")
     assert (done.code, done.err) == (0, "")
     assert "suggested to drop 0, to relabel 0, to look at" in done.out
     assert (tmp_path / "out" / "exclude.txt").read_text() == ""
 
 
-def link_pets(shared, folder, of_each):
-    """Puts so many real cats and as many real dogs into a folder."""
-    for number in range(of_each):
+def link_pets(shared, folder):
+    """Puts 60 real cats and 60 real dogs into a folder."""
+    for number in range(60):
         for name in ("cat", "dog"):
             pet = shared / "data" / "dogs-vs-cats-2k" / "train" / f"{name}.{number}.jpg"
             (folder / pet.name).symlink_to(pet.resolve())

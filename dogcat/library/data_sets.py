@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 from collections.abc import Iterator
@@ -117,6 +118,8 @@ class Split:
         self.image_size = of.image_size
         self._folder = of.folder
         self._manifest = made
+        # This process, and those that share each batch.
+        self._part = (0, 1)
 
     @functools.cached_property
     def _records(self) -> Records:
@@ -193,20 +196,6 @@ class Split:
             ValueError: An argument is out of range.
             InputError: The data set is damaged.
         """
-        return self._batches(batch_size, shuffle, seed, augment, repeat, drop_remainder)
-
-    def _batches(
-        self,
-        batch_size: int,
-        shuffle: bool = False,
-        seed: int = 0,
-        augment: str | AugmentationRanges = "none",
-        repeat: bool = False,
-        drop_remainder: bool = False,
-        process: int = 0,
-        processes: int = 1,
-    ) -> tf.data.Dataset:
-        """What `batches` gives to one of several processes that share each batch; `batch_size` is that of each."""
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be 1 or more")
         if isinstance(augment, str) and augment not in AUGMENTATIONS:
@@ -218,6 +207,7 @@ class Split:
         from dogcat.loading import pipeline
         from dogcat.training import augment as augmentation
 
+        process, processes = self._part
         context = tf.distribute.InputContext(processes, process, processes)
         order = seed if shuffle else None
         dataset = pipeline.one_pass(self._pictures, batch_size * processes, order, drop_remainder, context)
@@ -271,9 +261,9 @@ class Split:
         from dogcat.library import torch_batches
 
         torch_batches.leave_gpus()
-        process, processes = torch_batches.place_among_processes()
-        batches = self._batches(batch_size, **options, process=process, processes=processes)
-        return torch_batches.TorchBatches(batches, self._pictures)
+        mine = copy.copy(self)
+        mine._part = torch_batches.place_among_processes()
+        return torch_batches.TorchBatches(mine.batches(batch_size, **options), mine._pictures)
 
     def __repr__(self) -> str:
         """Its name and size."""

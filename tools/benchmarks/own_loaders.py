@@ -312,7 +312,9 @@ def measure_from_disk(make: Callable[[], Stream], folder: Path, version: str) ->
     Raises:
         ValueError: The file system of the folder keeps files in memory.
     """
-    page_cache.drop([*folder.glob("*/*.tfrecord"), *folder.glob("*/*.index")])
+    shards = list(folder.glob("*/*.tfrecord"))
+    page_cache.drop([*shards, *folder.glob("*/*.index")])
+    page_cache.require_dropped(shards)
     started = time.perf_counter()
     stream = make()
     count = sum(len(batch) for batch in stream(1))
