@@ -32,6 +32,15 @@ def shards_of(folder):
     return [shard for split in manifest.read(folder).splits.values() for shard in split.shards]
 
 
+def flip_bit(folder):
+    """Changes a bit in the middle of the second training shard; returns its path."""
+    shard = sorted(folder.glob("train-*.tfrecord"))[1]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    return shard
+
+
 def data_of(path):
     """The data of each record, read by the lengths alone."""
     content, at, found = path.read_bytes(), 0, []

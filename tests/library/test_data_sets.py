@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import shard_files
 import tensorflow as tf
 from conftest import environment
 
@@ -147,10 +148,7 @@ def test_plain_keras_trains_and_evaluates(made, replicas):
 def test_a_damaged_record_is_named(made, tmp_path):
     folder = shutil.copytree(made.folder, tmp_path / "data")
     split = dogcat.open_dataset(folder).split("train")
-    shard = sorted(folder.glob("train-*.tfrecord"))[1]
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 1
-    shard.write_bytes(content)
+    shard = shard_files.flip_bit(folder)
     with pytest.raises(dogcat.InputError, match=f"{shard} is damaged: record "):
         list(split.numpy_batches(8))
     with pytest.raises(dogcat.InputError, match=f"{shard} is damaged: record "):

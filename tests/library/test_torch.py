@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import shard_files
 from conftest import environment
 
 import dogcat
@@ -127,10 +128,7 @@ def test_a_worker_of_a_data_loader_is_told(split):
 @needs_torch
 def test_a_damaged_record_is_named(split, tmp_path):
     folder = shutil.copytree(split._folder, tmp_path / "data")
-    shard = sorted(folder.glob("train-*.tfrecord"))[1]
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 1
-    shard.write_bytes(content)
+    shard = shard_files.flip_bit(folder)
     with pytest.raises(dogcat.InputError, match=f"{shard} is damaged: record "):
         list(dogcat.open_dataset(folder).split("train").torch(8))
 

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+import shard_files
 import tensorflow as tf
 from conftest import command, draw, make, start, without_progress
 from scipy import special
@@ -289,10 +290,7 @@ def test_a_damaged_shard_is_named(tfrecords, empty_cache, call):
     # Of the whole data set, which has the same manifest, features may have been kept.
     tmp_path = empty_cache
     copy = shutil.copytree(tfrecords, tmp_path / "copy")
-    shard = sorted(copy.glob("train-*.tfrecord"))[1]
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 1
-    shard.write_bytes(content)
+    shard = shard_files.flip_bit(copy)
     small = ("--backbone=tiny", "--weights=none", "--batch_size=8", "--epochs=0", "--strategy=one_device")
     done = call("dogcat.train", f"--tfrecords={copy}", f"--runs={tmp_path}/runs", *small)
     assert done.code == 2
