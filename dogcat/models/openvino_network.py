@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import sys
 import tempfile
+import threading
 from types import ModuleType
-from typing import Callable
+from typing import Any, Callable
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +22,8 @@ from dogcat.models import keras_versions
 PRECISIONS = {"float32": "f32", "mixed_bfloat16": "bf16"}
 # Batches on the way: one computes while the next is made ready.
 AT_ONCE = 2
+
+_one_at_a_time = threading.Lock()
 
 
 def is_installed() -> bool:
@@ -39,6 +43,17 @@ def _openvino() -> ModuleType:
     import openvino
 
     return openvino
+
+
+@functools.cache
+def _core() -> Any:
+    """What compiles networks, an `openvino.Core`; one for the whole process.
+
+    With the first network it gives the thread another stack for signals, and takes it away when it ends; where others
+    were made meanwhile, or another thread ends it, the thread is left with a stack that is gone, and the next signal,
+    Ctrl-C too, kills the process.
+    """
+    return _openvino().Core()
 
 
 class OpenVinoNetwork:
@@ -70,7 +85,8 @@ class OpenVinoNetwork:
         module.function = tf.function(
             function, input_signature=[tf.TensorSpec([None, image_size, image_size, 3], tf.uint8)], autograph=False
         )
-        core = _openvino().Core()
+        with _one_at_a_time:
+            core = _core()
         with tempfile.TemporaryDirectory() as folder:
             with at_level(logging.WARNING, "tensorflow"):
                 tf.saved_model.save(module, folder, signatures=module.function)
