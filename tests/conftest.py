@@ -28,8 +28,10 @@ from dogcat.dataset.options import ShardOptions
 from tools.make_tfrecords import make_data_set
 
 ROOT = Path(__file__).parents[1]
-# Those with the longest `--durations`, in the order in which they begin.
+# In the order in which they begin: one that forks the process of the tests, while that is small; then those with the
+# longest `--durations`.
 SLOW_FILES = (
+    "test_kill_points.py",
     *("test_interruption.py", "test_real_pictures.py", "test_run.py", "test_resume.py", "test_predict_resume.py"),
     *("test_multi_worker.py", "test_other_keras.py", "test_benchmark.py", "test_clean_images.py"),
     *("test_files_of_0_1_0.py", "test_build.py", "test_notebook.py", "test_tracking.py"),

@@ -77,7 +77,7 @@ def philox(count: int, seed: int, epoch: tf.Tensor | int) -> tf.Tensor:
     return _philox(*(tf.cast(number, tf.int64) for number in (count, seed, epoch)))
 
 
-# A function of its own, so that the hundreds of operations are made once and not for each dataset.
+# A function of its own, and its rounds a loop, so that few operations are made, once and not for each dataset.
 @functools.partial(tf.function, input_signature=[tf.TensorSpec((), tf.int64)] * 3, autograph=False)
 def _philox(count: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
     blocks = -(-count // 4)
@@ -87,11 +87,12 @@ def _philox(count: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
     odd = tf.zeros_like(even)
     key = tf.stack([tf.cast(seed, tf.uint64), tf.cast(epoch, tf.uint64)])[:, None]
     multipliers, weyl = (tf.constant(numbers, tf.uint64)[:, None] for numbers in (_MULTIPLIERS, _WEYL))
-    for step in range(_ROUNDS):
-        if step:
-            key += weyl
+
+    def mixed(even: tf.Tensor, odd: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         high, low = _product(multipliers, even)
-        even, odd = _xor(_xor(high[::-1], odd), key), low[::-1]
+        return _xor(_xor(high[::-1], odd), key), low[::-1], key + weyl
+
+    even, odd, _ = tf.while_loop(lambda *words: True, mixed, (even, odd, key), maximum_iterations=_ROUNDS)
     return tf.reshape(tf.stack([even[0], odd[0], even[1], odd[1]], axis=1), [-1])[:count]
 
 

@@ -5,6 +5,8 @@ Only a TensorFlow that is built with CUDA has it; tensorflow-cpu has not.
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import tensorflow as tf
 from tensorflow import keras
@@ -32,8 +34,14 @@ def nodes_of(graph):
         yield from function.node_def
 
 
+@functools.cache
+def kernels_of(operation: str):
+    """What is registered for an operation; to look it up takes some milliseconds."""
+    return kernels.get_registered_kernels_for_op(operation).kernel
+
+
 def has_gpu_kernel(node) -> bool:
-    for kernel in kernels.get_registered_kernels_for_op(node.op).kernel:
+    for kernel in kernels_of(node.op):
         fits = all(
             node.attr[constraint.name].type in constraint.allowed_values.list.type for constraint in kernel.constraint
         )

@@ -74,8 +74,13 @@ def write(axes: Axes, pictures: Sequence[Usable]) -> None:
 
 def _line(point: np.ndarray, place: Bbox) -> np.ndarray:
     """Points of the line from a dot to the nearest place of its name's box, [points, 2]."""
-    end = np.clip(point, place.min, place.max)
-    return point + np.linspace(0, 1, _LINE_POINTS)[:, np.newaxis] * (end - point)
+    return _lines(point, place.min, place.max)
+
+
+def _lines(point: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> np.ndarray:
+    """Points of the lines from a dot to boxes from `lows` to `highs`, [..., 2]: [..., points, 2]."""
+    ends = np.clip(point, lows, highs)[..., np.newaxis, :]
+    return point + np.linspace(0, 1, _LINE_POINTS)[:, np.newaxis] * (ends - point)
 
 
 def _room_near(
@@ -85,18 +90,17 @@ def _room_near(
 
     Among such places that with the fewest dots below it; None where there is none.
     """
-    places = []
-    for distance in _NAME_DISTANCES:
-        for angle in np.linspace(0, 2 * np.pi, 16, endpoint=False):
-            # From the point to the name's edge, not to its middle.
-            middle = point + np.array([np.cos(angle), np.sin(angle)]) * (distance + size / 2)
-            place = Bbox([middle - size / 2, middle + size / 2])
-            is_free = (
-                not any(place.padded(3).overlaps(other) for other in taken)
-                and not any(other.count_contains(_line(point, place)) for other in taken)
-                and not place.count_contains(lines)
-                and place.union([place, frame]).bounds == frame.bounds
-            )
-            if is_free:
-                places.append(place)
+    angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    # From the point to the name's edge, not to its middle.
+    reaches = np.array(_NAME_DISTANCES)[:, np.newaxis, np.newaxis] + size / 2
+    middles = (point + directions * reaches).reshape(-1, 2)
+    lows, highs = middles - size / 2, middles + size / 2
+    is_free = ((lows >= frame.min) & (highs <= frame.max)).all(axis=1)
+    own_lines = _lines(point, lows, highs)
+    for other in taken:
+        is_free &= ~((lows - 3 <= other.max) & (highs + 3 >= other.min)).all(axis=1)
+        is_free &= ~((other.min < own_lines) & (own_lines < other.max)).all(axis=2).any(axis=1)
+    places = [Bbox(box) for box in np.stack([lows, highs], axis=1)[is_free]]
+    places = [place for place in places if not place.count_contains(lines)]
     return min(places, key=lambda place: place.padded(4).count_contains(dots), default=None)
