@@ -74,7 +74,7 @@ def write(axes: Axes, pictures: Sequence[Usable]) -> None:
 
 def _line(point: np.ndarray, place: Bbox) -> np.ndarray:
     """Points of the line from a dot to the nearest place of its name's box, [points, 2]."""
-    return _lines(point, place.min, place.max)
+    return _lines(point, *np.array([place.min, place.max]))
 
 
 def _lines(point: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> np.ndarray:
