@@ -49,9 +49,9 @@ def _openvino() -> ModuleType:
 def _core() -> Any:
     """What compiles networks, an `openvino.Core`; one for the whole process.
 
-    With the first network it gives the thread another stack for signals, and takes it away when it ends; where others
-    were made meanwhile, or another thread ends it, the thread is left with a stack that is gone, and the next signal,
-    Ctrl-C too, kills the process.
+    With its first network it gives the thread another stack for signals, which it takes back when it goes. Where
+    another one had done so meanwhile, or it goes in another thread, the stack is freed while it is still that of the
+    thread, and the next signal, Ctrl-C too, kills the process.
     """
     return _openvino().Core()
 
