@@ -80,7 +80,7 @@ class EncodedPictures:
 
         @tf.autograph.experimental.do_not_convert
         def decoded(place: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return self.decode(self._encoded(record)), labels[place]
+            return self.decode(self._encoded(record)), tf.gather(labels, place)
 
         data = runs.map(read, _RUNS_AHEAD, deterministic=True).unbatch()
         pictures = data.map(decoded, self.threads, deterministic=True)
@@ -204,9 +204,10 @@ class _Table:
 
     def _neighbours(self, first: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
         """Records that follow one another, read in one go; strings."""
-        shards = tf.range(self._shard_of[first], self._shard_of[first + count - 1] + 1)
-        offsets = tf.concat([self._offsets[first][None], tf.gather(self._firsts, shards[1:])], axis=0)
-        bytes_of_all = tf.reduce_sum(self._lengths[first : first + count] + tfrecord.FRAME_BYTES)
+        # `x[i]` of tensors is several operations for each dataset to make, `tf.gather` is one.
+        shards = tf.range(tf.gather(self._shard_of, first), tf.gather(self._shard_of, first + count - 1) + 1)
+        offsets = tf.concat([tf.gather(self._offsets, [first]), tf.gather(self._firsts, shards[1:])], axis=0)
+        bytes_of_all = tf.reduce_sum(tf.slice(self._lengths, [first], [count]) + tfrecord.FRAME_BYTES)
         return _records_from(tf.gather(self._paths, shards), offsets, bytes_of_all).take(count)
 
 

@@ -268,8 +268,10 @@ def _runs(
 
     @_as_it_is
     def run(window: tf.Tensor) -> tf.Tensor:
-        at = tf.range(tf.maximum(windows[window], first), tf.minimum(windows[window + 1], end))
-        return tf.gather(places, tf.boolean_mask(at, at % batch_size // share == mine))
+        begin, behind = tf.gather(windows, window), tf.gather(windows, window + 1)
+        at = tf.range(tf.maximum(begin, first), tf.minimum(behind, end))
+        own = tf.reshape(tf.where(at % batch_size // share == mine), [-1])
+        return tf.gather(places, tf.gather(at, own))
 
     # That in which the first begins, and that at which the end is.
     first_window = tf.searchsorted(windows, [tf.cast(first, tf.int64)], side="right", out_type=tf.int64)[0] - 1
