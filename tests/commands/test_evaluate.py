@@ -47,7 +47,7 @@ def evaluated(folder):
         return json.loads((folder / "metrics.json").read_text()), list(csv.DictReader(file))
 
 
-def test_two_models_on_a_split(run, two_models, tfrecords, tmp_path):
+def test_two_models_on_a_split(fork, two_models, tfrecords, tmp_path):
     output = tmp_path / "out"
     flags = {
         "model": two_models[0],
@@ -56,7 +56,7 @@ def test_two_models_on_a_split(run, two_models, tfrecords, tmp_path):
         "output": output,
         "tta": "none",
     }
-    done = run("dogcat.evaluate", *(f"--{name}={value}" for name, value in flags.items()), "--batch_size=5")
+    done = fork("dogcat.evaluate", *(f"--{name}={value}" for name, value in flags.items()), "--batch_size=5")
     assert done.code == 0, done.err
     found, rows = evaluated(output)
     data = manifest.load(tfrecords)

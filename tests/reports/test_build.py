@@ -219,11 +219,11 @@ def test_a_run_without_logits_is_asked_again_and_tells_the_same(two_runs, tmp_pa
     assert len(kept.validation_logits(len(before), 2)) == len(before)
 
 
-def test_the_command_makes_one_page_or_compares(run, call, two_runs, tmp_path):
+def test_the_command_makes_one_page_or_compares(fork, call, two_runs, tmp_path):
     shutil.copytree(two_runs[0].parent, tmp_path / "runs", symlinks=True)
     first, second = (tmp_path / "runs" / folder.name for folder in two_runs)
     (first / "report.html").unlink()
-    done = run("tools.make_report", first)
+    done = fork("tools.make_report", first)
     assert (done.code, done.out) == (0, f"wrote {first}/report.html\n")
     assert (first / "report.html").exists()
     done = call("tools.make_report", first, second, tmp_path / "runs" / "latest")

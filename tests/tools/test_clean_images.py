@@ -86,13 +86,13 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("DOGCAT_CACHE", str(tmp_path / "cache"))
 
 
-def test_features_find_what_is_planted_and_the_shard_tool_takes_the_files(run, folder, tmp_path):
+def test_features_find_what_is_planted_and_the_shard_tool_takes_the_files(fork, folder, tmp_path):
     shutil.copy(folder / "cat.3.jpg", folder / "dog.99.jpg")
     shutil.copy(folder / "dog.3.jpg", folder / "dog.98.jpg")
     Image.new("RGB", (40, 40), (9, 9, 9)).save(folder / "cat.97.jpg", "PNG")
     Image.fromarray(np.asarray(Image.open(folder / "cat.5.jpg"))[:20, :20]).save(folder / "cat.96.jpg", "PNG")
     (folder / "cat.95.jpg").write_bytes(b"no picture")
-    done = run("tools.clean_images", f"--images={folder}", f"--output={tmp_path}/out", *SMALL)
+    done = fork("tools.clean_images", f"--images={folder}", f"--output={tmp_path}/out", *SMALL)
     assert (done.code, done.err) == (0, "")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == LEFT
     found = {row["path"]: row for row in rows(tmp_path / "out")}
@@ -111,7 +111,7 @@ def test_features_find_what_is_planted_and_the_shard_tool_takes_the_files(run, f
 
     (tmp_path / "labels.csv").write_text("path,label\ncat.1.jpg,dog\ncat.2.jpg,cat\n")
     choices = (f"--exclude={tmp_path}/out/exclude.txt", f"--labels={tmp_path}/labels.csv")
-    done = run("tools.make_tfrecords", f"--images={folder}", f"--output={tmp_path}/made", *choices, "--image_size=32")
+    done = fork("tools.make_tfrecords", f"--images={folder}", f"--output={tmp_path}/made", *choices, "--image_size=32")
     assert (done.code, done.err) == (0, "")
     options = manifest.load(tmp_path / "made").options
     assert options["exclude"]["removed"] == 3 and options["labels"]["changed"] == 1

@@ -121,12 +121,12 @@ def test_the_page_fits_its_window(browser, served, width):
     assert page.outside == []
 
 
-def test_what_cannot_be_served_is_one_line(run, trained):
+def test_what_cannot_be_served_is_one_line(fork, trained):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run("tools.try_model", trained.folder, f"--port={port}")
+        done = fork("tools.try_model", trained.folder, f"--port={port}")
     assert done.code == 2 and f"--port={port}: cannot be served on" in done.err and len(done.err.splitlines()) == 1
-    done = run("tools.try_model", trained.folder / "nowhere", "--port=0")
+    done = fork("tools.try_model", trained.folder / "nowhere", "--port=0")
     assert done.code == 2 and "nowhere" in done.err and "Traceback" not in done.err
 
 
