@@ -23,7 +23,7 @@ PRECISIONS = {"float32": "f32", "mixed_bfloat16": "bf16"}
 # Batches on the way: one computes while the next is made ready.
 AT_ONCE = 2
 
-_one_at_a_time = threading.Lock()
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def is_installed() -> bool:
@@ -85,7 +85,7 @@ class OpenVinoNetwork:
         module.function = tf.function(
             function, input_signature=[tf.TensorSpec([None, image_size, image_size, 3], tf.uint8)], autograph=False
         )
-        with _one_at_a_time:
+        with _ONE_AT_A_TIME:
             core = _core()
         with tempfile.TemporaryDirectory() as folder:
             with at_level(logging.WARNING, "tensorflow"):

@@ -16,7 +16,6 @@ TWO_NETWORKS = """
 import signal, threading
 from dogcat.core import runtime
 runtime.prepare()
-import tensorflow as tf
 from dogcat.models.openvino_network import OpenVinoNetwork
 
 networks = [OpenVinoNetwork(lambda pictures: pictures[:, 0, 0], [], 2, 2, "float32") for _ in range(2)]

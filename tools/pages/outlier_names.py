@@ -68,17 +68,12 @@ def write(axes: Axes, pictures: Sequence[Usable]) -> None:
             name.remove()
             continue
         taken.append(place)
-        lines = np.concatenate([lines, _line(point, place)])
+        lines = np.concatenate([lines, _lines(point, *place.get_points())])
         name.set_position((place.x0 - point[0], place.y0 - point[1]))
 
 
-def _line(point: np.ndarray, place: Bbox) -> np.ndarray:
-    """Points of the line from a dot to the nearest place of its name's box, [points, 2]."""
-    return _lines(point, *np.array([place.min, place.max]))
-
-
 def _lines(point: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> np.ndarray:
-    """Points of the lines from a dot to boxes from `lows` to `highs`, [..., 2]: [..., points, 2]."""
+    """Points of the lines from a dot to the nearest places of boxes, whose corners are [..., 2]: [..., points, 2]."""
     ends = np.clip(point, lows, highs)[..., np.newaxis, :]
     return point + np.linspace(0, 1, _LINE_POINTS)[:, np.newaxis] * (ends - point)
 
