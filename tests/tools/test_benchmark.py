@@ -19,7 +19,6 @@ from conftest import write_out_of_memory
 from dask_cluster import DaskCluster
 
 from dogcat.core.options import InputError
-from dogcat.loading.byte_ranges import RangeFile
 from tools import benchmark
 from tools.benchmarks import (
     bucket,
@@ -27,6 +26,7 @@ from tools.benchmarks import (
     device,
     network_rates,
     own_loaders,
+    page_cache,
     peak_memory,
     peer_loaders,
     predict,
@@ -204,7 +204,7 @@ def test_threads_wait_for_each_picture(to_load):
 def on_disk(to_load, tmp_path):
     """What the loaders read, in files that no other test has mapped, which would keep them in memory."""
     probe = write_out_of_memory(tmp_path / "probe", 2**20)
-    if RangeFile(probe).is_in_memory(probe.stat().st_size // 2):
+    if page_cache.in_memory(probe).any():
         pytest.skip("the temporary folder's file system keeps files in memory")
     for name in ("jpeg", "raw"):
         shutil.copytree(to_load / name, tmp_path / name)
@@ -216,13 +216,11 @@ def test_a_loader_reads_each_picture_from_the_disk_once(on_disk, ours, name):
     asked = []
 
     def make():
-        # Between the pages that have been asked for.
-        for path in (on_disk / "raw").glob("*.tfrecord"):
-            asked.extend(RangeFile(path).is_in_memory(path.stat().st_size * part // 16) for part in (1, 3, 5, 7))
+        asked.extend(page_cache.in_memory(path) for path in on_disk.glob("*/*.tfrecord"))
         return own_loaders.LOADERS[name][0](on_disk, 2)
 
     work = own_loaders.measure_from_disk(make, on_disk, "1.0")
-    assert asked and not all(asked)
+    assert asked and not np.concatenate(asked).any()
     assert work.pictures == work.checked == 256 and work.seconds > 0
     processes.check_loaded(work, ours, 256)
 
