@@ -158,7 +158,7 @@ peers: $(VENV)/ready
 
 # setup.cfg alone lists what is needed. Where a machine has no NVIDIA driver, tensorflow is replaced by
 # tensorflow-cpu of the same version, the same library at half the size; it exists for Linux on x86-64. What is
-# installed says so, for `pip check`.
+# installed says so, for `pip check`. Two environments that are made at once take turns at writing into the checkout.
 CPU := s|^\(Requires-Dist: \|\)tensorflow\([=<>]\)|\1tensorflow-cpu\2|
 LIST_NEEDS := import configparser; c = configparser.ConfigParser(); c.read("setup.cfg"); \
 	extras = c["options.extras_require"]; \
@@ -181,7 +181,7 @@ $(VENV)/ready: setup.cfg pyproject.toml
 	elif [ "$$(uname -sm)" = 'Linux x86_64' ]; then \
 		$(RUN) -c '$(LIST_NEEDS)' | sed '$(CPU)' >$(VENV)/needs.txt && \
 		$(RUN) -m pip install --quiet -r $(VENV)/needs.txt && \
-		$(RUN) -m pip install --quiet --no-deps -e . && \
+		flock setup.cfg $(RUN) -m pip install --quiet --no-deps -e . && \
 		sed -i '$(CPU)' $(VENV)/lib/python*/site-packages/dogcat-*.dist-info/METADATA; \
 	else \
 		$(RUN) -m pip install --quiet -e '.[openvino,test]'; \

@@ -21,7 +21,7 @@ from dogcat.evaluation import metrics
 from dogcat.library.runs import train_with_page
 from dogcat.loading import pipeline, readers
 from dogcat.models import gradcam, model_files
-from dogcat.reports import build, comparison_page
+from dogcat.reports import build, comparison_page, recipe
 from dogcat.training import finished_runs
 from tools import make_report
 from tools.make_report import ReportOptions
@@ -140,6 +140,14 @@ def test_on_a_phone_panels_stack_and_the_first_column_stays(two_runs, browser):
         return [table.scrollLeft, cell.left, table.getBoundingClientRect().left]; }"""
     )
     assert moved > 100 and cell == edge
+
+
+def test_a_click_on_a_command_takes_it_as_it_is_typed(two_runs, browser):
+    page = browser.open(two_runs[1] / "report.html", PHONE)
+    command = page.shown.locator(".copy").last
+    command.click()
+    assert page.shown.evaluate("getSelection().toString()") == recipe.command(finished_runs.read(two_runs[1]))
+    assert not page.is_wider_than_window()
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
