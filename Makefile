@@ -159,10 +159,18 @@ peers: $(VENV)/ready
 # setup.cfg alone lists what is needed. Where a machine has no NVIDIA driver, tensorflow is replaced by
 # tensorflow-cpu of the same version, the same library at half the size; it exists for Linux on x86-64. What is
 # installed says so, for `pip check`. Two environments that are made at once take turns at writing into the checkout.
-CPU := s|^\(Requires-Dist: \|\)tensorflow\([=<>]\)|\1tensorflow-cpu\2|
+CPU := s/^\(Requires-Dist: \)\{0,1\}tensorflow\([=<>]\)/\1tensorflow-cpu\2/
 LIST_NEEDS := import configparser; c = configparser.ConfigParser(); c.read("setup.cfg"); \
 	extras = c["options.extras_require"]; \
 	print(c["options"]["install_requires"], extras["openvino"], extras["test"], sep="\n")
+
+PIP := $(RUN) -m pip install --quiet
+# uv does in a third of the time what pip does. It does not know pip's settings, so where it fails pip has its turn.
+UV := $(RUN) -m uv pip install --quiet --python $(RUN) --no-cache --compile-bytecode
+# As variables, since a comma would end the argument of a call.
+WITH_GPU := -e '.[gpu,test]'
+WITH_OPENVINO := -e '.[openvino,test]'
+INSTALL = { $(PIP) uv && $(UV) $(1) || { echo 'with uv that failed; now with pip' && $(PIP) $(1); }; }
 
 $(VENV)/ready: setup.cfg pyproject.toml
 	@if [ -n "$(PYTHON)" ]; then \
@@ -177,13 +185,13 @@ $(VENV)/ready: setup.cfg pyproject.toml
 	fi
 	@echo 'installing the packages of setup.cfg into $(VENV) (about 700 MB, once)'
 	@if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then \
-		$(RUN) -m pip install --quiet -e '.[gpu,test]'; \
+		$(call INSTALL,$(WITH_GPU)); \
 	elif [ "$$(uname -sm)" = 'Linux x86_64' ]; then \
 		$(RUN) -c '$(LIST_NEEDS)' | sed '$(CPU)' >$(VENV)/needs.txt && \
-		$(RUN) -m pip install --quiet -r $(VENV)/needs.txt && \
-		flock setup.cfg $(RUN) -m pip install --quiet --no-deps -e . && \
+		$(call INSTALL,-r $(VENV)/needs.txt) && \
+		flock setup.cfg $(PIP) --no-deps -e . && \
 		sed -i '$(CPU)' $(VENV)/lib/python*/site-packages/dogcat-*.dist-info/METADATA; \
 	else \
-		$(RUN) -m pip install --quiet -e '.[openvino,test]'; \
+		$(call INSTALL,$(WITH_OPENVINO)); \
 	fi
 	@touch $@

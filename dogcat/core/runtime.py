@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import platform
 import re
@@ -36,9 +37,9 @@ _OPEN_FILES = 8192
 
 # Settings of other programs: with them TensorFlow takes another Keras, or a part of protobuf that is not there.
 _OF_OTHERS = ("TF_USE_LEGACY_KERAS", "KERAS_BACKEND", "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION")
-# Packages that Keras 3 imports for functions that no command calls, which takes a second, and Matplotlib with the
-# user's settings of it.
-_OF_KERAS_3 = ("matplotlib", "sklearn")
+# Packages that TensorFlow and Keras import, where they are installed, for functions that no command calls: that takes a
+# second or two, and Matplotlib comes with the user's settings of it.
+_NOT_NEEDED = ("IPython", "jax", "matplotlib", "pandas", "sklearn")
 # Flags of TensorFlow's compilers.
 _FLAGS = ("TF_XLA_FLAGS", "XLA_FLAGS")
 
@@ -92,8 +93,12 @@ def prepare(for_library: bool = False) -> None:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2" if NVIDIA_DRIVER.exists() else "3"
     # Addons says at import that it is no longer developed; BUILD_NOTES.md says why it is used.
     warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons \(TFA\)")
-    _import_quietly(() if for_library else _OF_KERAS_3)
+    is_first = "tensorflow" not in sys.modules
+    _import_quietly(() if for_library else _NOT_NEEDED)
     _set_keras()
+    if is_first and not for_library:
+        # All of it stays, and takes long to look through.
+        gc.freeze()
 
 
 def keep_large_blocks() -> None:
@@ -117,7 +122,7 @@ def _import_quietly(without: Sequence[str]) -> None:
     """Imports TensorFlow and passes on what it printed, less the lines that it always prints."""
     if "tensorflow" in sys.modules:
         return
-    with tempfile.TemporaryFile() as printed:
+    with tempfile.TemporaryFile() as printed, _garbage_left():
         try:
             with _native_messages_into(printed.fileno()), _without_keras_json(), _taken_for_missing(*without):
                 import tensorflow as tf
@@ -142,6 +147,18 @@ def _taken_for_missing(*names: str) -> Iterator[None]:
     finally:
         for name in hidden:
             del sys.modules[name]
+
+
+@contextlib.contextmanager
+def _garbage_left() -> Iterator[None]:
+    """A block in which Python does not look for garbage; an import makes hundreds of thousands of objects that stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import tensorflow as tf
 from dogcat.core import runtime
 from dogcat.core.options import InputError
 from dogcat.models import devices, openvino_network
+from dogcat.models.keras_versions import IS_KERAS_3
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,6 +57,22 @@ def test_a_start_is_silent_and_real_errors_are_not():
         text=True,
     )
     assert done.stdout == "0\n"
+
+
+@pytest.mark.parametrize("for_library", [False, True])
+def test_what_no_command_needs_is_not_imported_and_can_be_afterwards(for_library):
+    script = f"""
+import gc, sys
+from dogcat.core import runtime
+runtime.prepare(for_library={for_library})
+assert gc.isenabled()
+print(gc.get_freeze_count() > 100_000, [name for name in ("pandas", "sklearn", "matplotlib") if name in sys.modules])
+import pandas, sklearn, matplotlib
+print(pandas.DataFrame({{"a": [1, 2]}}).sum().item())
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    imported = ["pandas", "sklearn", "matplotlib"][: 3 if IS_KERAS_3 else 1] if for_library else []
+    assert (done.stderr, done.stdout) == ("", f"{not for_library} {imported}\n3\n")
 
 
 def test_a_real_error_at_import_reaches_the_user(tmp_path):
