@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 
 # Those that ask a process to end: SIGHUP comes when its terminal goes.
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+# A finalizer is over by then.
+_SECONDS_UNTIL_SENT_AGAIN = 0.1
 
 
 class Terminated(BaseException):
@@ -31,8 +34,9 @@ class WorkerLost(Terminated):
 class Interrupts:
     """Raises Terminated for SIGTERM and SIGHUP, and KeyboardInterrupt for Ctrl-C; a context manager.
 
-    A signal that is ignored stays so, as under nohup, or Ctrl-C in a shell's background. In other threads than the main
-    one, where Python handles signals, it does nothing.
+    A signal that is ignored stays so, as under nohup, or Ctrl-C in a shell's background. One that comes in a finalizer,
+    whose exceptions Python drops, comes once more after it. In other threads than the main one, where Python handles
+    signals, it does nothing.
 
     Attributes:
         noted: The exception of a signal that came and was not raised.
@@ -48,12 +52,16 @@ class Interrupts:
         is_main = threading.current_thread() is threading.main_thread()
         heard = [number for number in SIGNALS if is_main and signal.getsignal(number) is not signal.SIG_IGN]
         self._before = {number: signal.signal(number, self._handle) for number in heard}
+        self._hook_before = sys.unraisablehook
+        if is_main:
+            sys.unraisablehook = self._send_again
         return self
 
     def __exit__(self, *error: object) -> None:
         """Sets the handlers that were there before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = self._hook_before
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -85,5 +93,17 @@ class Interrupts:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         error = KeyboardInterrupt if number == signal.SIGINT else Terminated
         if not (self._deferring or self._only_noting):
+            self._last = number
             raise error()
         self.noted = error
+
+    def _send_again(self, dropped: sys.UnraisableHookArgs) -> None:
+        """Sends a signal once more whose exception Python dropped, as it does with those that a finalizer raises."""
+        if dropped.exc_type not in (Terminated, KeyboardInterrupt):
+            self._hook_before(dropped)
+            return
+        main_thread = threading.main_thread().ident
+        assert main_thread is not None
+        timer = threading.Timer(_SECONDS_UNTIL_SENT_AGAIN, signal.pthread_kill, (main_thread, self._last))
+        timer.daemon = True
+        timer.start()

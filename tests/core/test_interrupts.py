@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import signal
+import sys
+import time
+import weakref
 
 import pytest
 
@@ -40,6 +43,33 @@ def test_a_deferred_block_ends_first(number, error):
         with interrupts.deferred():
             done.append("a block without a signal")
     assert done == ["the rest of the block", "a block without a signal"]
+
+
+class RaisesAtItsEnd:
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize(("number", "error"), ALL)
+def test_a_signal_that_comes_in_a_finalizer_is_not_lost(number, error, capsys):
+    began = time.monotonic()
+    with pytest.raises(error), Interrupts():
+        RaisesAtItsEnd(number)
+        time.sleep(30)
+    assert time.monotonic() - began < 20
+    assert capsys.readouterr().err == ""
+
+
+def test_what_else_is_dropped_is_told_as_ever(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    with Interrupts():
+        before = weakref.ref(Interrupts(), lambda _: 1 / 0)
+    assert before() is None and [each.exc_type for each in told] == [ZeroDivisionError]
+    assert sys.unraisablehook == told.append
 
 
 def test_signals_can_be_ignored_to_the_end():
