@@ -67,7 +67,7 @@ def test_keras_neither_reads_nor_writes_in_the_home_folder(tmp_path, settings):
     if settings:
         (tmp_path / ".keras").mkdir()
         (tmp_path / ".keras" / "keras.json").write_text(settings)
-    script = "from dogcat.core import runtime\nruntime._import_quietly(runtime._OF_KERAS_3)"
+    script = "from dogcat.core import runtime\nruntime._import_quietly(runtime._NOT_NEEDED)"
     done = python("-c", script, HOME=str(tmp_path), KERAS_HOME=None, TF_CPP_MIN_LOG_LEVEL="3")
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ([".keras"] if settings else [])
