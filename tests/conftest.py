@@ -25,6 +25,7 @@ from PIL import Image
 from dogcat.core import files, flags
 from dogcat.dataset.manifest import Manifest
 from dogcat.dataset.options import ShardOptions
+from tools.benchmarks import page_cache
 from tools.make_tfrecords import make_data_set
 
 ROOT = Path(__file__).parents[1]
@@ -67,10 +68,8 @@ def need_python_3_10() -> None:
 
 def write_out_of_memory(path: Path, size: int) -> Path:
     """Writes random bytes, which are not in memory then where the file system can do without; returns the path."""
-    with open(path, "wb") as file:
-        file.write(np.random.default_rng(0).bytes(size))
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    path.write_bytes(np.random.default_rng(0).bytes(size))
+    page_cache.drop([path])
     return path
 
 

@@ -49,19 +49,19 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         """Sets the handlers."""
-        is_main = threading.current_thread() is threading.main_thread()
-        heard = [number for number in SIGNALS if is_main and signal.getsignal(number) is not signal.SIG_IGN]
+        self._is_main = threading.current_thread() is threading.main_thread()
+        heard = [number for number in SIGNALS if self._is_main and signal.getsignal(number) is not signal.SIG_IGN]
         self._before = {number: signal.signal(number, self._handle) for number in heard}
-        self._hook_before = sys.unraisablehook
-        if is_main:
-            sys.unraisablehook = self._send_again
+        if self._is_main:
+            self._hook_before, sys.unraisablehook = sys.unraisablehook, self._send_again
         return self
 
     def __exit__(self, *error: object) -> None:
         """Sets the handlers that were there before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        sys.unraisablehook = self._hook_before
+        if self._is_main:
+            sys.unraisablehook = self._hook_before
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:

@@ -93,12 +93,12 @@ def prepare(for_library: bool = False) -> None:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2" if NVIDIA_DRIVER.exists() else "3"
     # Addons says at import that it is no longer developed; BUILD_NOTES.md says why it is used.
     warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons \(TFA\)")
-    is_first = "tensorflow" not in sys.modules
-    _import_quietly(() if for_library else _NOT_NEEDED)
+    if "tensorflow" not in sys.modules:
+        _import_quietly(() if for_library else _NOT_NEEDED)
+        if not for_library:
+            # All of it stays, and takes long to look through.
+            gc.freeze()
     _set_keras()
-    if is_first and not for_library:
-        # All of it stays, and takes long to look through.
-        gc.freeze()
 
 
 def keep_large_blocks() -> None:
@@ -120,8 +120,6 @@ def allow_open_files() -> None:
 
 def _import_quietly(without: Sequence[str]) -> None:
     """Imports TensorFlow and passes on what it printed, less the lines that it always prints."""
-    if "tensorflow" in sys.modules:
-        return
     with tempfile.TemporaryFile() as printed, _garbage_left():
         try:
             with _native_messages_into(printed.fileno()), _without_keras_json(), _taken_for_missing(*without):

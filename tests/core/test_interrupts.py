@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 import weakref
 
@@ -61,6 +62,24 @@ def test_a_signal_that_comes_in_a_finalizer_is_not_lost(number, error, capsys):
         time.sleep(30)
     assert time.monotonic() - began < 20
     assert capsys.readouterr().err == ""
+
+
+def test_in_another_thread_nothing_changes():
+    entered, may_end = threading.Event(), threading.Event()
+
+    def elsewhere():
+        with Interrupts():
+            entered.set()
+            may_end.wait(30)
+
+    hook = sys.unraisablehook
+    thread = threading.Thread(target=elsewhere)
+    with Interrupts():
+        thread.start()
+        assert entered.wait(30)
+    may_end.set()
+    thread.join()
+    assert sys.unraisablehook == hook
 
 
 def test_what_else_is_dropped_is_told_as_ever(monkeypatch):
