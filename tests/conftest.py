@@ -148,7 +148,7 @@ def float32_policy(request):
 
 @pytest.fixture
 def without_drawings(monkeypatch) -> None:
-    """Training in this process draws nothing, which takes longer than an epoch; the commands draw."""
+    """Training in this process draws nothing, which takes longer than an epoch, like that in forked ones."""
     from dogcat.training import plots
 
     for name in ("draw_curves", "draw_augmented"):

@@ -3,7 +3,8 @@
 Importing it takes a small command most of its time. `Forked` behaves as `subprocess.Popen`, and the process is a child
 of the caller; only what TensorFlow and NumPy read from the environment when they are imported is read once for all.
 
-`python -m forked DESCRIPTOR` is the process that forks; it ends when the other end of its socket is closed.
+`python -m forked DESCRIPTOR` is the process that forks; it ends when the other end of its socket is closed. Training in
+the forked ones draws nothing, unless `TESTS_DRAW` is in their environment.
 """
 
 from __future__ import annotations
@@ -140,4 +141,8 @@ if __name__ == "__main__":
     os.chdir(given["cwd"])
     sys.path[0] = given["cwd"]
     sys.argv = given["arguments"]
+    if "TESTS_DRAW" not in os.environ:
+        from dogcat.training import plots
+
+        plots.draw_curves = plots.draw_augmented = lambda *arguments, **others: b""
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -30,7 +30,7 @@ def noise_of(side, spread):
 
 
 def write_noise(folder, count, size):
-    """Pictures of two classes, `count` of each, that take some 10 ms each; two of them are unusable.
+    """Pictures of two classes, `count` of each, that take some milliseconds each; two of them are unusable.
 
     As PNG, which is always decoded whole, so that there is time to interrupt.
     """

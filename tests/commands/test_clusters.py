@@ -34,10 +34,10 @@ def other_model(tmp_path_factory):
 SMALL = ("--batch_size=1", "--columns=logit,probabilities")
 
 
-def test_predictions_of_files_are_the_same_bytes(fork, model_file, other_model, samples, cluster, tmp_path):
+def test_predictions_of_files_are_the_same_bytes(call, model_file, other_model, samples, cluster, tmp_path):
     for place, flags in (("one", ()), ("many", (f"--cluster={cluster.place}",))):
         (tmp_path / place).mkdir()
-        done = fork(
+        done = call(
             *("dogcat.predict", f"--model={model_file},{other_model}", f"--images={samples / 'train'}"),
             *(f"--output={tmp_path / place / 'p.csv'}", "--tta=flip", *SMALL, *flags),
         )
@@ -46,23 +46,23 @@ def test_predictions_of_files_are_the_same_bytes(fork, model_file, other_model, 
     assert sorted(contents(tmp_path / "one")) == ["p.csv", "p.unreadable.csv"]
 
 
-def test_predictions_of_a_split_are_the_same_bytes(fork, tfrecords, cluster, tmp_path):
+def test_predictions_of_a_split_are_the_same_bytes(call, tfrecords, cluster, tmp_path):
     model = save_model(tmp_path / "m.keras", image_size=96)
     for place, flags in (("one", ()), ("many", (f"--cluster={cluster.place}",))):
         split = (f"--tfrecords={tfrecords}", "--split=train")
-        done = fork("dogcat.predict", f"--model={model}", *split, f"--output={tmp_path / place}.csv", *SMALL, *flags)
+        done = call("dogcat.predict", f"--model={model}", *split, f"--output={tmp_path / place}.csv", *SMALL, *flags)
         assert done.code == 0, done.err
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "many.csv").read_bytes()
 
 
 @pytest.mark.parametrize("source", ["split", "images"])
-def test_an_evaluation_is_the_same_bytes(fork, samples, tfrecords, cluster, tmp_path, source):
+def test_an_evaluation_is_the_same_bytes(call, samples, tfrecords, cluster, tmp_path, source):
     model = save_model(tmp_path / "m.keras", image_size=96)
     other = save_model(tmp_path / "other.keras", image_size=96, seed=1)
     pictures = f"--tfrecords={tfrecords}" if source == "split" else f"--images={samples / 'train'}"
     for place, flags in (("one", ()), ("many", (f"--cluster={cluster.place}",))):
         common = (f"--model={model}", f"--against={other}", pictures, "--batch_size=1", "--resamples=100")
-        done = fork("dogcat.evaluate", *common, f"--output={tmp_path / place}", *flags)
+        done = call("dogcat.evaluate", *common, f"--output={tmp_path / place}", *flags)
         assert done.code == 0, done.err
     assert contents(tmp_path / "one") == contents(tmp_path / "many")
 

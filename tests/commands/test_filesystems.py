@@ -260,7 +260,7 @@ from tools import make_report
 folder = Path(sys.argv[1])
 for step in (1, 2):
     # To the end of the first epoch, then as a run that goes on.
-    dogcat.train.main(small_run(folder / "data", folder / "runs", batch_size=4, cache="disk", report=True,
+    dogcat.train.main(small_run(folder / "data", folder / "runs", batch_size=4, cache="disk", report=False,
                          save_minutes=0.0001, epochs=1, steps_per_epoch=2, preset="top", patience=9,
                          resume=step == 2))
     if step == 1:

@@ -64,7 +64,7 @@ def test_the_hottest_place_lies_in_the_quarter_with_the_animal(shared):
         data = (shared / "data" / "dogs-vs-cats-2k" / "train" / f"{name}.{number}.jpg").read_bytes()
         return resizing.resize(decode.decode(data, 10**7).rgbx, size, "stretch")[:, :, :3]
 
-    size = 299
+    size = 192
     model = architecture.build_model("xception", size, 2)
     weights.load(architecture.backbone_of(model), "xception", "imagenet")
     names = ("cat", "dog")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from fuzzing import tree
@@ -94,32 +96,42 @@ def test_a_users_pictures_are_left_alone(tmp_path):
     assert not (tmp_path / "test").exists()
 
 
-def test_a_users_picture_among_drawn_ones_is_left_alone(tmp_path):
-    samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0)
-    (tmp_path / "train" / "cat.5000.jpg").write_bytes(b"mine")
-    before = contents(tmp_path)
+@pytest.fixture(scope="module")
+def drawn_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn")
+    samples_tool.make_sample_images(folder, train=2, test=1, seed=0, faults=1)
+    return folder
+
+
+@pytest.fixture
+def drawn(drawn_once, tmp_path):
+    """A folder of drawn pictures, with faults."""
+    return shutil.copytree(drawn_once, tmp_path / "drawn")
+
+
+def test_a_users_picture_among_drawn_ones_is_left_alone(drawn):
+    (drawn / "train" / "cat.5000.jpg").write_bytes(b"mine")
+    before = contents(drawn)
     with pytest.raises(InputError, match=r"cat\.5000\.jpg: is in the way"):
-        samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=1)
-    assert contents(tmp_path) == before
+        samples_tool.make_sample_images(drawn, train=2, test=1, seed=1)
+    assert contents(drawn) == before
 
 
 @pytest.mark.parametrize("name", ["train/cat.0.jpg", "test/1.jpg", "faults.csv"])
-def test_what_has_become_a_users_own_is_left_alone(tmp_path, name):
-    samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0, faults=1)
-    (tmp_path / name).write_bytes(b"mine")
-    before = tree(tmp_path)
+def test_what_has_become_a_users_own_is_left_alone(drawn, name):
+    (drawn / name).write_bytes(b"mine")
+    before = tree(drawn)
     with pytest.raises(InputError, match=f"{name}: is in the way"):
-        samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0)
-    assert tree(tmp_path) == before
+        samples_tool.make_sample_images(drawn, train=2, test=1, seed=0)
+    assert tree(drawn) == before
 
 
-def test_what_a_killed_run_left_does_not_matter(tmp_path):
-    samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0)
-    before = contents(tmp_path)
-    left = files.temporary_beside(tmp_path / "train" / "cat.0.jpg")
-    (tmp_path / "train" / "cat.0.jpg").rename(left)
-    samples_tool.make_sample_images(tmp_path, train=2, test=1, seed=0)
-    assert contents(tmp_path) == before
+def test_what_a_killed_run_left_does_not_matter(drawn):
+    before = contents(drawn)
+    left = files.temporary_beside(drawn / "train" / "cat.0.jpg")
+    (drawn / "train" / "cat.0.jpg").rename(left)
+    samples_tool.make_sample_images(drawn, train=2, test=1, seed=0, faults=1)
+    assert contents(drawn) == before
     assert left.exists()
 
 
@@ -132,8 +144,8 @@ def test_the_command_leads_to_the_next(run, tmp_path):
     assert f"python -m tools.make_tfrecords {tmp_path}/train --output=" in done.out.splitlines()[-1]
 
 
-def test_faults_are_planted_on_top_and_listed(run, tmp_path):
-    done = run("tools.make_sample_images", f"--output={tmp_path}", "--train=4", "--test=1", "--faults=2")
+def test_faults_are_planted_on_top_and_listed(call, tmp_path):
+    done = call("tools.make_sample_images", f"--output={tmp_path}", "--train=4", "--test=1", "--faults=2")
     assert done.code == 0 and "2 each of neither, wrong label, duplicate" in done.out
     lines = [line.split(",") for line in (tmp_path / "faults.csv").read_text().splitlines()]
     assert lines[0] == ["path", "fault", "detail"]

@@ -21,7 +21,7 @@ from dogcat.prediction import predictor
 from dogcat.prediction.options import PredictionOptions
 from dogcat.training import data_set, frozen_features
 
-FOLDS = 3
+FOLDS = 2
 SECONDS = 300
 
 pytestmark = pytest.mark.usefixtures("without_drawings")
@@ -174,7 +174,7 @@ def test_a_killed_cross_validation_goes_on_with_its_fold(tfrecords, tmp_path):
 def test_a_dry_run_says_what_would_be_done(tfrecords, tmp_path, capsys):
     assert train_with_page(options(tfrecords, tmp_path / "runs", dry_run=True)) is None
     out = capsys.readouterr().out
-    assert "folds: 3 runs, each validated on 15 or 16 of all 47 pictures, and trained on the others\n" in out
+    assert "folds: 2 runs, each validated on 23 or 24 of all 47 pictures, and trained on the others\n" in out
     assert not (tmp_path / "runs").exists()
 
 
@@ -186,8 +186,8 @@ def test_what_cannot_be_is_refused(tfrecords, tmp_path):
 
     assert refusal(folds=1) == "--folds=1: use 2 to 100, or 0 for one model, on the splits as they are"
     assert refusal(folds=41).startswith(f"--folds=41: {tfrecords} has 24 pictures of cat, and each fold needs one")
-    assert refusal(strategy="multi_worker") == "--folds=3: trains in one process; use --strategy=one_device or mirrored"
-    assert refusal(limit=10).startswith("--folds=3: goes without --limit")
+    assert refusal(strategy="multi_worker") == "--folds=2: trains in one process; use --strategy=one_device or mirrored"
+    assert refusal(limit=10).startswith("--folds=2: goes without --limit")
     assert refusal(init_from="runs/latest").startswith("--init_from=runs/latest: may have seen the pictures")
-    assert refusal(batch_size=32).startswith("--batch_size=32: the training split has 31 pictures")
+    assert refusal(batch_size=32).startswith("--batch_size=32: the training split has 23 pictures")
     assert not (tmp_path / "runs").exists()

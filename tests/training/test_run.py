@@ -35,16 +35,16 @@ def first_run(tfrecords, tmp_path_factory):
     """The command's run of two epochs, mirrored on two logical CPU devices."""
     runs = tmp_path_factory.mktemp("runs")
     changes = {"strategy": "mirrored", "epochs": 2, "batch_size": 6}
-    mirrored(one_epoch(tfrecords, runs, **changes))
+    mirrored(one_epoch(tfrecords, runs, **changes), TESTS_DRAW=1)
     return (runs / "latest").resolve()
 
 
-def mirrored(wanted):
-    """Runs dogcat.train on two logical CPU devices.
+def mirrored(wanted, **variables):
+    """Runs dogcat.train on two logical CPU devices, with variables added to the environment.
 
     In a process of its own: two MirroredStrategies in one mix up their collective operations.
     """
-    with start(command("two_devices", "dogcat.train", *flags_of(wanted))) as process:
+    with start(command("two_devices", "dogcat.train", *flags_of(wanted)), **variables) as process:
         err = process.communicate(timeout=600)[1]
     assert (process.returncode, without_progress(err)) == (0, ""), err
 
