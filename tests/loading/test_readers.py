@@ -351,7 +351,7 @@ from dogcat.loading import readers
 folder = pathlib.Path(sys.argv[1])
 reader = readers.open_split(folder, manifest.load(folder), "train")
 runs = tf.data.Dataset.from_tensors(np.zeros(10_000, np.int64)).repeat()
-dataset = reader.dataset(runs, 1000).prefetch(50)
+dataset = reader.dataset(runs, 200).prefetch(50)
 batches = iter(dataset)
 next(batches)
 """

@@ -32,6 +32,23 @@ def small():
     return architecture.make_backbone("mobilenetv3small", 32)
 
 
+@pytest.fixture(scope="module")
+def same_as_small():
+    return architecture.make_backbone("mobilenetv3small", 48)
+
+
+@pytest.fixture
+def other(same_as_small):
+    """Another one of the same layers, without weights."""
+    return blank(same_as_small)
+
+
+def blank(model):
+    """A model whose weights are all zero."""
+    model.set_weights([np.zeros_like(array) for array in model.get_weights()])
+    return model
+
+
 @pytest.fixture
 def as_imagenet(small, tmp_path, monkeypatch):
     """A file of weights of the small backbone that passes for ImageNet's."""
@@ -55,16 +72,14 @@ def test_a_file_is_checked_and_kept(shared, backbone, empty_cache):
     assert weights.load_imagenet(backbone, "xception", str(file)) == f"{file}, kept in {cached}"
     assert weights.digest(backbone.get_weights()) == weights.XCEPTION_DIGEST
     assert list(cache.cache_folder().iterdir()) == [cached]
-    other = architecture.make_backbone("xception", 71)
-    assert weights.load(other, "xception", "imagenet") == f"ImageNet weights from the cache, {cached}"
-    assert weights.digest(other.get_weights()) == weights.XCEPTION_DIGEST
+    assert weights.load(blank(backbone), "xception", "imagenet") == f"ImageNet weights from the cache, {cached}"
+    assert weights.digest(backbone.get_weights()) == weights.XCEPTION_DIGEST
 
 
-def test_keras_cache_is_looked_at(small, as_imagenet, empty_cache):
+def test_keras_cache_is_looked_at(small, other, as_imagenet, empty_cache):
     folder = empty_cache / "keras" / "models"
     folder.mkdir(parents=True)
     shutil.copy(as_imagenet, folder / "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5")
-    other = architecture.make_backbone("mobilenetv3small", 48)
     assert "Keras' cache" in weights.load_imagenet(other, "mobilenetv3small")
     assert_same(other, small)
     assert weights_cache.cache_path("mobilenetv3small").read_bytes() == as_imagenet.read_bytes()
@@ -75,16 +90,14 @@ def test_a_cache_that_cannot_be_written_does_not_end_the_work(small, as_imagenet
     source = weights.load_imagenet(small, "mobilenetv3small", str(as_imagenet))
     assert f"not kept in {weights_cache.cache_path('mobilenetv3small')}: " in source
     # Only the command whose purpose is to fill the cache has failed.
-    file = empty_cache / "mobilenetv2.h5"
-    save_in_older_layout(architecture.make_backbone("mobilenetv2", 32), file)
-    done = call("tools.fetch_weights", "--backbone=mobilenetv2", f"--file={file}")
+    done = call("tools.fetch_weights", "--backbone=mobilenetv3small", f"--file={as_imagenet}")
     assert done.code == 2
     assert done.err == f"error: {cache.cache_folder()} cannot be written; set DOGCAT_CACHE to a folder that can be\n"
 
 
 def test_other_weights_are_refused_and_not_kept(backbone, small, empty_cache):
     other = empty_cache / "other.h5"
-    save_in_older_layout(architecture.make_backbone("xception", 71), other)
+    save_in_older_layout(blank(backbone), other)
     with pytest.raises(InputError, match="--file=.*holds other weights than ImageNet's of xception"):
         weights.load_imagenet(backbone, "xception", str(other))
     save_in_older_layout(small, other)
@@ -95,12 +108,11 @@ def test_other_weights_are_refused_and_not_kept(backbone, small, empty_cache):
     assert not cache.cache_folder().exists()
 
 
-def test_a_named_file_is_taken_as_it_is(small, empty_cache):
+def test_a_named_file_is_taken_as_it_is(small, other, empty_cache):
     # Weights alone or a whole model, whatever its name ends with.
     for whole in (False, True):
         file = save_in_older_layout(small, empty_cache / "own.h5", whole).rename(empty_cache / "own")
-        other = architecture.make_backbone("mobilenetv3small", 48)
-        assert weights.load(other, "mobilenetv3small", str(file)) == f"weights from {file}"
+        assert weights.load(blank(other), "mobilenetv3small", str(file)) == f"weights from {file}"
         assert_same(other, small)
     assert not cache.cache_folder().exists()
 
@@ -136,7 +148,7 @@ def test_a_named_file_that_does_not_fit_is_refused(small, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["one wrong byte", "cut", "empty", "text", "dangling link", "folder"])
-def test_a_damaged_file_in_the_cache_counts_as_none_and_is_replaced(small, as_imagenet, empty_cache, capsys, kind):
+def test_a_damaged_file_in_the_cache_counts_as_none_and_is_replaced(small, other, as_imagenet, empty_cache, capsys, kind):
     folder = empty_cache / "keras" / "models"
     folder.mkdir(parents=True)
     in_keras_cache = folder / weights.BACKBONES["mobilenetv3small"].weights_file
@@ -158,7 +170,6 @@ def test_a_damaged_file_in_the_cache_counts_as_none_and_is_replaced(small, as_im
                 "text": b"<html>",
             }[kind]
         )
-    other = architecture.make_backbone("mobilenetv3small", 48)
     source = weights.load_imagenet(other, "mobilenetv3small")
     assert_same(other, small)
     replaced = kind not in ("folder", "dangling link")
@@ -169,18 +180,16 @@ def test_a_damaged_file_in_the_cache_counts_as_none_and_is_replaced(small, as_im
     assert said.startswith(f"note: {cached}: ") and said.endswith("; it counts as none")
 
 
-def test_a_file_under_keras_name_is_taken_and_never_replaced(small, as_imagenet, empty_cache):
+def test_a_file_under_keras_name_is_taken_and_never_replaced(small, other, as_imagenet, empty_cache):
     put_there = cache.cache_folder() / weights.BACKBONES["mobilenetv3small"].weights_file
     put_there.parent.mkdir()
     shutil.copy(as_imagenet, put_there)
     os.chmod(put_there.parent, 0o555)
-    other = architecture.make_backbone("mobilenetv3small", 48)
     assert weights.load_imagenet(other, "mobilenetv3small") == f"the cache, {put_there}"
     assert weights_cache.is_cached("mobilenetv3small")
     assert_same(other, small)
     # Somebody's own weights of that name.
-    own = architecture.make_backbone("mobilenetv3small", 48)
-    save_in_older_layout(own, put_there)
+    save_in_older_layout(blank(other), put_there)
     before = put_there.read_bytes()
     assert "kept in" in weights.load_imagenet(other, "mobilenetv3small", str(as_imagenet))
     assert put_there.read_bytes() == before
@@ -243,8 +252,7 @@ def server(as_imagenet, monkeypatch):
         thread.join()
 
 
-def test_a_download_is_kept_and_one_that_breaks_off_is_named(server, small, empty_cache, monkeypatch, capsys):
-    other = architecture.make_backbone("mobilenetv3small", 48)
+def test_a_download_is_kept_and_one_that_breaks_off_is_named(server, small, other, empty_cache, monkeypatch, capsys):
     server["bytes"] = 100_000
     with pytest.raises(InputError, match="no ImageNet weights for mobilenetv3small; fetch http"):
         weights.load_imagenet(other, "mobilenetv3small")
