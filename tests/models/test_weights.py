@@ -148,7 +148,9 @@ def test_a_named_file_that_does_not_fit_is_refused(small, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["one wrong byte", "cut", "empty", "text", "dangling link", "folder"])
-def test_a_damaged_file_in_the_cache_counts_as_none_and_is_replaced(small, other, as_imagenet, empty_cache, capsys, kind):
+def test_a_damaged_file_in_the_cache_counts_as_none_and_is_replaced(
+    small, other, as_imagenet, empty_cache, capsys, kind
+):
     folder = empty_cache / "keras" / "models"
     folder.mkdir(parents=True)
     in_keras_cache = folder / weights.BACKBONES["mobilenetv3small"].weights_file
