@@ -166,7 +166,7 @@ LIST_NEEDS := import configparser; c = configparser.ConfigParser(); c.read("setu
 
 PIP := $(RUN) -m pip install --quiet
 # uv does in a third of the time what pip does. It does not know pip's settings, so where it fails pip has its turn.
-UV := $(RUN) -m uv pip install --quiet --python $(RUN) --no-cache --compile-bytecode
+UV := $(RUN) -m uv pip install --quiet --python $(RUN) --no-cache
 # As variables, since a comma would end the argument of a call.
 WITH_GPU := -e '.[gpu,test]'
 WITH_OPENVINO := -e '.[openvino,test]'
