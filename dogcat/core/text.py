@@ -14,6 +14,9 @@ _LONGEST_NAME = 100
 
 def printable(text: str) -> str:
     r"""Text on one line that any terminal shows: bytes that are no UTF-8 as \xff, control characters escaped."""
+    if text.isprintable():
+        # At once, as for each picture of a page, which is text of many thousand characters.
+        return text
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
