@@ -25,6 +25,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+import small_runs
 import tiny_backbone  # noqa: F401, which the commands know
 
 from dogcat.core import runtime
@@ -142,7 +144,5 @@ if __name__ == "__main__":
     sys.path[0] = given["cwd"]
     sys.argv = given["arguments"]
     if "TESTS_DRAW" not in os.environ:
-        from dogcat.training import plots
-
-        plots.draw_curves = plots.draw_augmented = lambda *arguments, **others: b""
+        small_runs.draw_nothing(pytest.MonkeyPatch())
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tiny_backbone  # noqa: F401, before the options that name the backbones
 
 from dogcat.training.options import TrainingOptions
@@ -61,6 +62,14 @@ def one_epoch(tfrecords: Path, runs: Path, **changes: Any) -> TrainingOptions:
     """Options of a run of one epoch of the tiny backbone's end."""
     wanted = {"unfreeze_from": "conv2", "optimizer": "sgd", "epochs": 1, "report": False}
     return small_run(tfrecords, runs, **{**wanted, **changes})
+
+
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Has training draw nothing, which takes longer than an epoch."""
+    from dogcat.training import plots
+
+    for name in ("draw_curves", "draw_augmented"):
+        patch.setattr(plots, name, lambda *arguments, **others: b"")
 
 
 def flags_of(wanted: TrainingOptions) -> list[str]:

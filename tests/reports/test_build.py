@@ -13,7 +13,7 @@ from browser import DESKTOP, PHONE
 from conftest import make
 from fuzzing import check, full_disk, json_mutations, mutations, tree
 from PIL import Image
-from small_runs import save_model, small_run
+from small_runs import draw_nothing, save_model, small_run
 
 from dogcat.core.options import InputError
 from dogcat.dataset import manifest
@@ -22,7 +22,7 @@ from dogcat.library.runs import train_with_page
 from dogcat.loading import pipeline, readers
 from dogcat.models import gradcam, model_files
 from dogcat.reports import build, comparison_page, recipe
-from dogcat.training import finished_runs, plots
+from dogcat.training import finished_runs
 from tools import make_report
 from tools.make_report import ReportOptions
 
@@ -34,8 +34,7 @@ CLASSES = ('"><script>document.title=2<!--', "=1+1", "cat")
 def train(tfrecords, runs, **changes):
     """Trains, and makes the page; draws nothing but what is in it, and compiles nothing, which would take longer."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("draw_curves", "draw_augmented"):
-            patch.setattr(plots, name, lambda *arguments, **others: b"")
+        draw_nothing(patch)
         return train_with_page(small_run(tfrecords, runs, jit_compile="off", **changes))
 
 
